@@ -1,0 +1,41 @@
+/*
+ * Credentials: immutable once published, counted. Ids are those of the root
+ * user namespace of the sandbox ("kuid"); kern translates at the system-call
+ * boundary.
+ */
+#ifndef VFS_CRED_H
+#define VFS_CRED_H
+
+#include "base/defs.h"
+#include "base/ref.h"
+
+struct user_ns; /* kern's */
+
+#define CRED_MAX_GROUPS 65536
+
+struct cred {
+    struct ref ref;
+    u32 uid, euid, suid, fsuid;
+    u32 gid, egid, sgid, fsgid;
+    u64 cap_permitted, cap_effective, cap_inheritable, cap_bounding, cap_ambient;
+    u32 securebits;
+    bool is_no_new_privs;
+    struct user_ns *user_ns; /* owned by kern's rule; never NULL in a task */
+    u32 ngroups;
+    u32 *groups; /* owned, sorted */
+};
+
+/* A copy to be changed before publishing; NULL: out of memory. */
+struct cred *cred_copy(const struct cred *c) must_check;
+struct cred *cred_new_root(void) must_check; /* all ids 0, all capabilities, no groups */
+void cred_get(const struct cred *c);
+void cred_put(const struct cred *c);
+bool cred_in_group(const struct cred *c, u32 gid); /* fsgid or supplementary */
+static inline bool cred_has_cap(const struct cred *c, int cap)
+{
+    return (c->cap_effective >> cap) & 1;
+}
+/* Of the current task (vfs_current): LX_CAP_*. */
+bool vfs_capable(int cap);
+
+#endif

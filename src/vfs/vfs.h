@@ -1,0 +1,551 @@
+/*
+ * vfs: inodes, dentries, mounts, open files, path walk.
+ *
+ * The model is Linux's: a `super` is one file system instance; an `inode` one
+ * object in it; a `dentry` one name in the cache (positive or negative); a
+ * `mount` a super's subtree at a place; a `path` = mount + dentry; a `file` an
+ * open file description. Operations are in const tables; an absent operation
+ * has the errno written beside it.
+ *
+ * Life cycles
+ *   inode: made by its file system with inode_new (one reference), held by
+ *   dentries and files; at the last inode_put, if nlink is 0 the file system's
+ *   evict frees its storage, else it may be kept by the file system's own table.
+ *   dentry: dentry_new under a parent in the cache; holds parent and inode.
+ *   Unused dentries stay in an LRU bounded by VFS_MAX_UNUSED_DENTRIES.
+ *   file: file_new → fd table, VMAs (mappable), SCM_RIGHTS … → file_put →
+ *   release.
+ *
+ * Lock order
+ *   rename_lock (per super) → inode.lock (parent before child; two directories:
+ *   ancestor first, else by address) → dentry.lock → LRU lock
+ *   mount_lock (rwlock, all mount trees) is taken before inode locks.
+ *   file.pos_lock → inode.lock
+ *   fdtable.lock and waitq locks are leaves.
+ *
+ * Current task: kern sets `vfs_current` for every task thread. It gives the
+ * credentials, root, cwd, umask and fd table that a system call acts with.
+ */
+#ifndef VFS_VFS_H
+#define VFS_VFS_H
+
+#include "abi/errno.h"
+#include "abi/fs.h"
+#include "base/defs.h"
+#include "base/list.h"
+#include "base/lock.h"
+#include "base/ref.h"
+#include "base/wait.h"
+#include "mm/mm.h"
+#include "mm/uio.h"
+#include "vfs/cred.h"
+
+struct inode;
+struct dentry;
+struct mount;
+struct mnt_ns;
+struct file;
+struct super;
+struct path {
+    struct mount *mnt;
+    struct dentry *dentry;
+};
+
+struct ktime { /* a file time: CLOCK_REALTIME */
+    s64 sec;
+    u32 nsec;
+};
+struct ktime ktime_now(void); /* coarse, as file times are */
+
+/* ---- attributes ---------------------------------------------------------------------------- */
+
+struct kstat {
+    u64 dev, ino;
+    u32 mode, uid, gid;
+    u64 nlink, rdev, size, blocks; /* blocks of 512 bytes */
+    u32 blksize;
+    struct ktime atime, mtime, ctime, btime;
+    bool has_btime;
+    u64 attributes, attributes_mask; /* LX_STATX_ATTR_* */
+};
+
+/* iattr.valid */
+#define ATTR_MODE      1U
+#define ATTR_UID       2U
+#define ATTR_GID       4U
+#define ATTR_SIZE      8U
+#define ATTR_ATIME     16U /* to atime */
+#define ATTR_MTIME     32U
+#define ATTR_ATIME_NOW 64U
+#define ATTR_MTIME_NOW 128U
+#define ATTR_CTIME     256U
+#define ATTR_KILL_PRIV 512U /* write or chown: drop set-id bits and security.capability */
+#define ATTR_OPEN_TRUNC 1024U /* the size change comes from O_TRUNC */
+
+struct iattr {
+    u32 valid;
+    u32 mode, uid, gid;
+    u64 size;
+    struct ktime atime, mtime;
+    struct file *file; /* ftruncate, fchmod …: the open file, or NULL */
+};
+
+/* Linux's dev_t of major and minor, in the kernel-to-user (huge) encoding. */
+#define MKDEV(ma, mi)                                                                              \
+    ((((u64)(ma)&0xfffULL) << 8) | (((u64)(ma) & ~0xfffULL) << 32) | ((u64)(mi)&0xffULL) |         \
+     (((u64)(mi) & ~0xffULL) << 12))
+#define DEV_MAJOR(d) ((u32)((((d) >> 8) & 0xfffU) | (((d) >> 32) & ~0xfffU)))
+#define DEV_MINOR(d) ((u32)(((d)&0xffU) | (((d) >> 12) & ~0xffU)))
+
+/* ---- super --------------------------------------------------------------------------------- */
+
+struct kstatfs {
+    u64 type, bsize, blocks, bfree, bavail, files, ffree, namelen, frsize, flags;
+};
+
+struct super_ops {
+    int (*statfs)(struct super *sb, struct kstatfs *ret); /* absent: ENOSYS */
+    int (*sync)(struct super *sb);                        /* absent: nothing to do */
+    void (*evict)(struct inode *i); /* last reference gone: free private data; absent: nothing */
+    void (*kill)(struct super *sb); /* last mount gone: free everything */
+    int (*remount)(struct super *sb, u32 flags, const char *opts); /* absent: flags only */
+    void (*show_options)(struct super *sb, char *buf, size_t size); /* for mountinfo; leading comma */
+};
+
+#define SB_RDONLY 1U
+#define SB_NODEV_INTERNAL 2U
+#define SB_REVALIDATE 4U /* dentries go through dentry_ops.revalidate on every walk */
+
+struct super {
+    struct ref ref;
+    const struct super_ops *ops; /* immutable */
+    const struct fs_type *type;  /* immutable */
+    const char *source;          /* owned; mount's first field */
+    _Atomic u32 flags;           /* SB_* */
+    u64 dev;                     /* st_dev; from super_alloc_dev for file systems without a device */
+    struct dentry *root;         /* owned */
+    const struct dentry_ops *d_ops; /* or NULL */
+    struct mutex rename_lock;
+    _Atomic u64 next_ino;
+    void *priv;
+};
+
+struct fs_type {
+    const char *name;
+    u32 flags; /* FS_* */
+    /* Makes a super. source and opts are NUL-terminated, never NULL. */
+    int (*mount)(const struct fs_type *t, u32 ms_flags, const char *source, const char *opts,
+                 struct super **ret_sb) must_check;
+    const struct fs_type *next;
+};
+#define FS_REQUIRES_DEV 1U
+#define FS_USERNS_MOUNT 2U
+
+void fs_register(struct fs_type *t);
+const struct fs_type *fs_find(const char *name);
+const struct fs_type *fs_types(void); /* list, for /proc/filesystems */
+struct super *super_new(const struct fs_type *t, const struct super_ops *ops, const char *source,
+                        void *priv); /* NULL: out of memory. dev is allocated */
+void super_get(struct super *sb);
+void super_put(struct super *sb);
+
+/* ---- inode --------------------------------------------------------------------------------- */
+
+/*
+ * Directory operations are called with dir->lock held exclusively (lookup: held
+ * too), after permission checks, with names that are valid components (1 to
+ * 255 bytes, no '/', not "." or ".."). On success they instantiate the dentry with
+ * dentry_instantiate (create, mkdir, …); the vfs moves and drops dentries for
+ * unlink, rmdir and rename. The file system updates times, nlink and size of
+ * its inodes. May block. Default errno of an absent operation: EPERM
+ * for making and removing, ENOTDIR for lookup.
+ */
+struct inode_ops {
+    /* Sets the dentry's inode (dentry_instantiate) or leaves it negative and returns 0. */
+    int (*lookup)(struct inode *dir, struct dentry *d) must_check;
+    int (*create)(struct inode *dir, struct dentry *d, u32 mode) must_check;
+    int (*mknod)(struct inode *dir, struct dentry *d, u32 mode, u64 rdev) must_check;
+    int (*mkdir)(struct inode *dir, struct dentry *d, u32 mode) must_check;
+    int (*symlink)(struct inode *dir, struct dentry *d, const char *target) must_check;
+    int (*link)(struct inode *dir, struct dentry *d, struct inode *target) must_check;
+    int (*unlink)(struct inode *dir, struct dentry *d) must_check;
+    int (*rmdir)(struct inode *dir, struct dentry *d) must_check;
+    /* flags: LX_RENAME_*; both directories locked, rename_lock held; the target may be negative. Absent: EPERM. */
+    int (*rename)(struct inode *odir, struct dentry *od, struct inode *ndir, struct dentry *nd,
+                  u32 flags) must_check;
+    /* An unnamed regular file (O_TMPFILE). Absent: EOPNOTSUPP. */
+    int (*tmpfile)(struct inode *dir, u32 mode, struct inode **ret_inode) must_check;
+    /* Target of a symbolic link, NUL-terminated; length. Absent: EINVAL. */
+    s64 (*readlink)(struct inode *i, char *buf, size_t size) must_check;
+    /* Magic links of proc: jumps to a path (with references). Absent: readlink is followed. */
+    int (*follow)(struct inode *i, struct path *ret_path) must_check;
+    /* Fills st from the inode; absent: inode_fill_stat. */
+    int (*getattr)(struct inode *i, struct kstat *st) must_check;
+    /* Applies (i->lock held), after permission checks; absent: inode_apply_attr (memory only). */
+    int (*setattr)(struct inode *i, const struct iattr *a) must_check;
+    /* mask of LX_{R,W,X}_OK; absent: inode_generic_permission. */
+    int (*permission)(struct inode *i, u32 mask) must_check;
+    /* value size; size 0 asks for the needed size. Absent: EOPNOTSUPP. Names carry the prefix. */
+    s64 (*getxattr)(struct inode *i, const char *name, void *buf, size_t size) must_check;
+    int (*setxattr)(struct inode *i, const char *name, const void *val, size_t size,
+                    u32 flags) must_check;
+    s64 (*listxattr)(struct inode *i, char *buf, size_t size) must_check;
+    int (*removexattr)(struct inode *i, const char *name) must_check;
+};
+
+#define INODE_APPEND    1U /* FS_APPEND_FL */
+#define INODE_IMMUTABLE 2U
+
+struct inode {
+    struct ref ref;
+    const struct inode_ops *ops;  /* immutable */
+    const struct file_ops *fops;  /* immutable; what open gives a file */
+    struct super *sb;             /* immutable, not owned (the mount holds it) */
+    u64 ino;                      /* immutable */
+    struct mutex lock;            /* Linux's i_rwsem */
+    u32 mode, uid, gid;           /* guarded by lock for writing; read without */
+    u32 flags;                    /* INODE_* */
+    _Atomic u32 nlink;
+    u64 rdev;                     /* immutable */
+    _Atomic u64 size;             /* written under lock */
+    u64 blocks;                   /* guarded by lock */
+    struct ktime atime, mtime, ctime, btime; /* guarded by lock */
+    _Atomic s32 write_count;      /* > 0: open for writing; < 0: being executed (ETXTBSY) */
+    struct file_locks *locks;     /* flock, POSIX and OFD locks; made on first use; lock_flock.c's */
+    struct inotify_marks *marks;  /* made on first use */
+    void *pipe;                   /* FIFO: the pipe behind it, while open */
+    void *sock;                   /* bound UNIX socket, owned by the socket */
+    void *priv;                   /* the file system's */
+};
+
+/* ino 0: takes the super's next number. Mode and owner as given; times now; nlink 1. */
+struct inode *inode_new(struct super *sb, u64 ino, u32 mode, const struct inode_ops *ops,
+                        const struct file_ops *fops) must_check;
+void inode_get(struct inode *i);
+void inode_put(struct inode *i);
+/* Owner of a new inode: fsuid, fsgid or the directory's with S_ISGID (which directories inherit). */
+void inode_init_owner(struct inode *i, const struct inode *dir, u32 mode);
+void inode_fill_stat(struct inode *i, struct kstat *st);
+void inode_apply_attr(struct inode *i, const struct iattr *a) REQUIRES(i->lock);
+int inode_generic_permission(struct inode *i, u32 mask) must_check;
+/* The full check that vfs does: read-only super, ops->permission or generic. mask of LX_*_OK. */
+int inode_permission(struct inode *i, u32 mask) must_check;
+void inode_touch(struct inode *i, bool is_atime, bool is_mtime, bool is_ctime);
+bool inode_owner_or_capable(const struct inode *i);
+
+/* ---- dentry -------------------------------------------------------------------------------- */
+
+struct dentry_ops {
+    /* 1: still good; 0: drop it and look up again; negative: error. May block. No locks held. */
+    int (*revalidate)(struct dentry *d) must_check;
+    /* True: do not cache after the last use (proc). */
+    bool (*is_transient)(struct dentry *d);
+};
+
+struct dentry {
+    struct ref ref;
+    struct mutex lock;
+    struct super *sb;          /* immutable */
+    struct dentry *parent;     /* owned; itself for a root; changed under rename_lock + lock */
+    struct inode *inode;       /* owned; NULL: negative. Set once, cleared at unlink under lock */
+    char *name;                /* owned; changed by rename under lock */
+    u32 name_size, hash;
+    bool is_hashed;            /* reachable by lookup; guarded by parent's lock */
+    bool is_mountpoint;        /* some mount covers it in some namespace */
+    struct list children;      /* guarded by lock */
+    struct list sibling;       /* guarded by parent->lock */
+    struct list bucket, lru;
+    void *priv;
+};
+
+void dentry_get(struct dentry *d);
+void dentry_put(struct dentry *d);
+/* Makes a root dentry for a super. Consumes the inode reference. */
+struct dentry *dentry_make_root(struct super *sb, struct inode *i) must_check;
+/* Gives a negative dentry its inode. Consumes the inode reference. */
+void dentry_instantiate(struct dentry *d, struct inode *i);
+/* Drops a name from the cache (host changes, revalidation). */
+void dentry_drop(struct dentry *d);
+/* Finds or makes (by lookup) the child; positive or negative, referenced. dir->lock not held. */
+int dentry_lookup(struct dentry *dir, const char *name, size_t size, struct dentry **ret_d) must_check;
+/* Cached child only; NULL when not cached. */
+struct dentry *dentry_peek(struct dentry *dir, const char *name, size_t size);
+/* Adds a cached positive child (readdir-ahead of remote file systems); no-op when one is cached. Consumes i. */
+void dentry_prime(struct dentry *dir, const char *name, size_t size, struct inode *i);
+bool dentry_is_ancestor(struct dentry *ancestor, struct dentry *d);
+
+/* ---- mounts -------------------------------------------------------------------------------- */
+
+/* mount.flags: LX_MS_RDONLY, NOSUID, NODEV, NOEXEC, NOATIME, NODIRATIME, RELATIME, … */
+struct mount {
+    struct ref ref;
+    int id;                     /* immutable; mountinfo's first field */
+    struct super *sb;           /* owned */
+    struct dentry *root;        /* owned: the subtree shown */
+    struct mnt_ns *ns;          /* not owned; NULL: detached */
+    struct mount *parent;       /* guarded by mount_lock, as all below; NULL: namespace root */
+    struct dentry *mountpoint;  /* owned; in parent */
+    struct list children, sibling, ns_node;
+    u32 flags;
+    int peer_group, master_group; /* propagation: shared:N, master:N; 0 none */
+    bool is_unbindable;
+};
+
+struct mnt_ns {
+    struct ref ref;
+    u64 ino;                    /* of /proc/PID/ns/mnt */
+    struct mount *root;
+    struct list mounts;         /* in mount order; guarded by mount_lock */
+    u32 nmounts;
+    _Atomic u64 event;          /* bumps on every change: pollable mountinfo */
+    struct waitq wait;
+    void *user_ns;              /* kern's owner, opaque here */
+};
+
+void path_get(const struct path *p);
+void path_put(struct path *p); /* harmless on a zeroed path; zeroes it */
+
+struct mount *mount_new(struct super *sb, u32 flags) must_check; /* consumes nothing; refs sb */
+void mount_get(struct mount *m);
+void mount_put(struct mount *m);
+int mnt_ns_new(struct mount *root, struct mnt_ns **ret_ns) must_check;
+/* A copy (unshare): *root and *cwd are moved to their counterparts. */
+int mnt_ns_copy(struct mnt_ns *ns, struct path *root, struct path *cwd,
+                struct mnt_ns **ret_ns) must_check;
+void mnt_ns_get(struct mnt_ns *ns);
+void mnt_ns_put(struct mnt_ns *ns);
+/* Attaches m on top of `at`. */
+int mount_attach(struct mount *m, const struct path *at) must_check;
+/* The system calls, after permission checks of their own; Linux's errnos. */
+int vfs_mount(const char *source, const struct path *at, const char *type, u32 flags,
+              const char *data) must_check;
+int vfs_umount(const struct path *at, u32 flags) must_check;
+int vfs_pivot_root(const struct path *new_root, const struct path *put_old) must_check;
+/* Calls fn for each mount of ns that is reachable from root, in order, under mount_lock. */
+void mnt_ns_for_each(struct mnt_ns *ns, void (*fn)(struct mount *m, void *arg), void *arg);
+/* Absolute path as seen from root: length, -LX_ENAMETOOLONG; "(unreachable)" prefix or
+ * " (deleted)" suffix as Linux prints them (getcwd, /proc/PID/cwd, maps). */
+s64 vfs_path_string(const struct path *p, const struct path *root, char *buf, size_t size) must_check;
+
+/* ---- open files ---------------------------------------------------------------------------- */
+
+struct dir_ctx {
+    /* Takes one entry; false: full, stop (and do not advance). type: LX_DT_*. */
+    bool (*emit)(struct dir_ctx *c, const char *name, size_t name_size, u64 ino, u32 type,
+                 s64 next_off);
+};
+
+struct file_ops {
+    /*
+     * Data at an explicit offset (streams ignore it). Return bytes moved, 0 at
+     * the end, or an error. The vfs has checked the mode, handles f_pos, and
+     * rejects what is absent with EINVAL. Blocking unless file_is_nonblock(f)
+     * (then -LX_EAGAIN); an interrupted wait gives -LX_ERESTARTSYS. write
+     * with O_APPEND: *off is set to the end by the operation itself.
+     */
+    s64 (*read)(struct file *f, struct uio *to, s64 *off) must_check;
+    s64 (*write)(struct file *f, struct uio *from, s64 *off) must_check;
+    /* New position; absent: ESPIPE. generic_seek serves files with a size. */
+    s64 (*seek)(struct file *f, s64 off, int whence) must_check;
+    /* Emits from f->pos on, updating it. "." and ".." included. Absent: ENOTDIR. */
+    int (*readdir)(struct file *f, struct dir_ctx *ctx) must_check;
+    /* The events that are ready now (WAIT_*). Absent: IN|OUT|RDNORM|WRNORM always. Must not block. */
+    u32 (*poll)(struct file *f);
+    /* The queue on which changes of poll are woken; absent: never changes. */
+    struct waitq *(*pollq)(struct file *f);
+    /* Absent: ENOTTY. FIONBIO, FIOCLEX and kin are done by the vfs. */
+    s64 (*ioctl)(struct file *f, u32 cmd, u64 arg) must_check;
+    /* May this be mapped so: 0 or errno (prot, flags: LX_*); absent together with host_fd: ENODEV. */
+    int (*mmap)(struct file *f, u32 prot, u32 flags) must_check;
+    /* As mappable_ops.host_fd. */
+    int (*host_fd)(struct file *f, u64 offset, u64 size, bool is_writable_shared, int *ret_fd,
+                   u64 *ret_offset) must_check;
+    int (*fsync)(struct file *f, bool is_data_only) must_check;            /* absent: EINVAL */
+    int (*fallocate)(struct file *f, u32 mode, s64 off, s64 len) must_check; /* absent: EOPNOTSUPP */
+    int (*open)(struct inode *i, struct file *f) must_check; /* absent: success; sets f->priv, may change f->ops */
+    void (*flush)(struct file *f);   /* each close(2) of an fd */
+    void (*release)(struct file *f); /* last reference gone: frees f->priv */
+    int (*check_flags)(struct file *f, u32 flags) must_check; /* fcntl(F_SETFL) */
+    void (*show_fdinfo)(struct file *f, char *buf, size_t size); /* extra lines of /proc/PID/fdinfo */
+};
+
+/* file.mode */
+#define FMODE_READ   1U
+#define FMODE_WRITE  2U
+#define FMODE_EXEC   4U
+#define FMODE_PATH   8U  /* O_PATH */
+#define FMODE_STREAM 16U /* no position: pread is ESPIPE, no pos lock */
+#define FMODE_LSEEK  32U
+#define FMODE_PREAD  64U
+#define FMODE_WROTE  128U /* holds a write_count of the inode */
+#define FMODE_NOTIFY_OFF 256U
+
+struct file {
+    struct ref ref;
+    const struct file_ops *ops;
+    struct path path;           /* owned; never zero: anonymous files have a dentry of anonfs */
+    struct inode *inode;        /* = path.dentry->inode; owned */
+    u32 mode;                   /* FMODE_*; immutable after open */
+    _Atomic u32 flags;          /* LX_O_* as F_GETFL shows them (creation flags dropped) */
+    struct mutex pos_lock;
+    s64 pos;                    /* guarded by pos_lock */
+    const struct cred *cred;    /* owned: of the opener */
+    struct mappable map;        /* what VMAs refer to; keeps the file */
+    struct list epoll_items;    /* watches of this file; epoll.c's, under its global lock */
+    void *fasync;               /* F_SETOWN state, or NULL */
+    u32 lease;
+    void *priv;
+};
+
+/* A file on an anonymous inode of anonfs: name as in "anon_inode:[eventfd]" or "pipe:[123]"; the
+ * inode's mode is given (0600 for plain anon inodes, S_IFIFO, S_IFSOCK …). open flags: LX_O_*. */
+int file_new_anon(const char *name, u32 imode, const struct file_ops *ops, void *priv, u32 flags,
+                  u32 fmode, struct file **ret_f) must_check;
+/* Opens an existing inode at path with flags (permission is the caller's matter); refs path. */
+int file_open_path(const struct path *p, u32 flags, struct file **ret_f) must_check;
+void file_get(struct file *f);
+void file_put(struct file *f);
+static inline struct file *file_of_mappable(struct mappable *m)
+{
+    return container_of(m, struct file, map);
+}
+extern const struct mappable_ops file_mappable_ops; /* to tell a file's mappable from others */
+static inline bool file_is_nonblock(struct file *f)
+{
+    return atomic_load_explicit(&f->flags, memory_order_relaxed) & LX_O_NONBLOCK;
+}
+
+/* Kernel-side use of a file (loader, sendfile, procfs): mode checked, position explicit. */
+s64 file_pread(struct file *f, void *buf, size_t size, s64 off) must_check;
+s64 file_pwrite(struct file *f, const void *buf, size_t size, s64 off) must_check;
+/* The read(2) and write(2) bodies: off NULL uses and moves the file's position. Does mode checks, RLIMIT_FSIZE, notify. */
+s64 vfs_read(struct file *f, struct uio *to, s64 *off) must_check;
+s64 vfs_write(struct file *f, struct uio *from, s64 *off) must_check;
+s64 vfs_seek(struct file *f, s64 off, int whence) must_check;
+s64 generic_seek(struct file *f, s64 off, int whence) must_check;
+u32 vfs_poll(struct file *f);            /* ready events */
+struct waitq *vfs_pollq(struct file *f); /* or NULL */
+s64 vfs_ioctl(struct file *f, u32 cmd, u64 arg) must_check;
+/* Takes the write_count; -LX_ETXTBSY. */
+int inode_get_write(struct inode *i) must_check;
+void inode_put_write(struct inode *i);
+int inode_deny_write(struct inode *i) must_check; /* exec: -LX_ETXTBSY when open for writing */
+void inode_allow_write(struct inode *i);
+
+/* ---- path walk ----------------------------------------------------------------------------- */
+
+/* walk flags */
+#define WALK_FOLLOW       1U  /* follow a final symbolic link */
+#define WALK_EMPTY        2U  /* AT_EMPTY_PATH */
+#define WALK_DIRECTORY    4U  /* the result must be a directory */
+#define WALK_PARENT       8U  /* stop at the parent; the last component is returned */
+#define WALK_NO_MAGIC     16U /* RESOLVE_NO_MAGICLINKS */
+#define WALK_NO_SYMLINKS  32U
+#define WALK_BENEATH      64U
+#define WALK_IN_ROOT      128U
+#define WALK_NO_XDEV      256U
+#define WALK_CACHED       512U
+#define WALK_NO_AUTOMOUNT 1024U
+
+#define MAX_PATH 4096 /* with the NUL */
+
+/*
+ * Resolves a NUL-terminated path as the current task, from dirfd (LX_AT_FDCWD or an fd;
+ * absolute paths ignore it). *ret_path gets references. Errors are those of path_resolution(7).
+ */
+int vfs_walk(int dirfd, const char *name, u32 walk_flags, struct path *ret_path) must_check;
+/* The same from an explicit base. */
+int vfs_walk_at(const struct path *base, const char *name, u32 walk_flags,
+                struct path *ret_path) must_check;
+/* Copies the path in from the guest first. */
+int vfs_walk_user(int dirfd, uaddr_t name, u32 walk_flags, struct path *ret_path) must_check;
+
+struct open_how {
+    u32 flags, mode, walk_flags;
+};
+int vfs_open(int dirfd, const char *name, const struct open_how *how, struct file **ret_f) must_check;
+int vfs_open_at(const struct path *base, const char *name, const struct open_how *how,
+                struct file **ret_f) must_check;
+
+/* The namespace-changing system calls; paths are ours (copied in). */
+int vfs_mkdir(int dirfd, const char *name, u32 mode) must_check;
+int vfs_mknod(int dirfd, const char *name, u32 mode, u64 rdev) must_check;
+int vfs_symlink(const char *target, int dirfd, const char *name) must_check;
+int vfs_link(int odirfd, const char *oname, int ndirfd, const char *nname, u32 at_flags) must_check;
+int vfs_unlink(int dirfd, const char *name) must_check;
+int vfs_rmdir(int dirfd, const char *name) must_check;
+int vfs_rename(int odirfd, const char *oname, int ndirfd, const char *nname, u32 flags) must_check;
+/* On an inode found by a walk. */
+int vfs_stat(const struct path *p, struct kstat *ret) must_check;
+int vfs_setattr(const struct path *p, struct iattr *a) must_check; /* permission checks, locking, notify */
+int vfs_truncate(const struct path *p, u64 size) must_check;
+int vfs_access(const struct path *p, u32 mask) must_check;
+s64 vfs_readlink(const struct path *p, char *buf, size_t size) must_check;
+int vfs_statfs(const struct path *p, struct kstatfs *ret) must_check;
+
+/* ---- the current task's view --------------------------------------------------------------- */
+
+struct fs_ctx { /* CLONE_FS shares it */
+    struct ref ref;
+    struct mutex lock;
+    struct path root, cwd; /* guarded by lock; owned */
+    u32 umask;             /* guarded by lock */
+};
+struct fs_ctx *fs_ctx_new(const struct path *root, const struct path *cwd, u32 umask) must_check;
+struct fs_ctx *fs_ctx_copy(struct fs_ctx *fs) must_check;
+void fs_ctx_get(struct fs_ctx *fs);
+void fs_ctx_put(struct fs_ctx *fs);
+void fs_ctx_root(struct fs_ctx *fs, struct path *ret); /* referenced copies */
+void fs_ctx_cwd(struct fs_ctx *fs, struct path *ret);
+
+struct fdtable;
+struct vfs_task {
+    const struct cred *cred;  /* the task's effective ones (owned by the task) */
+    struct fs_ctx *fs;
+    struct fdtable *files;
+    struct mnt_ns *mnt_ns;
+    u64 rlimit_fsize, rlimit_nofile;
+    s32 pid, tgid;            /* in the root pid namespace: lock owners, F_GETLK */
+    void (*send_signal)(int signo); /* SIGXFSZ, SIGPIPE to the calling thread */
+    void *task;               /* kern's struct task */
+};
+extern _Thread_local struct vfs_task *vfs_current; /* NULL on threads without a task */
+const struct cred *vfs_cred(void); /* vfs_current's, or the kernel's own (root) */
+
+/* ---- fd table ------------------------------------------------------------------------------ */
+
+/* Lookups take no lock; fds are found by fdtable_get with a reference. CLONE_FILES shares the table. */
+struct fdtable *fdtable_new(void) must_check;
+struct fdtable *fdtable_copy(struct fdtable *t, u32 first_dropped, u32 last_dropped) must_check;
+void fdtable_ref(struct fdtable *t);
+void fdtable_put(struct fdtable *t);
+/* Referenced, or NULL. O_PATH files only from the raw form. */
+struct file *fd_get(int fd);      /* current task; NULL also for O_PATH files */
+struct file *fd_get_raw(int fd);
+struct file *fdtable_get(struct fdtable *t, int fd); /* raw */
+/* Lowest free fd >= min; -LX_EMFILE. Consumes f on success only. flags: LX_O_CLOEXEC. */
+int fd_install(struct file *f, int min, u32 flags) must_check;
+int fdtable_install(struct fdtable *t, struct file *f, int min, u32 flags, u64 limit) must_check;
+/* dup2: replaces fd. Consumes f on success. */
+int fdtable_install_at(struct fdtable *t, struct file *f, int fd, u32 flags, u64 limit) must_check;
+int fd_close(int fd) must_check;
+int fdtable_close_range(struct fdtable *t, u32 first, u32 last, bool is_cloexec_only) must_check;
+int fdtable_cloexec(struct fdtable *t, int fd, int set) must_check; /* set <0: read; 0/1 write */
+void fdtable_do_cloexec(struct fdtable *t); /* exec */
+/* For /proc/PID/fd: the first fd >= from that is open, or -1. */
+int fdtable_next(struct fdtable *t, int from);
+u32 fdtable_size(struct fdtable *t); /* FDSize */
+
+DEFINE_CLEANUP_PTR(struct file *, file_put)
+
+/* ---- events for watchers (inotify) --------------------------------------------------------- */
+
+/* mask: LX_IN_*. name is NULL for the object itself (then its parent is told too, with its name). */
+void vfs_notify(struct dentry *d, u32 mask);
+void vfs_notify_name(struct inode *dir, const char *name, u32 mask, u32 cookie, struct inode *child);
+
+/* ---- set-up -------------------------------------------------------------------------------- */
+
+int vfs_init(void) must_check; /* anonfs and tables */
+
+#endif
