@@ -1,0 +1,445 @@
+/*
+ * kern: tasks, thread groups, process groups, sessions, signals.
+ *
+ * A `task` is one guest thread: one Sentry host thread runs its system calls
+ * as blocking code (task_main in run.c). A `tgroup` is one guest process.
+ *
+ * Life cycle of a task
+ *   task_clone makes it (not yet visible) → task_start links it into its
+ *   tgroup and the pid tables and starts its host thread → task_main loops:
+ *   uctx_run, event, signals → task_exit (own thread only): leaves its group;
+ *   the last one of a group makes the group a zombie → wait or auto-reap frees
+ *   the pid → task_put by the last reference frees.
+ *
+ * Lock order
+ *   task_lock (rwlock: family tree, groups, sessions, pid tables, ptrace links)
+ *     → tgroup.sig_lock (signals of all the group's tasks, actions, stop state)
+ *       → (leaf) itimers, waitq
+ *   mm.lock and vfs locks are never taken under task_lock or sig_lock.
+ */
+#ifndef KERN_TASK_H
+#define KERN_TASK_H
+
+#include "abi/errno.h"
+#include "abi/sched.h"
+#include "abi/signal.h"
+#include "base/defs.h"
+#include "base/list.h"
+#include "base/lock.h"
+#include "base/ref.h"
+#include "base/wait.h"
+#include "mm/mm.h"
+#include "platform/platform.h"
+#include "vfs/vfs.h"
+
+struct task;
+struct tgroup;
+
+/* ---- signals ------------------------------------------------------------------------------- */
+
+typedef u64 sigset_lx; /* bit signo-1 */
+#define SIGMASK(signo)     (1ULL << ((signo)-1))
+#define SIGMASK_UNBLOCKABLE (SIGMASK(LX_SIGKILL) | SIGMASK(LX_SIGSTOP))
+#define SIGMASK_STOP                                                                               \
+    (SIGMASK(LX_SIGSTOP) | SIGMASK(LX_SIGTSTP) | SIGMASK(LX_SIGTTIN) | SIGMASK(LX_SIGTTOU))
+#define SIGMASK_SYNC                                                                               \
+    (SIGMASK(LX_SIGSEGV) | SIGMASK(LX_SIGBUS) | SIGMASK(LX_SIGILL) | SIGMASK(LX_SIGTRAP) |         \
+     SIGMASK(LX_SIGFPE) | SIGMASK(LX_SIGSYS))
+
+struct lx_siginfo { /* siginfo_t of the ABI: 128 bytes */
+    s32 si_signo, si_errno, si_code, pad0;
+    union {
+        struct {
+            s32 pid;
+            u32 uid;
+            u64 value; /* sigval */
+        } rt;
+        struct {
+            s32 pid;
+            u32 uid;
+            s32 status, pad;
+            s64 utime, stime; /* clock ticks */
+        } chld;
+        struct {
+            u64 addr;
+            s16 addr_lsb;
+            s16 pad[3];
+            u64 lower, upper;
+        } fault;
+        struct {
+            s32 timerid, overrun;
+            u64 value;
+        } timer;
+        struct {
+            s64 band;
+            s32 fd;
+        } poll;
+        struct {
+            u64 call_addr;
+            s32 syscall;
+            u32 arch;
+        } sys;
+        u8 bytes[112];
+    };
+};
+_Static_assert(sizeof(struct lx_siginfo) == 128, "siginfo_t");
+
+struct lx_sigaction { /* the kernel's struct sigaction */
+    u64 handler, flags, restorer;
+    sigset_lx mask;
+};
+
+struct lx_stack {
+    u64 sp;
+    s32 flags, pad;
+    u64 size;
+};
+
+struct sigqueue_entry {
+    struct list node;
+    struct lx_siginfo info;
+    struct user_struct *user; /* whose SIGPENDING it counts against; NULL: none */
+    void *timer;              /* POSIX timer that owns the entry (overrun), or NULL */
+};
+
+struct sigpending {
+    sigset_lx set;     /* guarded by tgroup.sig_lock, as the list */
+    struct list queue; /* sigqueue_entry */
+};
+
+struct sighand { /* CLONE_SIGHAND shares it */
+    struct ref ref;
+    struct mutex lock; /* after sig_lock */
+    struct lx_sigaction action[LX_NSIG]; /* guarded by lock */
+};
+
+/* ---- namespaces of kern's own -------------------------------------------------------------- */
+
+struct pid_ns {
+    struct ref ref;
+    struct pid_ns *parent; /* owned */
+    u32 level;
+    u64 ino;
+    struct user_ns *user_ns;
+    struct tgroup *init;   /* its pid 1; guarded by task_lock */
+    struct pidmap *map;    /* pid.c's */
+    bool is_dying;
+};
+
+#define MAX_PID_LEVEL 8
+
+struct pid { /* one identity, with a number per namespace level */
+    struct ref ref;
+    u32 level;
+    struct pid_ns *ns;               /* deepest; owned */
+    s32 nr[MAX_PID_LEVEL + 1];
+    struct task *task;               /* PIDTYPE_TID user; guarded by task_lock, as all below */
+    struct tgroup *tgroup;           /* as leader */
+    struct list pgrp_members;        /* tgroups */
+    struct list session_members;     /* tgroups */
+    struct waitq exit_wait;          /* pidfd polls */
+    bool is_exited;                  /* the tgroup has become a zombie or is gone */
+};
+
+struct id_map_entry {
+    u32 first, lower_first, count;
+};
+struct user_ns {
+    struct ref ref;
+    struct user_ns *parent; /* owned; NULL: root */
+    u32 level;
+    u64 ino;
+    u32 owner_uid, owner_gid;
+    struct mutex lock;
+    u32 nuid_map, ngid_map;
+    struct id_map_entry uid_map[340], gid_map[340];
+    bool is_setgroups_denied;
+};
+extern struct user_ns root_user_ns;
+/* Between a namespace's ids and kuids; make_*: (u32)-1 when unmapped; from_*: overflow id 65534. */
+u32 make_kuid(struct user_ns *ns, u32 uid);
+u32 make_kgid(struct user_ns *ns, u32 gid);
+u32 from_kuid(struct user_ns *ns, u32 kuid);
+u32 from_kgid(struct user_ns *ns, u32 kgid);
+u32 from_kuid_raw(struct user_ns *ns, u32 kuid); /* (u32)-1 when unmapped */
+u32 from_kgid_raw(struct user_ns *ns, u32 kgid);
+bool ns_capable(struct user_ns *ns, int cap); /* of the current task */
+bool task_capable_in(struct task *t, struct user_ns *ns, int cap);
+
+struct uts_ns {
+    struct ref ref;
+    u64 ino;
+    struct user_ns *user_ns;
+    struct mutex lock;
+    char nodename[65], domainname[65];
+};
+
+struct ipc_ns; /* ipc.c's */
+struct net_ns; /* net's; opaque here */
+struct cgroup_ns;
+struct time_ns;
+
+struct nsproxy { /* shared; replaced as a whole by unshare/setns */
+    struct ref ref;
+    struct uts_ns *uts;
+    struct ipc_ns *ipc;
+    struct mnt_ns *mnt;
+    struct pid_ns *pid_for_children;
+    struct net_ns *net;
+    struct time_ns *time, *time_for_children;
+    struct cgroup_ns *cgroup;
+};
+
+/* ---- limits and accounting ----------------------------------------------------------------- */
+
+struct lx_rlimit {
+    u64 cur, max;
+};
+
+struct user_struct { /* one real uid: RLIMIT_NPROC, SIGPENDING, MSGQUEUE accounting */
+    struct ref ref;
+    struct list node;
+    u32 uid;
+    _Atomic u32 ntasks, nsigpending;
+    _Atomic u64 mq_bytes, locked_bytes;
+};
+
+struct task_usage {
+    u64 utime_ns, stime_ns;
+    u64 minflt, majflt, nvcsw, nivcsw, inblock, oublock;
+    u64 maxrss; /* KiB */
+};
+
+/* ---- processes ----------------------------------------------------------------------------- */
+
+enum tgroup_stop { TG_RUNNING, TG_STOPPING, TG_STOPPED };
+
+struct posix_timers;
+struct tty; /* the session's controlling terminal; opaque */
+
+struct session {
+    struct ref ref;
+    struct pid *pid;        /* leader's */
+    struct file *tty;       /* controlling terminal, or NULL; guarded by task_lock */
+    struct pid *fg_pgrp;    /* its foreground group (also known to the tty) */
+};
+
+struct tgroup {
+    struct ref ref;
+    struct pid *pid;            /* owned */
+    struct pid *pgrp;           /* owned; guarded by task_lock */
+    struct session *session;    /* owned; guarded by task_lock */
+    struct list pgrp_node, session_node;
+    struct list all_node;       /* in all_tgroups; guarded by task_lock */
+
+    struct task *leader;        /* owned */
+    struct list tasks;          /* guarded by task_lock */
+    u32 ntasks;                 /* live ones */
+
+    struct tgroup *parent;      /* guarded by task_lock; NULL: init */
+    struct list children, sibling;
+    struct task *parent_task;   /* who made it (for __WNOTHREAD, PDEATHSIG) */
+    bool is_subreaper, has_child_subreaper;
+    int exit_signal;            /* sent to the parent at the end; 0 none */
+    struct waitq child_wait;    /* of this group's waiters: wait4 */
+
+    struct mutex sig_lock;
+    struct sighand *sighand;    /* owned */
+    struct sigpending shared;   /* guarded by sig_lock, as the rest of this block */
+    enum tgroup_stop stop;
+    int stop_signo;             /* group stop's signal */
+    u32 nstopping;              /* tasks that have yet to stop */
+    bool is_stop_unreported, is_cont_unreported;
+    bool is_exiting;            /* group exit in progress: exit_code is set */
+    int exit_code;              /* wait status form */
+    struct task *exec_task;     /* de-threading for this one */
+    struct waitq sigfd_wait;    /* signalfd watchers */
+    struct waitq stop_wait;     /* tasks sleeping in a stop; thread-exit watchers */
+
+    bool is_zombie;             /* guarded by task_lock */
+    bool is_reaped;
+    bool has_execed;            /* setpgid's EACCES */
+    u32 oom_score_adj;
+
+    struct mutex limits_lock;
+    struct lx_rlimit rlimits[LX_RLIM_NLIMITS]; /* guarded by limits_lock */
+    struct posix_timers *timers; /* timer.c's: itimers and POSIX timers */
+    struct task_usage dead_usage;      /* of exited threads; guarded by sig_lock */
+    struct task_usage child_usage;     /* of waited-for children; guarded by sig_lock */
+    s64 start_boot_ns;
+    _Atomic u64 cpu_start_ns;
+    void *container;            /* sentry's */
+};
+
+/* task.state, for /proc and wait */
+enum task_state { TASK_RUNNING, TASK_SLEEPING, TASK_DISK, TASK_STOPPED, TASK_TRACED, TASK_ZOMBIE, TASK_DEAD };
+
+struct restart_block {
+    s64 (*fn)(struct task *t, struct restart_block *rb);
+    u64 arg[6];
+};
+
+struct seccomp_filter;
+struct ptrace_state;
+
+struct task {
+    struct ref ref;
+    struct pid *pid;             /* owned */
+    struct tgroup *tg;           /* owned */
+    struct list tg_node;         /* in tg->tasks; guarded by task_lock */
+    struct parker parker;
+
+    struct mm *mm;               /* owned; own thread changes it (exec) */
+    struct uctx *uctx;           /* owned */
+    struct fs_ctx *fs;           /* owned */
+    struct fdtable *files;       /* owned */
+    struct nsproxy *ns;          /* owned */
+    const struct cred *cred;     /* owned; own thread changes it; others read under tg->sig_lock */
+    struct user_struct *user;    /* owned: of cred->uid */
+    struct vfs_task vt;          /* the vfs's view; vfs_current of this thread */
+
+    _Atomic u32 state;           /* enum task_state */
+    char comm[16];               /* guarded by tg->sig_lock */
+    u32 personality;
+    bool is_vfork_child;         /* wakes vfork_done at exec or exit */
+    struct vfork_done *vfork_done; /* owned reference */
+    u64 clear_child_tid;         /* set_tid_address / CLONE_CHILD_CLEARTID */
+    u64 robust_list;
+    u64 rseq_addr;
+    u32 rseq_size, rseq_sig;
+
+    /* Signals; guarded by tg->sig_lock unless said otherwise */
+    struct sigpending pending;
+    sigset_lx blocked;           /* own thread changes it, under sig_lock */
+    sigset_lx saved_mask;        /* to restore after sigsuspend, ppoll …; own thread */
+    bool has_saved_mask;
+    sigset_lx real_blocked;      /* sigtimedwait */
+    struct lx_stack altstack;    /* own thread */
+    struct restart_block restart;
+    _Atomic bool is_kicked;      /* work to do before returning to the application */
+    bool is_exit_requested;      /* die: group exit or exec of another thread */
+    bool is_stop_requested;      /* take part in a group stop */
+    int pdeath_signal;
+    u64 fault_addr;
+
+    struct seccomp_filter *seccomp; /* owned; NULL none */
+    u32 seccomp_mode;
+    struct ptrace_state *ptrace; /* ptrace.c's; NULL: never traced */
+
+    int exit_code;
+    struct task_usage usage;     /* own thread writes */
+    s64 start_boot_ns;
+    s32 nice;
+    u32 sched_policy, sched_priority;
+    bool is_sched_reset_on_fork;
+    u64 affinity;                /* cpu mask */
+    u64 timer_slack_ns;
+    u32 ioprio;
+    bool is_tsc_denied, is_keepcaps_unused, is_io_flusher, is_thp_disabled;
+    u32 strace_depth;
+    u32 cur_nr;                  /* system call in progress, LX_NR_COUNT: none; for /proc/PID/syscall */
+    u64 cur_args[6];
+};
+
+/* All groups and the family tree. */
+extern struct rwlock task_lock;
+extern struct list all_tgroups; /* guarded by task_lock */
+extern struct pid_ns root_pid_ns;
+extern struct uts_ns root_uts_ns;
+
+struct task *task_current(void); /* NULL on threads without one */
+void task_get(struct task *t);
+void task_put(struct task *t);
+void tgroup_get(struct tgroup *g);
+void tgroup_put(struct tgroup *g);
+
+/* Numbers as `t` of the current task sees them (its pid namespace); 0 when invisible. */
+s32 task_tid_in(const struct task *t, const struct pid_ns *ns);
+s32 tgroup_pid_in(const struct tgroup *g, const struct pid_ns *ns);
+s32 pid_nr_in(const struct pid *p, const struct pid_ns *ns);
+struct pid_ns *task_pid_ns(const struct task *t);
+/* Referenced or NULL. */
+struct task *task_find(struct pid_ns *ns, s32 tid);
+struct tgroup *tgroup_find(struct pid_ns *ns, s32 pid);
+
+/* ---- making and ending --------------------------------------------------------------------- */
+
+struct clone_args { /* as struct clone_args of clone3(2), decoded */
+    u64 flags;
+    int exit_signal;
+    u64 stack, stack_size, tls;
+    uaddr_t pidfd, child_tid, parent_tid;
+    u32 set_tid_count;
+    s32 set_tid[MAX_PID_LEVEL + 1];
+    int cgroup_fd;
+};
+s64 task_clone(struct task *t, const struct clone_args *args) must_check; /* child's tid */
+
+struct init_args { /* the first process of a container, or an exec into one */
+    const char *path;             /* looked up in PATH of envp when it has no '/' and is_path_search */
+    bool is_path_search;
+    char **argv, **envp;          /* NULL-terminated */
+    struct fs_ctx *fs;            /* consumed */
+    struct fdtable *files;        /* consumed */
+    struct nsproxy *ns;           /* a reference is taken */
+    const struct cred *cred;      /* consumed */
+    struct file *tty;             /* becomes the controlling terminal, or NULL; a reference is taken */
+    const struct lx_rlimit *rlimits; /* LX_RLIM_NLIMITS, or NULL for defaults */
+    bool is_init;                 /* pid 1 of ns->pid_for_children */
+};
+/* Makes a process and starts it. Errors are exec's: LX_ENOENT, LX_EACCES, … */
+int kern_start_process(const struct init_args *args, struct tgroup **ret_tg) must_check;
+/* Blocks until the group is a zombie; its wait status. Reaps it when its parent is nobody. */
+int kern_wait_process(struct tgroup *tg);
+
+noreturn_fn void task_exit_thread(struct task *t, int code);         /* exit(2) */
+void tgroup_exit_start(struct tgroup *g, int wait_status);           /* exit_group, fatal signal */
+s64 task_exec(struct task *t, struct file *exe, const char *path, char *const *argv,
+              char *const *envp, u32 flags) must_check;
+
+/* ---- signals ------------------------------------------------------------------------------- */
+
+/* info NULL: SI_KERNEL. Honour ignored, stop/cont rules, queue limits. -LX_EAGAIN: queue full. */
+int signal_send_task(struct task *t, const struct lx_siginfo *info, int signo);
+int signal_send_tgroup(struct tgroup *g, const struct lx_siginfo *info, int signo);
+int signal_send_pgrp(struct pid *pgrp, const struct lx_siginfo *info, int signo);
+/* A synchronous fault of the current task: unblocks and resets when blocked or ignored. */
+void signal_force(struct task *t, const struct lx_siginfo *info);
+bool signal_is_pending(struct task *t); /* unblocked, not ignored */
+sigset_lx signal_pending_set(struct task *t);
+void signal_set_blocked(struct task *t, sigset_lx mask);
+/* For ppoll, sigsuspend …: mask until the call returns to the application (or its handler ran). */
+void signal_set_temporary_mask(struct task *t, sigset_lx mask);
+/* Takes one pending signal of `mask` (sigtimedwait, signalfd); signo or 0. */
+int signal_dequeue(struct task *t, sigset_lx mask, struct lx_siginfo *ret_info);
+/* Asks the task to look at its work (signals, exit, stop) soon: interrupts waits, kicks the stub. */
+void task_kick(struct task *t);
+/* Makes the current call restartable by restart_syscall(2); returns -LX_ERESTART_RESTARTBLOCK. */
+s64 task_set_restart(struct task *t, s64 (*fn)(struct task *, struct restart_block *),
+                     const u64 *args, int nargs);
+
+/* ---- misc ---------------------------------------------------------------------------------- */
+
+u64 task_rlimit(struct task *t, int which); /* current soft limit */
+/* Updates vt, stub ids and mm limits after creds, pids, limits or namespaces changed. Own thread. */
+void task_publish(struct task *t);
+void task_usage_now(struct task *t, struct task_usage *ret);
+void tgroup_usage_now(struct tgroup *g, struct task_usage *ret); /* live + dead threads */
+s64 clock_boot_ns(void);
+s64 clock_real_ns(void);
+
+/* Hooks that higher rooms set at start (each may be NULL). */
+struct kern_hooks {
+    s64 (*syscall)(struct task *t, u32 nr, const u64 args[6]); /* sys_dispatch */
+    void (*net_ns_get)(struct net_ns *ns);
+    void (*net_ns_put)(struct net_ns *ns);
+    int (*net_ns_new)(struct net_ns **ret_ns);
+    u64 (*net_ns_ino)(struct net_ns *ns);
+    void (*tgroup_gone)(struct tgroup *g); /* last thread of a process ended */
+    void (*pid_gone)(struct pid *p);       /* proc drops its dentries */
+};
+extern struct kern_hooks kern_hooks;
+
+int kern_init(void) must_check;
+
+#endif
