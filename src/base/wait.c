@@ -39,13 +39,23 @@ void parker_set_self(struct parker *p)
     self_parker = p ? p : &own_parker;
 }
 
+static void rouse(_Atomic u32 *token)
+{
+    int saved = errno;
+    syscall(SYS_futex, token, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    errno = saved;
+}
+
+/* Gives the token; true when its owner sleeps and must be roused. */
+static bool give_token(struct parker *p)
+{
+    return atomic_exchange_explicit(&p->token, TOKEN_WOKEN, memory_order_acq_rel) == TOKEN_ASLEEP;
+}
+
 void parker_wake(struct parker *p)
 {
-    if (atomic_exchange_explicit(&p->token, TOKEN_WOKEN, memory_order_acq_rel) == TOKEN_ASLEEP) {
-        int saved = errno;
-        syscall(SYS_futex, &p->token, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-        errno = saved;
-    }
+    if (give_token(p))
+        rouse(&p->token);
 }
 
 void parker_interrupt(struct parker *p)
@@ -122,6 +132,7 @@ static void waiter_init(struct waiter *w, u32 events)
     list_init(&w->node);
     w->events = events;
     w->is_exclusive = false;
+    w->is_declined = false;
     w->parker = NULL;
     w->fn = NULL;
     w->arg = NULL;
@@ -175,21 +186,34 @@ void waitq_wake_n(struct waitq *q, u32 events, u32 n)
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&q->nwaiters, memory_order_relaxed) == 0)
         return;
-    MUTEX_GUARD(&q->lock);
+    /*
+     * Sleepers are roused after the unlock, so that they do not run into the lock. By then a parker
+     * may be gone, if its owner woke by itself: a futex wake of its old address harms nobody.
+     */
+    _Atomic u32 *asleep[16];
+    size_t nasleep = 0;
+    mutex_lock(&q->lock);
     struct waiter *w, *tmp;
     list_for_each_safe(w, tmp, &q->waiters, node) {
         if (!(w->events & events))
             continue;
-        if (w->is_exclusive) {
-            if (n == 0)
-                continue;
-            n--;
-        }
+        if (w->is_exclusive && n == 0)
+            continue;
+        w->is_declined = false;
         if (w->fn)
             w->fn(w, events);
+        else if (!give_token(w->parker))
+            ;
+        else if (nasleep < ARRAY_SIZE(asleep))
+            asleep[nasleep++] = &w->parker->token;
         else
-            parker_wake(w->parker);
+            rouse(&w->parker->token);
+        if (w->is_exclusive && !w->is_declined)
+            n--;
     }
+    mutex_unlock(&q->lock);
+    for (size_t i = 0; i < nasleep; i++)
+        rouse(asleep[i]);
 }
 
 s64 clock_mono_ns(void)

@@ -83,6 +83,8 @@ struct waiter {
     struct list node;       /* guarded by waitq.lock */
     u32 events;             /* mask of interest */
     bool is_exclusive;      /* at most `n` exclusive waiters are woken by waitq_wake_n */
+    bool is_declined;       /* set by an exclusive callback that had no use for this wake: it is
+                               not counted and the next one is woken too */
     struct parker *parker;  /* sleeper, or NULL */
     waiter_fn fn;           /* callback, or NULL */
     void *arg;              /* the callback's own */

@@ -366,6 +366,8 @@ struct file_ops {
     void (*flush)(struct file *f);   /* each close(2) of an fd */
     void (*release)(struct file *f); /* last reference gone: frees f->priv */
     int (*check_flags)(struct file *f, u32 flags) must_check; /* fcntl(F_SETFL) */
+    /* F_SETPIPE_SZ, F_GETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS. Absent: EBADF for pipes', EINVAL for seals. */
+    s64 (*fcntl)(struct file *f, int cmd, u64 arg) must_check;
     void (*show_fdinfo)(struct file *f, char *buf, size_t size); /* extra lines of /proc/PID/fdinfo */
 };
 

@@ -1,0 +1,31 @@
+/*
+ * Special inodes: what open(2) of a FIFO or a character device gives. File
+ * systems make such inodes with special_fops(mode) as their fops.
+ *
+ * Character devices are found by number at open: the driver's ops replace the file's, and its
+ * own open is called. No driver: ENXIO. Sockets and block devices: ENXIO.
+ * The mount's nodev is the caller's to check (EACCES).
+ */
+#ifndef VFS_SPECIAL_H
+#define VFS_SPECIAL_H
+
+#include "vfs/vfs.h"
+
+/* For S_IFIFO, S_IFCHR, S_IFBLK and S_IFSOCK; NULL for other modes. */
+const struct file_ops *special_fops(u32 mode);
+
+/* At start, by the fs room. */
+void special_set_fifo(const struct file_ops *fops);
+/* Minors [minor, minor + count). name: static, for /proc/devices. */
+void chrdev_register(u32 major, u32 minor, u32 count, const char *name,
+                     const struct file_ops *fops);
+/* For /proc/devices: the i-th registered range; false past the end. */
+bool chrdev_describe(u32 i, u32 *ret_major, const char **ret_name);
+
+/*
+ * Set by epoll: takes every watch of f away. file_put calls it at the last reference, before
+ * ops->release, when f->epoll_items is not empty.
+ */
+extern void (*vfs_epoll_release)(struct file *f);
+
+#endif
