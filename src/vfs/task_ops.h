@@ -9,6 +9,9 @@
  * what files store. "vid" is the same as the current task's pid namespace
  * shows it: what system calls take and return.
  *
+ * In the other direction kern calls signalfd_wake (fs/signalfd.h) when it queues a signal, and
+ * tty_get, tty_put, tty_session_exit (fs/tty.h) for controlling terminals.
+ *
  * No op is called with a leaf lock held, except where it says "leaf": those
  * may be called from a wait queue's callback and must not block or wake
  * through the queue that is being woken.

@@ -399,8 +399,9 @@ struct file {
     void *priv;
 };
 
-/* A file on an anonymous inode of anonfs: name as in "anon_inode:[eventfd]" or "pipe:[123]"; the
- * inode's mode is given (0600 for plain anon inodes, S_IFIFO, S_IFSOCK …). open flags: LX_O_*. */
+/* A file on an anonymous inode of anonfs: name as in "anon_inode:[eventfd]"; one that ends in ':'
+ * gets the inode's number ("pipe:" → "pipe:[123]"). The inode's mode is given (0600 for plain anon
+ * inodes, S_IFIFO, S_IFSOCK …) and its fops are ops; ops->open is not called. flags: LX_O_*. */
 int file_new_anon(const char *name, u32 imode, const struct file_ops *ops, void *priv, u32 flags,
                   u32 fmode, struct file **ret_f) must_check;
 /* Opens an existing inode at path with flags (permission is the caller's matter); refs path. */
