@@ -69,8 +69,8 @@ void parker_clear_interrupt(struct parker *p)
     atomic_store_explicit(&p->interrupted, 0, memory_order_seq_cst);
 }
 
-/* Waits for a token; 0 or -LX_ETIMEDOUT. */
-static int park(struct parker *p, s64 deadline_ns)
+/* Waits for a token; 0 or -LX_ETIMEDOUT. clock_flag: 0 or FUTEX_CLOCK_REALTIME. */
+static int park_clock(struct parker *p, s64 deadline_ns, int clock_flag)
 {
     for (;;) {
         u32 t = TOKEN_WOKEN;
@@ -86,8 +86,8 @@ static int park(struct parker *p, s64 deadline_ns)
             tsp = &ts;
         }
         int saved = errno;
-        long r = syscall(SYS_futex, &p->token, FUTEX_WAIT_BITSET_PRIVATE, TOKEN_ASLEEP, tsp, NULL,
-                         FUTEX_BITSET_MATCH_ANY);
+        long r = syscall(SYS_futex, &p->token, FUTEX_WAIT_BITSET_PRIVATE | clock_flag, TOKEN_ASLEEP,
+                         tsp, NULL, FUTEX_BITSET_MATCH_ANY);
         int err = errno;
         errno = saved;
         if (r < 0 && err == ETIMEDOUT) {
@@ -98,20 +98,30 @@ static int park(struct parker *p, s64 deadline_ns)
     }
 }
 
-int park_interruptible(s64 deadline_ns)
+static int park_interruptible_clock(s64 deadline_ns, int clock_flag)
 {
     struct parker *p = parker_self();
     if (parker_is_interrupted(p))
         return -LX_ERESTARTSYS;
-    int r = park(p, deadline_ns);
+    int r = park_clock(p, deadline_ns, clock_flag);
     if (parker_is_interrupted(p))
         return -LX_ERESTARTSYS;
     return r;
 }
 
+int park_interruptible(s64 deadline_ns)
+{
+    return park_interruptible_clock(deadline_ns, 0);
+}
+
+int park_interruptible_real(s64 deadline_real_ns)
+{
+    return park_interruptible_clock(deadline_real_ns, FUTEX_CLOCK_REALTIME);
+}
+
 int park_uninterruptible(s64 deadline_ns)
 {
-    return park(parker_self(), deadline_ns);
+    return park_clock(parker_self(), deadline_ns, 0);
 }
 
 void waitq_init(struct waitq *q)

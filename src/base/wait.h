@@ -72,6 +72,8 @@ static inline bool parker_is_interrupted(struct parker *p)
 
 /* 0 when woken (or spuriously), -LX_ETIMEDOUT at the deadline, -LX_ERESTARTSYS when interrupted. */
 int park_interruptible(s64 deadline_ns) must_check;
+/* The same with a deadline on CLOCK_REALTIME, which follows steps of the host's clock. */
+int park_interruptible_real(s64 deadline_real_ns) must_check;
 /* As above but never interrupted: 0 or -LX_ETIMEDOUT. For waits that only our own threads end. */
 int park_uninterruptible(s64 deadline_ns);
 

@@ -189,6 +189,17 @@ struct aspace *uctx_aspace(const struct uctx *ctx);
 /* Lets the application run until its next event. Always returns an event. */
 void uctx_run(struct uctx *ctx, struct uevent *ret_ev);
 
+/*
+ * Lets the application thread of the current UEV_SYSCALL do one host FUTEX_WAIT_BITSET itself
+ * and waits for its end: for plain futex waits that reach the Sentry because the in-stub answers
+ * are off, so that they meet in-stub waits and aspace_futex on the same host futex. op: LX_FUTEX_WAIT_BITSET
+ * with LX_FUTEX_PRIVATE_FLAG and LX_FUTEX_CLOCK_REALTIME as wanted; deadline_ns: absolute on that clock,
+ * INT64_MAX: none. 0: woken; -LX_EAGAIN, -LX_ETIMEDOUT, -LX_EFAULT, -LX_EINVAL: the host's;
+ * -LX_EINTR: kicked (or the stub is gone). The event stays the current UEV_SYSCALL.
+ */
+long uctx_futex_wait(struct uctx *ctx, u64 uaddr, int op, u32 val, s64 deadline_ns,
+                     u32 bitset) must_check;
+
 /* Sets the result of the current UEV_SYSCALL: rax alone, the fast way back. */
 void uctx_set_result(struct uctx *ctx, s64 rax);
 /*
