@@ -1,0 +1,376 @@
+/*
+ * Address spaces: creation, fork, the helper's orders, and the end.
+ *
+ * An order list is written to the read-only order page and its number
+ * published; the helper runs it and publishes the number in the result page. The
+ * guest can forge results, and then it has lied to its own kernel about its own memory: results
+ * are taken as that and no more. The one that could reach further, the pid of
+ * a forked child, is checked: the process of that pid must be our child and
+ * must show, at the read-only address of the process page, the unit that this
+ * fork made.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "abi/errno.h"
+#include "abi/nr.h"
+#include "base/log.h"
+#include "host/futex.h"
+#include "platform/internal.h"
+
+/* A helper that does not answer for this long is a hostile guest's: its process is ended. */
+#define HELPER_TIMEOUT_NS (60 * NSEC_PER_SEC)
+
+static s64 now_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
+}
+
+struct aspace *aspace_alloc(void)
+{
+    struct aspace *as = calloc(1, sizeof(*as));
+    if (!as)
+        return NULL;
+    as->unit = arena_alloc();
+    if (!as->unit) {
+        free(as);
+        return NULL;
+    }
+    u8 *p = arena_ptr(as->unit);
+    as->proc = (struct stub_proc *)(void *)p;
+    as->ord = (struct stub_orders *)(void *)(p + 0x1000);
+    as->res = (struct stub_results *)(void *)(p + 0x2000);
+    as->proc->unit = as->unit;
+    as->pid = -1;
+    as->pidfd = -1;
+    ref_init(&as->ref);
+    mutex_init(&as->helper_lock, "platform.helper");
+    mutex_init(&as->lock, "platform.aspace");
+    list_init(&as->ctxs);
+    return as;
+}
+
+/* No process, or a dead one: reaps it and gives everything back. */
+void aspace_free(struct aspace *as)
+{
+    if (as->pid > 0) {
+        siginfo_t info;
+        while (waitid(P_PID, (id_t)as->pid, &info, WEXITED | __WALL) < 0 && errno == EINTR)
+            ;
+    }
+    if (as->pidfd >= 0)
+        close(as->pidfd);
+    for (u32 i = 0; i < as->nslots; i++)
+        arena_free(as->slots[i].unit);
+    free(as->slots);
+    arena_free(as->unit);
+    free(as);
+}
+
+void aspace_get(struct aspace *as)
+{
+    ref_get(&as->ref);
+}
+
+void aspace_put(struct aspace *as)
+{
+    if (as && ref_put(&as->ref))
+        reaper_abandon(as);
+}
+
+void aspace_kill(struct aspace *as)
+{
+    if (as->pid > 0)
+        kill(as->pid, SIGKILL); /* at worst our own zombie: the pid is ours until aspace_free */
+}
+
+int aspace_host_pid(const struct aspace *as)
+{
+    return as->pid;
+}
+
+u64 aspace_cpu_ns(const struct aspace *as)
+{
+    struct timespec ts;
+    clockid_t clock = (clockid_t)((~(u32)as->pid << 3) | 2); /* CPUCLOCK_SCHED of a process */
+    if (clock_gettime(clock, &ts) < 0)
+        return 0;
+    return (u64)ts.tv_sec * NSEC_PER_SEC + (u64)ts.tv_nsec;
+}
+
+void aspace_vdso(const struct aspace *as, struct aspace_vdso *ret)
+{
+    (void)as;
+    *ret = platform_vdso;
+}
+
+/* ---- orders
+ * -------------------------------------------------------------------------------------- */
+
+void order_set(struct aspace *as, u32 i, u32 kind, u32 flags, u64 nr, u64 a0, u64 a1, u64 a2,
+               u64 a3, u64 a4, u64 a5)
+{
+    volatile struct stub_op *op = &as->ord->ops[i];
+    op->kind = kind;
+    op->flags = flags;
+    op->nr = nr;
+    op->args[0] = a0;
+    op->args[1] = a1;
+    op->args[2] = a2;
+    op->args[3] = a3;
+    op->args[4] = a4;
+    op->args[5] = a5;
+    as->res->value[i] = -LX_EIO;
+}
+
+/* Publishes the orders that order_set wrote. */
+static u32 order_post(struct aspace *as, u32 count)
+{
+    as->ord->count = count;
+    as->seq++;
+    __atomic_store_n(&as->ord->seq, as->seq, __ATOMIC_SEQ_CST);
+    return as->seq;
+}
+
+static int order_wait(struct aspace *as, u32 seq)
+{
+    s64 give_up = 0;
+    for (;;) {
+        u32 done = __atomic_load_n(&as->res->done, __ATOMIC_ACQUIRE);
+        if (atomic_load(&as->is_dead))
+            return -LX_ESRCH;
+        if (done == seq)
+            return 0;
+        __atomic_store_n(&as->res->is_waiting, 1, __ATOMIC_SEQ_CST);
+        done = __atomic_load_n(&as->res->done, __ATOMIC_SEQ_CST);
+        if (done != seq && !atomic_load(&as->is_dead))
+            host_futex_wait(&as->res->done, done, NSEC_PER_SEC);
+        __atomic_store_n(&as->res->is_waiting, 0, __ATOMIC_SEQ_CST);
+        s64 now = now_ns();
+        if (!give_up)
+            give_up = now + HELPER_TIMEOUT_NS;
+        if (now > give_up) {
+            log_warn("platform: stub %d does not answer; it is ended", as->pid);
+            aspace_kill(as);
+            return -LX_ESRCH;
+        }
+    }
+}
+
+int order_run(struct aspace *as, u32 count, s64 *ret_values)
+{
+    if (atomic_load(&as->is_dead))
+        return -LX_ESRCH;
+    u32 seq = order_post(as, count);
+    host_futex_wake(&as->ord->seq, 1);
+    int r = order_wait(as, seq);
+    if (r < 0)
+        return r;
+    for (u32 i = 0; i < count; i++)
+        ret_values[i] = as->res->value[i];
+    return 0;
+}
+
+s64 helper_call(struct aspace *as, u64 nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4, u64 a5)
+{
+    MUTEX_GUARD(&as->helper_lock);
+    queue_flush_locked(as);
+    order_set(as, 0, OP_SYSCALL, 0, nr, a0, a1, a2, a3, a4, a5);
+    s64 value;
+    int r = order_run(as, 1, &value);
+    return r < 0 ? r : value;
+}
+
+/* ---- creation
+ * -------------------------------------------------------------------------------------- */
+
+/* The process that the forged or honest number names is the child that this fork made. */
+static bool is_our_child(const struct aspace *child, s64 pid)
+{
+    if (pid <= 1 || pid > INT32_MAX)
+        return false;
+    siginfo_t info;
+    if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0)
+        return false;
+    u64 unit = 0;
+    struct iovec local = {&unit, sizeof(unit)};
+    struct iovec remote = {(void *)(uintptr_t)STUB_PROC, sizeof(unit)};
+    return process_vm_readv((pid_t)pid, &local, 1, &remote, 1, 0) == sizeof(unit) &&
+           unit == child->unit;
+}
+
+/*
+ * Forks `parent` into the half-built `child`, whose first order list of `count`
+ * entries is already written.
+ */
+static int fork_into(struct aspace *parent, struct aspace *child, u32 count, s64 *ret_values)
+    REQUIRES(parent->helper_lock)
+{
+    MUTEX_GUARD(&child->helper_lock);
+    u32 seq = order_post(child, count);
+    order_set(parent, 0, OP_FORK, 0, 0, FORK_FLAGS, (u64)arena_fd(), arena_offset(child->unit), 0,
+              0, 0);
+    s64 pid;
+    int r = order_run(parent, 1, &pid);
+    if (r < 0)
+        return r;
+    if (pid < 0)
+        return pid >= -4095 ? (int)pid : -LX_EIO;
+    /* Until the child's first answer its pid is only a claim: nothing is done to it. */
+    s64 give_up = now_ns() + 10 * NSEC_PER_SEC;
+    for (;;) {
+        u32 done = __atomic_load_n(&child->res->done, __ATOMIC_ACQUIRE);
+        if (done == seq)
+            break;
+        __atomic_store_n(&child->res->is_waiting, 1, __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&child->res->done, __ATOMIC_SEQ_CST) == done)
+            host_futex_wait(&child->res->done, done, 100 * NSEC_PER_MSEC);
+        if (now_ns() > give_up)
+            break;
+        siginfo_t info = {0};
+        if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0 ||
+            info.si_pid == pid)
+            break; /* no such child, or it has died */
+    }
+    child->res->is_waiting = 0;
+    if (!is_our_child(child, pid)) {
+        log_warn("platform: stub %d claims a child %ld that is not its own; it is ended",
+                 parent->pid, (long)pid);
+        if (parent != platform_zygote())
+            aspace_kill(parent);
+        return -LX_EAGAIN;
+    }
+    child->pid = (pid_t)pid;
+    r = reaper_watch(child);
+    if (r < 0) {
+        kill(child->pid, SIGKILL);
+        return r;
+    }
+    for (u32 i = 0; i < count; i++)
+        ret_values[i] = child->res->value[i];
+    return 0;
+}
+
+static void set_pdeathsig_order(struct aspace *as, u32 i)
+{
+    order_set(as, i, OP_SYSCALL, 0, LX_NR_prctl, 1, SIGKILL, 0, 0, 0, 0);
+}
+
+int aspace_new(struct aspace **ret_as)
+{
+    struct aspace *as = aspace_alloc();
+    if (!as)
+        return -LX_ENOMEM;
+    struct aspace *z = platform_zygote();
+    set_pdeathsig_order(as, 0);
+    s64 values[1];
+    int r;
+    {
+        MUTEX_GUARD(&z->helper_lock);
+        r = fork_into(z, as, 1, values);
+    }
+    if (r < 0) {
+        aspace_put(as);
+        return r;
+    }
+    *ret_as = as;
+    return 0;
+}
+
+static void copy_proc_page(struct aspace *to, const struct aspace *from)
+{
+    u64 unit = to->unit;
+    memcpy((void *)(uintptr_t)to->proc, (const void *)(uintptr_t)from->proc,
+           sizeof(struct stub_proc));
+    to->proc->unit = unit;
+}
+
+int aspace_fork(struct aspace *parent, struct uctx *caller, struct aspace **ret_as,
+                struct uctx **ret_ctx)
+{
+    (void)uctx_regs(caller);
+    struct aspace *as = aspace_alloc();
+    if (!as)
+        return -LX_ENOMEM;
+    copy_proc_page(as, parent);
+    u32 slot;
+    int r = slot_take(as, caller->slot, &slot);
+    struct uctx *ctx = r == 0 ? uctx_alloc(as, slot) : NULL;
+    if (!ctx) {
+        aspace_put(as);
+        return -LX_ENOMEM;
+    }
+    MUTEX_GUARD(&parent->helper_lock);
+    queue_flush_locked(parent);
+    u32 n = 0;
+    u64 base = slot_addr(slot);
+    set_pdeathsig_order(as, n++);
+    order_set(as, n++, OP_SYSCALL, OP_STOP_ON_ERROR, LX_NR_mmap, base, SLOT_SHARED_SIZE,
+              PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, (u64)arena_fd(),
+              arena_offset(ctx->unit));
+    /* Other threads' slots are of no use to the child. */
+    u32 nslots = __atomic_load_n(&parent->nslots, __ATOMIC_RELAXED);
+    if (slot > 0)
+        order_set(as, n++, OP_SYSCALL, 0, LX_NR_munmap, STUB_SLOTS, base - STUB_SLOTS, 0, 0, 0, 0);
+    if (slot + 1 < nslots)
+        order_set(as, n++, OP_SYSCALL, 0, LX_NR_munmap, slot_addr(slot + 1),
+                  (u64)(nslots - slot - 1) * STUB_SLOT_SIZE, 0, 0, 0, 0);
+    u32 clone_at = n;
+    ctx->ch->ctid = 1;
+    order_set(as, n++, OP_THREAD, 0, 0, THREAD_FLAGS, base, OP_THREAD_CONTINUE,
+              base + offsetof(struct stub_channel, ctid), 0, 0);
+    s64 values[8];
+    r = fork_into(parent, as, n, values);
+    if (r == 0 && values[clone_at] <= 0)
+        r = values[clone_at] >= -4095 ? (int)values[clone_at] : -LX_EAGAIN;
+    if (r < 0) {
+        uctx_free(ctx);
+        aspace_put(as);
+        return r;
+    }
+    as->slots[slot].is_mapped = true;
+    ctx->tid = (pid_t)values[clone_at];
+    ctx->regs = caller->regs;
+    ctx->has_regs = true;
+    ctx->is_dirty = true;
+    ctx->is_syscall = caller->is_syscall;
+    ctx->last_nr = caller->last_nr;
+    *ret_as = as;
+    *ret_ctx = ctx;
+    return 0;
+}
+
+/* ---- identity
+ * ---------------------------------------------------------------------------------------- */
+
+void aspace_set_ids(struct aspace *as, const struct aspace_ids *ids)
+{
+    volatile struct stub_proc *p = as->proc;
+    p->pid = ids->pid;
+    p->ppid = ids->ppid;
+    p->uid = ids->uid;
+    p->euid = ids->euid;
+    p->gid = ids->gid;
+    p->egid = ids->egid;
+    p->pgid = ids->pgid;
+    p->sid = ids->sid;
+}
+
+void aspace_fastpath_off(struct aspace *as, u32 reasons, bool is_off)
+{
+    if (is_off)
+        __atomic_fetch_or(&as->proc->fastpath_off, reasons, __ATOMIC_SEQ_CST);
+    else
+        __atomic_fetch_and(&as->proc->fastpath_off, ~reasons, __ATOMIC_SEQ_CST);
+}

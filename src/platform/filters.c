@@ -1,0 +1,139 @@
+/*
+ * The stub's two seccomp filters. Every thread of a stub has the helper's
+ * (inherited from the zygote); application threads add the strict one before
+ * application code runs. Whatever the application does, it can at most jump at
+ * the stub's own `syscall` instruction with registers of its choice: the
+ * strict filter is the complete list of what that can reach.
+ *
+ * No default kills: filters stack and the most severe action wins, and a trap
+ * is how a system call reaches the Sentry at all.
+ */
+#include <linux/sched.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "abi/errno.h"
+#include "abi/nr.h"
+#include "host/seccomp.h"
+#include "platform/filters.h"
+#include "platform/internal.h"
+
+#define LO32_MAX 0x100000000UL
+
+#define FROM_TEXT .ip_min = STUB_TEXT, .ip_end = STUB_CONST
+
+#define MADVISE(advice)                                                                            \
+    {                                                                                              \
+        .nr = LX_NR_madvise,                                                                       \
+        .conds = {{0, SECCOMP_GE, PLATFORM_MIN, 0}, {2, SECCOMP_EQ, advice, 0}}, FROM_TEXT         \
+    }
+#define FUTEX(op)                                                                                  \
+    {                                                                                              \
+        .nr = LX_NR_futex, .conds = {{1, SECCOMP_MASKED_EQ, op, ~0x180UL}}, FROM_TEXT              \
+    }
+
+static const struct seccomp_rule app_rules[] = {
+    FUTEX(0 /* WAIT */),
+    FUTEX(1 /* WAKE */),
+    FUTEX(9 /* WAIT_BITSET */),
+    FUTEX(10 /* WAKE_BITSET */),
+    {.nr = LX_NR_rt_sigreturn, FROM_TEXT},
+    {.nr = LX_NR_sched_yield, FROM_TEXT},
+    {.nr = LX_NR_clock_gettime, .conds = {{0, SECCOMP_EQ, 2, 0}}, FROM_TEXT},
+    {.nr = LX_NR_clock_gettime, .conds = {{0, SECCOMP_EQ, 3, 0}}, FROM_TEXT},
+    {.nr = LX_NR_exit, FROM_TEXT},
+    {.nr = LX_NR_sigaltstack, FROM_TEXT},
+    /* The rest is left out with --mm=helper. */
+    {.nr = LX_NR_mmap,
+     .conds = {{0, SECCOMP_GE, PLATFORM_MIN, 0},
+               {2, SECCOMP_LE, 7, 0},
+               {3, SECCOMP_MASKED_EQ, MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS,
+                ~(u64)MAP_NORESERVE}},
+     FROM_TEXT},
+    {.nr = LX_NR_munmap, .conds = {{0, SECCOMP_GE, PLATFORM_MIN, 0}}, FROM_TEXT},
+    {.nr = LX_NR_mprotect,
+     .conds = {{0, SECCOMP_GE, PLATFORM_MIN, 0}, {2, SECCOMP_LE, 7, 0}},
+     FROM_TEXT},
+    MADVISE(MADV_DONTNEED),
+    MADVISE(MADV_FREE),
+    MADVISE(MADV_WILLNEED),
+    MADVISE(MADV_NORMAL),
+    MADVISE(MADV_RANDOM),
+    MADVISE(MADV_SEQUENTIAL),
+    MADVISE(MADV_HUGEPAGE),
+    MADVISE(MADV_NOHUGEPAGE),
+};
+#define NR_APP_RULES_NO_MM 10
+
+static const struct seccomp_rule helper_rules[] = {
+    {.nr = LX_NR_futex, FROM_TEXT},
+    {.nr = LX_NR_rt_sigreturn, FROM_TEXT},
+    {.nr = LX_NR_sched_yield, FROM_TEXT},
+    {.nr = LX_NR_clock_gettime, FROM_TEXT},
+    {.nr = LX_NR_mmap, FROM_TEXT},
+    {.nr = LX_NR_munmap, FROM_TEXT},
+    {.nr = LX_NR_mprotect, FROM_TEXT},
+    {.nr = LX_NR_madvise, FROM_TEXT},
+    {.nr = LX_NR_mremap, FROM_TEXT},
+    {.nr = LX_NR_mincore, FROM_TEXT},
+    {.nr = LX_NR_msync, FROM_TEXT},
+    {.nr = LX_NR_mlock, FROM_TEXT},
+    {.nr = LX_NR_mlock2, FROM_TEXT},
+    {.nr = LX_NR_munlock, FROM_TEXT},
+    {.nr = LX_NR_clone, .conds = {{0, SECCOMP_EQ, FORK_FLAGS, 0}}, FROM_TEXT},
+    {.nr = LX_NR_clone, .conds = {{0, SECCOMP_EQ, THREAD_FLAGS, 0}}, FROM_TEXT},
+    {.nr = LX_NR_seccomp,
+     .conds = {{0, SECCOMP_EQ, SECCOMP_SET_MODE_FILTER, 0},
+               {1, SECCOMP_EQ, 0, 0},
+               {2, SECCOMP_EQ, STUB_CONST + CST_FPROG_APP, 0}},
+     FROM_TEXT},
+    {.nr = LX_NR_prctl,
+     .conds = {{0, SECCOMP_EQ, 1 /* PR_SET_PDEATHSIG */, 0}, {1, SECCOMP_EQ, 9, 0}},
+     FROM_TEXT},
+    {.nr = LX_NR_sigaltstack, FROM_TEXT},
+    {.nr = LX_NR_membarrier, FROM_TEXT},
+    {.nr = LX_NR_exit, FROM_TEXT},
+    {.nr = LX_NR_exit_group, FROM_TEXT},
+};
+
+static size_t nr_app_rules(void)
+{
+    return platform_cfg.is_helper_mm_only ? NR_APP_RULES_NO_MM : ARRAY_SIZE(app_rules);
+}
+
+bool filter_allows_advice(int advice)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(app_rules); i++)
+        if (app_rules[i].nr == LX_NR_madvise && app_rules[i].conds[1].value == (u64)advice)
+            return true;
+    return false;
+}
+
+int filters_write(struct stub_const *c, u64 text_end)
+{
+    size_t room =
+        (STUB_CONST_SIZE - offsetof(struct stub_const, filters)) / sizeof(struct sock_filter);
+    struct sock_filter *insns = (struct sock_filter *)(void *)c->filters;
+    u64 at = STUB_CONST + offsetof(struct stub_const, filters);
+    (void)text_end;
+    int nhelper =
+        seccomp_compile(helper_rules, ARRAY_SIZE(helper_rules), SECCOMP_RET_TRAP, insns, room);
+    if (nhelper < 0)
+        return nhelper;
+    int napp = seccomp_compile(app_rules, nr_app_rules(), SECCOMP_RET_TRAP, insns + nhelper,
+                               room - (size_t)nhelper);
+    if (napp < 0)
+        return napp;
+    c->helper = (struct stub_fprog){(u16)nhelper, at};
+    c->app = (struct stub_fprog){(u16)napp, at + (u64)nhelper * sizeof(*insns)};
+    return 0;
+}
+
+void platform_filters_dump(int fd, const char *(*name_of)(u32 nr))
+{
+    seccomp_print(fd, "stub, every thread", helper_rules, ARRAY_SIZE(helper_rules),
+                  SECCOMP_RET_TRAP, name_of);
+    seccomp_print(fd, "stub, application threads in addition", app_rules, nr_app_rules(),
+                  SECCOMP_RET_TRAP, name_of);
+}

@@ -1,0 +1,244 @@
+/*
+ * Start-up: the arena, the zygote, the reaper.
+ *
+ * The zygote is a fork of this process that shares its fd table (an exec would
+ * end the sharing, so there is none): it maps the stub's image at its fixed
+ * address, drops everything else but the vDSO, installs the helper's filter and
+ * serves orders. Every other stub is forked from it or from its descendants, always as a
+ * child of ours (CLONE_PARENT). Its exit signal is 0: only waits with __WALL or __WCLONE
+ * see stubs, so the Sentry's other children are no concern here, and there is no SIGCHLD.
+ */
+#include <cpuid.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/rseq.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "abi/errno.h"
+#include "abi/nr.h"
+#include "base/log.h"
+#include "platform/internal.h"
+#include "stub/blob.h"
+
+struct platform_config platform_cfg;
+struct stub_header platform_stub;
+struct aspace_vdso platform_vdso;
+
+static struct aspace *zygote;
+static u32 xstate_size;
+static u64 xcr0;
+
+struct aspace *platform_zygote(void)
+{
+    return zygote;
+}
+
+u32 platform_xstate_size(void)
+{
+    return xstate_size;
+}
+
+u64 platform_xcr0(void)
+{
+    return xcr0;
+}
+
+/* Features that need a permission from the host (AMX) are off: the guest cannot ask for it. */
+#define XFEATURE_DYNAMIC (3ULL << 17)
+
+static int probe_cpu(void)
+{
+    u32 a, b, c, d;
+    if (!(getauxval(AT_HWCAP2) & 2)) {
+        log_error("platform: the host does not let programs use FSGSBASE (Linux 5.9 and a CPU of "
+                  "2012 or later are needed)");
+        return -LX_ENOSYS;
+    }
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & (1U << 27)))
+        return -LX_ENOSYS;
+    u32 lo, hi;
+    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+    xcr0 = (((u64)hi << 32) | lo) & ~XFEATURE_DYNAMIC;
+    xstate_size = 576;
+    for (u32 i = 2; i < 63; i++) {
+        if (!(xcr0 & (1ULL << i)) || !__get_cpuid_count(13, i, &a, &b, &c, &d))
+            continue;
+        if (b + a > xstate_size)
+            xstate_size = b + a;
+    }
+    return xstate_size <= SLOT_WINDOW_SIZE ? 0 : -LX_ENOSYS;
+}
+
+/* Finds the vDSO and, contiguous with it, its data pages. */
+static int probe_vdso(void)
+{
+    FILE *f = fopen("/proc/self/maps", "re");
+    if (!f)
+        return -errno;
+    char line[256];
+    u64 start, end;
+    while (fgets(line, sizeof(line), f)) {
+        if (sscanf(line, "%lx-%lx", &start, &end) != 2)
+            continue;
+        if (strstr(line, "[vvar")) {
+            if (!platform_vdso.vvar_size)
+                platform_vdso.vvar = start;
+            platform_vdso.vvar_size = end - platform_vdso.vvar;
+        } else if (strstr(line, "[vdso]")) {
+            platform_vdso.vdso = start;
+            platform_vdso.vdso_size = end - start;
+        }
+    }
+    fclose(f);
+    return 0;
+}
+
+/* What to unmap in the zygote: all but the stub's image and the vDSO. In ascending order. */
+static void make_unmap_table(u64 *table)
+{
+    u64 at = 0;
+    u64 keep[3][2] = {{STUB_TEXT, STUB_CONST + STUB_CONST_SIZE}};
+    u32 n = 1;
+    if (platform_vdso.vvar_size) {
+        keep[n][0] = platform_vdso.vvar;
+        keep[n++][1] = platform_vdso.vvar + platform_vdso.vvar_size;
+    }
+    if (platform_vdso.vdso_size) {
+        keep[n][0] = platform_vdso.vdso;
+        keep[n++][1] = platform_vdso.vdso + platform_vdso.vdso_size;
+    }
+    for (u32 i = 0; i < n; i++) {
+        if (keep[i][0] > at) {
+            *table++ = at;
+            *table++ = keep[i][0] - at;
+        }
+        at = keep[i][1];
+    }
+    *table++ = at;
+    *table++ = PLATFORM_MAX - at;
+    *table++ = 0;
+    *table++ = 0;
+}
+
+#define UNMAP_TABLE_OFFSET (STUB_CONST_SIZE - 256)
+#define SA_RESTORER_BIT    0x04000000UL
+
+static int make_const(struct stub_const *c)
+{
+    static const int fatal[] = {SIGSYS, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, STUB_KICK_SIGNAL};
+    _Static_assert(ARRAY_SIZE(fatal) < STUB_NR_SIGACT, "room for the end mark");
+    for (u32 i = 0; i < ARRAY_SIZE(fatal); i++) {
+        c->sigact[i].signo = (u64)fatal[i];
+        c->sigact[i].act = (struct stub_ksigaction){
+            .handler = platform_stub.handler,
+            .flags = SA_SIGINFO | SA_ONSTACK | SA_RESTORER_BIT,
+            .restorer = platform_stub.restorer,
+            .mask = 1ULL << (STUB_KICK_SIGNAL - 1),
+        };
+    }
+    make_unmap_table((u64 *)(void *)((u8 *)c + UNMAP_TABLE_OFFSET));
+    return filters_write(c, platform_stub.text_end);
+}
+
+/* In the child, with the Sentry's memory copied: never returns. */
+static noreturn_fn void zygote_main(const u8 *image, u64 image_size, u64 entry, u64 unit_offset)
+{
+    struct stub_ksigaction dfl = {0};
+    for (int i = 1; i <= 64; i++)
+        syscall(SYS_rt_sigaction, i, &dfl, NULL, 8);
+    u64 none = 0;
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, 8);
+#ifdef RSEQ_SIG
+    if (__rseq_size)
+        syscall(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset, 32,
+                RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
+#endif
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    prctl(PR_SET_NAME, "cvisor-stub", 0, 0, 0);
+    void *at = (void *)(uintptr_t)STUB_TEXT;
+    if (mmap(at, image_size, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != at)
+        _exit(101);
+    memcpy(at, image, image_size);
+    if (mprotect(at, image_size, PROT_READ | PROT_EXEC) < 0)
+        _exit(102);
+    __asm__ volatile("jmp *%0"
+                     :
+                     : "r"(entry), "D"((u64)STUB_CONST + UNMAP_TABLE_OFFSET), "S"((u64)arena_fd()),
+                       "d"(unit_offset)
+                     : "memory");
+    __builtin_unreachable();
+}
+
+static int start_zygote(void)
+{
+    const u64 image_size = STUB_TEXT_SIZE + STUB_CONST_SIZE;
+    u8 *image = calloc(1, image_size);
+    zygote = aspace_alloc();
+    if (!image || !zygote) {
+        free(image);
+        return -LX_ENOMEM;
+    }
+    memcpy(image, stub_image, stub_image_size);
+    int r = make_const((struct stub_const *)(void *)(image + STUB_TEXT_SIZE));
+    if (r < 0) {
+        free(image);
+        return r;
+    }
+    u64 offset = arena_offset(zygote->unit);
+    long pid = syscall(SYS_clone, CLONE_FILES, 0, 0, 0, 0);
+    if (pid == 0)
+        zygote_main(image, image_size, platform_stub.zygote_entry, offset);
+    r = pid < 0 ? -errno : 0;
+    free(image);
+    if (r < 0)
+        return r;
+    zygote->pid = (pid_t)pid;
+    r = reaper_watch(zygote);
+    if (r < 0)
+        return r;
+    return (int)helper_call(zygote, LX_NR_sched_yield, 0, 0, 0, 0, 0, 0);
+}
+
+int platform_init(const struct platform_config *cfg)
+{
+    if (zygote)
+        return -LX_EBUSY;
+    platform_cfg = *cfg;
+    if (platform_cfg.nr_cpus <= 0)
+        platform_cfg.nr_cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    memcpy(&platform_stub, stub_image, sizeof(platform_stub));
+    if (platform_stub.magic != STUB_MAGIC || stub_image_size > STUB_TEXT_SIZE)
+        panic("the embedded stub is damaged");
+    int r = probe_cpu();
+    if (r == 0)
+        r = probe_vdso();
+    if (r == 0)
+        r = arena_init();
+    if (r == 0)
+        r = reaper_start();
+    if (r == 0)
+        r = start_zygote();
+    if (r < 0)
+        log_error("platform: cannot start the first stub: error %d", -r);
+    return r;
+}
+
+void platform_shutdown(void)
+{
+    if (!zygote)
+        return;
+    aspace_put(take_ptr(zygote));
+    reaper_stop();
+}

@@ -1,0 +1,156 @@
+/*
+ * Inside the platform room.
+ *
+ * Objects: one arena (memory shared with stubs, cut in units), one zygote (an
+ * aspace that no application ever runs in), one reaper thread, and the
+ * aspaces with their uctxs.
+ *
+ * Host pids: a stub's pid stays ours until its aspace is freed, because only
+ * that reaps it; so a pid in a live aspace never names somebody else.
+ *
+ * Lock order: helper_lock → aspace.lock → registry lock (leaf), arena lock (leaf).
+ */
+#ifndef PLATFORM_INTERNAL_H
+#define PLATFORM_INTERNAL_H
+
+#include <sys/types.h>
+
+#include "base/list.h"
+#include "base/lock.h"
+#include "base/ref.h"
+#include "platform/platform.h"
+#include "stub/layout.h"
+
+/* ---- arena: units of memory shared with stubs --------------------------------------------------
+ */
+
+#define UNIT_SIZE 0x20000UL
+#define NR_UNITS  0x10000U
+
+int arena_init(void) must_check;
+int arena_fd(void);
+/* A zeroed unit; 0 when there is none (unit 0 is never given out). */
+u32 arena_alloc(void) must_check;
+void arena_free(u32 unit);
+void *arena_ptr(u32 unit);
+static inline u64 arena_offset(u32 unit)
+{
+    return (u64)unit * UNIT_SIZE;
+}
+
+/* ---- objects ------------------------------------------------------------------------------------
+ */
+
+struct slot {
+    u32 unit;       /* 0: none yet */
+    bool is_mapped; /* in the stub */
+    bool is_used;
+};
+
+struct aspace {
+    struct ref ref;
+    u32 unit;                        /* immutable: control unit */
+    volatile struct stub_proc *proc; /* immutable pointers into the unit */
+    volatile struct stub_orders *ord;
+    volatile struct stub_results *res;
+    pid_t pid; /* immutable once published */
+    int pidfd;
+
+    struct mutex helper_lock;
+    u32 seq; /* guarded by helper_lock: last order */
+
+    struct mutex lock;
+    struct slot *slots;            /* guarded by lock */
+    u32 nslots;                    /* guarded by lock: length of slots */
+    struct list ctxs;              /* guarded by lock */
+    _Atomic u32 nthreads;          /* atomic: uctxs that exist */
+    _Atomic(struct uctx *) queued; /* atomic: the uctx with mm calls not made yet */
+
+    _Atomic u32 is_dead; /* atomic: the host process has ended */
+    int wait_status;     /* written before is_dead */
+    bool is_abandoned;   /* guarded by the registry lock: freed by the reaper */
+};
+
+struct uctx {
+    struct list node; /* guarded by as->lock */
+    struct aspace *as;
+    u32 slot, unit;
+    volatile struct stub_channel *ch;
+    u8 *window;
+    pid_t tid;
+
+    /* Owned by the thread that drives this uctx. */
+    struct uregs regs;
+    bool has_regs; /* regs holds the last event's */
+    bool is_dirty; /* regs must be restored */
+    bool has_result;
+    bool is_syscall; /* the last event was one */
+    s64 result;
+    u32 last_nr;
+    u32 nmmcalls;
+    struct stub_mmcall mmcalls[STUB_MAX_MMCALLS];
+
+    _Atomic u32 is_in_app; /* atomic */
+    _Atomic u32 kick;      /* atomic: asked for and not yet delivered */
+    _Atomic u64 cpu_ns;    /* atomic */
+};
+
+extern struct platform_config platform_cfg;
+extern struct stub_header platform_stub;
+extern struct aspace_vdso platform_vdso;
+
+/* ---- init.c, reaper.c
+ * ---------------------------------------------------------------------------- */
+
+struct aspace *platform_zygote(void);
+int reaper_start(void) must_check;
+void reaper_stop(void);
+/* Watches as->pid. The pid must be a child of ours. */
+int reaper_watch(struct aspace *as) must_check;
+/* The last reference is gone: kills the process and frees the aspace, now or when it has ended. */
+void reaper_abandon(struct aspace *as);
+void aspace_free(struct aspace *as);
+
+/* ---- aspace.c
+ * ------------------------------------------------------------------------------------- */
+
+/* An aspace object with its control unit, not yet a process. */
+struct aspace *aspace_alloc(void);
+/* Fills order i. */
+void order_set(struct aspace *as, u32 i, u32 kind, u32 flags, u64 nr, u64 a0, u64 a1, u64 a2,
+               u64 a3, u64 a4, u64 a5) REQUIRES(as->helper_lock);
+/* Runs the first `count` orders; copies their results. 0, or -LX_ESRCH when the process is gone. */
+int order_run(struct aspace *as, u32 count, s64 *ret_values) REQUIRES(as->helper_lock) must_check;
+/* One system call by the helper. */
+s64 helper_call(struct aspace *as, u64 nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4, u64 a5)
+    EXCLUDES(as->helper_lock);
+/* Makes the queued mm calls now. Callers that hold no lock, or that hold helper_lock. */
+void queue_flush(struct aspace *as) EXCLUDES(as->helper_lock);
+void queue_flush_locked(struct aspace *as) REQUIRES(as->helper_lock);
+
+/* ---- uctx.c
+ * ----------------------------------------------------------------------------------------- */
+
+int slot_take(struct aspace *as, s64 want, u32 *ret_slot) must_check;
+void slot_drop(struct aspace *as, u32 slot);
+struct uctx *uctx_alloc(struct aspace *as, u32 slot);
+/* Hands the channel to the stub and waits until it comes back; false when the process is gone. */
+bool uctx_exchange(struct uctx *ctx, u32 cmd);
+
+#define THREAD_FLAGS                                                                               \
+    (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |            \
+     CLONE_CHILD_CLEARTID)
+#define FORK_FLAGS (CLONE_FILES | CLONE_PARENT)
+
+static inline u64 slot_addr(u32 slot)
+{
+    return STUB_SLOTS + (u64)slot * STUB_SLOT_SIZE;
+}
+
+/* ---- filters.c
+ * ---------------------------------------------------------------------------------------- */
+
+/* Writes both filter programs and their descriptors into a constant block. */
+int filters_write(struct stub_const *c, u64 text_end) must_check;
+
+#endif

@@ -1,0 +1,245 @@
+/*
+ * Mapping calls. Two ways: the helper makes the call at once, or (anonymous
+ * memory of a process with one thread) the call is queued with the calling
+ * uctx and its own thread makes it on the way out. Everything else that looks
+ * at or changes the address space flushes the queue first, so the order of
+ * changes is the order of calls.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "abi/errno.h"
+#include "abi/nr.h"
+#include "platform/filters.h"
+#include "platform/internal.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* Page-aligned, not empty, inside one of the guest's areas. */
+static bool is_guest_range(u64 addr, u64 size)
+{
+    u64 end;
+    if (!size || (addr & ~PAGE_MASK) || (size & ~PAGE_MASK) || add_overflows(addr, size, &end))
+        return false;
+    return (addr >= PLATFORM_LOW_MIN && end <= PLATFORM_LOW_MAX) ||
+           (addr >= PLATFORM_MIN && end <= PLATFORM_MAX);
+}
+
+void queue_flush_locked(struct aspace *as)
+{
+    struct uctx *ctx = atomic_load(&as->queued);
+    if (likely(!ctx))
+        return;
+    s64 values[STUB_MAX_MMCALLS];
+    u32 n = ctx->nmmcalls;
+    for (u32 i = 0; i < n; i++) {
+        const struct stub_mmcall *c = &ctx->mmcalls[i];
+        order_set(as, i, OP_SYSCALL, 0, c->nr, c->args[0], c->args[1], c->args[2], c->args[3],
+                  (u64)-1, 0);
+    }
+    ctx->nmmcalls = 0;
+    atomic_store(&as->queued, NULL);
+    if (order_run(as, n, values) < 0)
+        return;
+    for (u32 i = 0; i < n; i++) {
+        if (values[i] < 0 && values[i] >= -4095) {
+            uctx_set_result(ctx, values[i]);
+            break;
+        }
+    }
+}
+
+void queue_flush(struct aspace *as)
+{
+    if (likely(!atomic_load_explicit(&as->queued, memory_order_relaxed)))
+        return;
+    MUTEX_GUARD(&as->helper_lock);
+    queue_flush_locked(as);
+}
+
+/* True when queued. */
+static bool try_queue(struct aspace *as, struct uctx *via, u32 nr, u64 a0, u64 a1, u64 a2, u64 a3)
+{
+    if (!via || via->as != as || !via->is_syscall || a0 < PLATFORM_MIN ||
+        platform_cfg.is_helper_mm_only || via->nmmcalls == STUB_MAX_MMCALLS ||
+        atomic_load(&as->nthreads) != 1)
+        return false;
+    struct stub_mmcall *c = &via->mmcalls[via->nmmcalls++];
+    *c = (struct stub_mmcall){nr, 0, {a0, a1, a2, a3}};
+    atomic_store(&as->queued, via);
+    return true;
+}
+
+static int map_result(s64 r, u64 addr)
+{
+    if ((u64)r == addr)
+        return 0;
+    return r < 0 && r >= -4095 ? (int)r : -LX_EIO;
+}
+
+static int call_result(s64 r)
+{
+    return r == 0 ? 0 : r < 0 && r >= -4095 ? (int)r : -LX_EIO;
+}
+
+int aspace_map(struct aspace *as, struct uctx *via, u64 addr, u64 size, u32 prot, int kind,
+               u32 extra_map_flags, int host_fd, u64 offset)
+{
+    if (!is_guest_range(addr, size) || prot > 7)
+        return -LX_EINVAL;
+    u32 flags = MAP_FIXED | extra_map_flags;
+    if (kind == ASPACE_PRIVATE_ANON) {
+        flags |= MAP_PRIVATE | MAP_ANONYMOUS;
+        flags &= ~(u32)MAP_STACK;
+        if (!(extra_map_flags & ~(u32)(MAP_NORESERVE | MAP_STACK)) &&
+            try_queue(as, via, LX_NR_mmap, addr, size, prot, flags))
+            return 0;
+        return map_result(helper_call(as, LX_NR_mmap, addr, size, prot, flags, (u64)-1, 0), addr);
+    }
+    flags |= kind == ASPACE_SHARED_FILE ? MAP_SHARED : MAP_PRIVATE;
+    return map_result(helper_call(as, LX_NR_mmap, addr, size, prot, flags, (u64)host_fd, offset),
+                      addr);
+}
+
+int aspace_unmap(struct aspace *as, struct uctx *via, u64 addr, u64 size)
+{
+    if (!is_guest_range(addr, size))
+        return -LX_EINVAL;
+    if (try_queue(as, via, LX_NR_munmap, addr, size, 0, 0))
+        return 0;
+    return call_result(helper_call(as, LX_NR_munmap, addr, size, 0, 0, 0, 0));
+}
+
+int aspace_protect(struct aspace *as, struct uctx *via, u64 addr, u64 size, u32 prot)
+{
+    if (!is_guest_range(addr, size) || prot > 7)
+        return -LX_EINVAL;
+    if (try_queue(as, via, LX_NR_mprotect, addr, size, prot, 0))
+        return 0;
+    return call_result(helper_call(as, LX_NR_mprotect, addr, size, prot, 0, 0, 0));
+}
+
+int aspace_advise(struct aspace *as, struct uctx *via, u64 addr, u64 size, int advice)
+{
+    if (!is_guest_range(addr, size))
+        return -LX_EINVAL;
+    if (filter_allows_advice(advice) &&
+        try_queue(as, via, LX_NR_madvise, addr, size, (u64)advice, 0))
+        return 0;
+    return call_result(helper_call(as, LX_NR_madvise, addr, size, (u64)advice, 0, 0, 0));
+}
+
+int aspace_remap(struct aspace *as, u64 old_addr, u64 old_size, u64 new_addr, u64 new_size,
+                 bool is_dontunmap)
+{
+    if ((old_size && !is_guest_range(old_addr, old_size)) || !is_guest_range(new_addr, new_size) ||
+        (!old_size && !is_guest_range(old_addr, PAGE_SIZE)))
+        return -LX_EINVAL;
+    u64 flags = 0;
+    if (new_addr != old_addr)
+        flags = MREMAP_MAYMOVE | MREMAP_FIXED;
+    if (is_dontunmap)
+        flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
+    return map_result(
+        helper_call(as, LX_NR_mremap, old_addr, old_size, new_size, flags, new_addr, 0), new_addr);
+}
+
+int aspace_mincore(struct aspace *as, u64 addr, u64 size, u8 *ret_vec)
+{
+    if (!is_guest_range(addr, size))
+        return -LX_EINVAL;
+    const u64 chunk = sizeof(as->res->bytes) * PAGE_SIZE;
+    MUTEX_GUARD(&as->helper_lock);
+    queue_flush_locked(as);
+    for (u64 at = 0; at < size; at += chunk) {
+        u64 n = MIN(chunk, size - at);
+        order_set(as, 0, OP_SYSCALL, 0, LX_NR_mincore, addr + at, n,
+                  STUB_RESULT + offsetof(struct stub_results, bytes), 0, 0, 0);
+        s64 value;
+        int r = order_run(as, 1, &value);
+        if (r == 0)
+            r = call_result(value);
+        if (r < 0)
+            return r;
+        for (u64 i = 0; i < n / PAGE_SIZE; i++)
+            ret_vec[at / PAGE_SIZE + i] = as->res->bytes[i] & 1;
+    }
+    return 0;
+}
+
+int aspace_msync(struct aspace *as, u64 addr, u64 size, int flags)
+{
+    if (!is_guest_range(addr, size))
+        return -LX_EINVAL;
+    return call_result(helper_call(as, LX_NR_msync, addr, size, (u64)flags, 0, 0, 0));
+}
+
+int aspace_mlock(struct aspace *as, u64 addr, u64 size, bool is_lock, bool is_onfault)
+{
+    if (!is_guest_range(addr, size))
+        return -LX_EINVAL;
+    if (!is_lock)
+        return call_result(helper_call(as, LX_NR_munlock, addr, size, 0, 0, 0, 0));
+    return call_result(helper_call(as, LX_NR_mlock2, addr, size, is_onfault ? 1 : 0, 0, 0, 0));
+}
+
+/* ---- futexes
+ * ------------------------------------------------------------------------------------------ */
+
+static bool is_guest_word(u64 addr, u64 size)
+{
+    u64 end;
+    if (add_overflows(addr, size, &end) || (addr & (size - 1)))
+        return false;
+    return (addr >= PLATFORM_LOW_MIN && end <= PLATFORM_LOW_MAX) ||
+           (addr >= PLATFORM_MIN && end <= PLATFORM_MAX);
+}
+
+long aspace_futex(struct aspace *as, u64 uaddr, int op, u32 val, u64 val2, u64 uaddr2, u32 val3)
+{
+    if (uaddr & 3)
+        return -LX_EINVAL;
+    if (!is_guest_word(uaddr, 4))
+        return -LX_EFAULT;
+    switch (op & ~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME)) {
+    case FUTEX_WAKE:
+    case FUTEX_WAKE_BITSET:
+        break;
+    case FUTEX_REQUEUE:
+    case FUTEX_CMP_REQUEUE:
+    case FUTEX_WAKE_OP:
+        if (uaddr2 & 3)
+            return -LX_EINVAL;
+        if (!is_guest_word(uaddr2, 4))
+            return -LX_EFAULT;
+        break;
+    default:
+        return -LX_ENOSYS;
+    }
+    return helper_call(as, LX_NR_futex, uaddr, (u64)op, val, val2, uaddr2, val3);
+}
+
+int aspace_cmpxchg_u32(struct aspace *as, u64 addr, u32 expected, u32 desired, u32 *ret_old)
+{
+    if (!is_guest_word(addr, 4))
+        return -LX_EFAULT;
+    MUTEX_GUARD(&as->helper_lock);
+    queue_flush_locked(as);
+    /*
+     * The helper has no way to survive a fault, so the page is made writable and
+     * present first. Only another thread's raw munmap in between can make it
+     * fault all the same, and that ends the process that did it.
+     */
+    order_set(as, 0, OP_SYSCALL, OP_STOP_ON_ERROR, LX_NR_madvise, page_down(addr), PAGE_SIZE,
+              MADV_POPULATE_WRITE, 0, 0, 0);
+    order_set(as, 1, OP_CMPXCHG, 0, 0, addr, expected, desired, 0, 0, 0);
+    s64 values[2];
+    if (order_run(as, 2, values) < 0 || values[0] != 0 || values[1] < 0 || values[1] > UINT32_MAX)
+        return -LX_EFAULT;
+    *ret_old = (u32)values[1];
+    return 0;
+}

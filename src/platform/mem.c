@@ -1,0 +1,160 @@
+/*
+ * User memory: process_vm_readv and process_vm_writev, bounded to the guest's
+ * areas. The forced forms ignore protections as a debugger does: what the plain
+ * copy cannot reach goes word by word through ptrace on the helper thread, which makes the
+ * private copies that FOLL_FORCE makes.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include "abi/errno.h"
+#include "base/log.h"
+#include "platform/internal.h"
+
+/* How much of [addr, addr + size) is in the guest's area that holds addr. */
+static size_t clip(u64 addr, size_t size)
+{
+    u64 end;
+    if (addr >= PLATFORM_LOW_MIN && addr < PLATFORM_LOW_MAX)
+        end = PLATFORM_LOW_MAX;
+    else if (addr >= PLATFORM_MIN && addr < PLATFORM_MAX)
+        end = PLATFORM_MAX;
+    else
+        return 0;
+    return MIN(size, end - addr);
+}
+
+static size_t plain_read(struct aspace *as, u64 addr, void *buf, size_t size)
+{
+    if (!size)
+        return 0;
+    struct iovec local = {buf, size};
+    struct iovec remote = {(void *)(uintptr_t)addr, size};
+    ssize_t n = process_vm_readv(as->pid, &local, 1, &remote, 1, 0);
+    return n < 0 ? 0 : (size_t)n;
+}
+
+static size_t plain_write(struct aspace *as, u64 addr, const void *buf, size_t size)
+{
+    if (!size)
+        return 0;
+    struct iovec local = {(void *)(uintptr_t)buf, size};
+    struct iovec remote = {(void *)(uintptr_t)addr, size};
+    ssize_t n = process_vm_writev(as->pid, &local, 1, &remote, 1, 0);
+    return n < 0 ? 0 : (size_t)n;
+}
+
+size_t aspace_read(struct aspace *as, struct uctx *ctx, u64 addr, void *buf, size_t size)
+{
+    (void)ctx;
+    queue_flush(as);
+    return plain_read(as, addr, buf, clip(addr, size));
+}
+
+size_t aspace_write(struct aspace *as, struct uctx *ctx, u64 addr, const void *buf, size_t size)
+{
+    (void)ctx;
+    queue_flush(as);
+    return plain_write(as, addr, buf, clip(addr, size));
+}
+
+size_t aspace_read_str(struct aspace *as, struct uctx *ctx, u64 addr, char *buf, size_t size)
+{
+    size_t have = 0;
+    size = clip(addr, size);
+    while (have < size) {
+        /* To the end of the page, at most 256 bytes at first: most strings are short. */
+        size_t n = MIN(size - have, PAGE_SIZE - ((addr + have) & ~PAGE_MASK));
+        n = MIN(n, have ? PAGE_SIZE : 256);
+        size_t got = aspace_read(as, ctx, addr + have, buf + have, n);
+        if (!got)
+            return 0;
+        char *nul = memchr(buf + have, 0, got);
+        if (nul)
+            return (size_t)(nul - buf) + 1;
+        have += got;
+    }
+    return have;
+}
+
+/* ---- forced
+ * ----------------------------------------------------------------------------------------- */
+
+/* Stops the helper thread under ptrace. */
+static bool force_begin(struct aspace *as)
+{
+    int status;
+    if (ptrace(PTRACE_SEIZE, as->pid, 0, 0) < 0)
+        return false;
+    if (ptrace(PTRACE_INTERRUPT, as->pid, 0, 0) == 0 &&
+        waitpid(as->pid, &status, __WALL) == as->pid && WIFSTOPPED(status))
+        return true;
+    ptrace(PTRACE_DETACH, as->pid, 0, 0);
+    return false;
+}
+
+static bool force_word(struct aspace *as, u64 addr, u64 *ret_word)
+{
+    errno = 0;
+    long v = ptrace(PTRACE_PEEKDATA, as->pid, (void *)(uintptr_t)addr, NULL);
+    if (v == -1 && errno)
+        return false;
+    *ret_word = (u64)v;
+    return true;
+}
+
+/* Copies between buf and guest memory word by word; is_write by which of the buffers is set. */
+static size_t force_copy(struct aspace *as, u64 addr, void *to, const void *from, size_t size)
+{
+    MUTEX_GUARD(&as->helper_lock);
+    if (atomic_load(&as->is_dead) || !force_begin(as))
+        return 0;
+    size_t done = 0;
+    while (done < size) {
+        u64 at = (addr + done) & ~7UL, word;
+        size_t skip = (addr + done) & 7, n = MIN(8 - skip, size - done);
+        if (!force_word(as, at, &word))
+            break;
+        if (to) {
+            memcpy((u8 *)to + done, (u8 *)&word + skip, n);
+        } else {
+            memcpy((u8 *)&word + skip, (const u8 *)from + done, n);
+            if (ptrace(PTRACE_POKEDATA, as->pid, (void *)(uintptr_t)at, (void *)word) < 0)
+                break;
+        }
+        done += n;
+    }
+    ptrace(PTRACE_DETACH, as->pid, 0, 0);
+    return done;
+}
+
+size_t aspace_read_force(struct aspace *as, u64 addr, void *buf, size_t size)
+{
+    size = clip(addr, size);
+    size_t done = aspace_read(as, NULL, addr, buf, size);
+    while (done < size) {
+        size_t n = MIN(size - done, PAGE_SIZE - ((addr + done) & ~PAGE_MASK));
+        size_t got = force_copy(as, addr + done, (u8 *)buf + done, NULL, n);
+        done += got;
+        if (got < n)
+            break;
+    }
+    return done;
+}
+
+size_t aspace_write_force(struct aspace *as, u64 addr, const void *buf, size_t size)
+{
+    size = clip(addr, size);
+    size_t done = aspace_write(as, NULL, addr, buf, size);
+    while (done < size) {
+        size_t n = MIN(size - done, PAGE_SIZE - ((addr + done) & ~PAGE_MASK));
+        size_t got = force_copy(as, addr + done, NULL, (const u8 *)buf + done, n);
+        done += got;
+        if (got < n)
+            break;
+    }
+    return done;
+}

@@ -1,0 +1,416 @@
+/*
+ * Application threads.
+ *
+ * A thread of the stub is always in one of two places: in the application, or
+ * waiting in its channel for the Sentry. `state` says which; whoever moves it
+ * wakes the other side if that sleeps. Everything in the channel may be forged
+ * at any time: each word is read once, and a wrong one only misleads the guest
+ * about itself.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "abi/errno.h"
+#include "abi/nr.h"
+#include "base/log.h"
+#include "host/futex.h"
+#include "platform/internal.h"
+
+_Static_assert(sizeof(struct uregs) == sizeof(struct stub_regs), "one layout");
+
+/* ---- slots
+ * ------------------------------------------------------------------------------------------- */
+
+/* True when the thread that last used the slot is gone. */
+static bool is_slot_quiet(const struct slot *s)
+{
+    if (!s->unit)
+        return true;
+    const volatile struct stub_channel *ch = arena_ptr(s->unit);
+    return ch->ctid == 0;
+}
+
+static int slot_grow(struct aspace *as, u32 want) REQUIRES(as->lock)
+{
+    if (want < as->nslots)
+        return 0;
+    if (want >= STUB_NR_SLOTS)
+        return -LX_EAGAIN;
+    struct slot *s = realloc(as->slots, (want + 1) * sizeof(*s));
+    if (!s)
+        return -LX_ENOMEM;
+    memset(s + as->nslots, 0, (want + 1 - as->nslots) * sizeof(*s));
+    as->slots = s;
+    as->nslots = want + 1;
+    return 0;
+}
+
+/* Takes slot `want`, or any free one when negative. */
+int slot_take(struct aspace *as, s64 want, u32 *ret_slot)
+{
+    MUTEX_GUARD(&as->lock);
+    u32 i;
+    if (want >= 0) {
+        i = (u32)want;
+    } else {
+        for (i = 0; i < as->nslots; i++)
+            if (!as->slots[i].is_used && is_slot_quiet(&as->slots[i]))
+                break;
+    }
+    int r = slot_grow(as, i);
+    if (r < 0)
+        return r;
+    if (!as->slots[i].unit) {
+        as->slots[i].unit = arena_alloc();
+        if (!as->slots[i].unit)
+            return -LX_EAGAIN;
+    }
+    as->slots[i].is_used = true;
+    *ret_slot = i;
+    return 0;
+}
+
+void slot_drop(struct aspace *as, u32 slot)
+{
+    MUTEX_GUARD(&as->lock);
+    as->slots[slot].is_used = false;
+}
+
+/* ---- creation
+ * ------------------------------------------------------------------------------------------ */
+
+struct uctx *uctx_alloc(struct aspace *as, u32 slot)
+{
+    struct uctx *ctx = calloc(1, sizeof(*ctx));
+    if (!ctx)
+        return NULL;
+    ctx->slot = slot;
+    ctx->as = as;
+    aspace_get(as);
+    MUTEX_GUARD(&as->lock);
+    ctx->unit = as->slots[slot].unit;
+    u8 *p = arena_ptr(ctx->unit);
+    memset(p, 0, PAGE_SIZE);
+    ctx->ch = (struct stub_channel *)(void *)p;
+    ctx->window = p + SLOT_WINDOW;
+    ctx->ch->state = CH_SENTRY;
+    list_add_tail(&as->ctxs, &ctx->node);
+    atomic_fetch_add(&as->nthreads, 1);
+    return ctx;
+}
+
+int uctx_new(struct aspace *as, struct uctx *from, struct uctx **ret_ctx)
+{
+    u32 slot;
+    int r = slot_take(as, -1, &slot);
+    if (r < 0)
+        return r;
+    struct uctx *ctx = uctx_alloc(as, slot);
+    if (!ctx) {
+        slot_drop(as, slot);
+        return -LX_ENOMEM;
+    }
+    {
+        MUTEX_GUARD(&as->helper_lock);
+        queue_flush_locked(as);
+        u32 n = 0;
+        u64 base = slot_addr(slot);
+        if (!as->slots[slot].is_mapped) {
+            order_set(as, n++, OP_SYSCALL, OP_STOP_ON_ERROR, LX_NR_mmap, base, STUB_SLOT_SIZE,
+                      PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, (u64)-1, 0);
+            order_set(as, n++, OP_SYSCALL, OP_STOP_ON_ERROR, LX_NR_mmap, base, SLOT_SHARED_SIZE,
+                      PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, (u64)arena_fd(),
+                      arena_offset(ctx->unit));
+        }
+        ctx->ch->ctid = 1;
+        order_set(as, n++, OP_THREAD, 0, 0, THREAD_FLAGS, base, OP_THREAD_BIRTH,
+                  base + offsetof(struct stub_channel, ctid), 0, 0);
+        s64 values[4];
+        r = order_run(as, n, values);
+        if (r == 0 && (values[n - 1] <= 0 || values[n - 1] > INT32_MAX))
+            r = values[n - 1] < 0 && values[n - 1] >= -4095 ? (int)values[n - 1] : -LX_EAGAIN;
+        if (r == -LX_EIO)
+            r = -LX_ENOMEM; /* one of the maps before it was refused */
+        if (r == 0) {
+            as->slots[slot].is_mapped = true;
+            ctx->tid = (pid_t)values[n - 1];
+            /* A forged tid must not make us touch another process's thread. */
+            if (syscall(SYS_tgkill, as->pid, ctx->tid, 0) < 0)
+                r = -LX_EAGAIN;
+        } else {
+            ctx->ch->ctid = 0;
+        }
+    }
+    if (r < 0) {
+        uctx_free(ctx);
+        return r;
+    }
+    if (from) {
+        ctx->regs = *uctx_regs(from);
+        ctx->ch->arg = slot_addr(from->slot);
+        (void)uctx_exchange(ctx, CMD_COPYX);
+    } else {
+        ctx->regs = (struct uregs){.cs = 0x33, .ss = 0x2b, .eflags = 0x202};
+    }
+    ctx->has_regs = true;
+    ctx->is_dirty = true;
+    *ret_ctx = ctx;
+    return 0;
+}
+
+void uctx_free(struct uctx *ctx)
+{
+    if (!ctx)
+        return;
+    struct aspace *as = ctx->as;
+    queue_flush(as);
+    {
+        MUTEX_GUARD(&as->lock);
+        list_del(&ctx->node);
+    }
+    atomic_fetch_sub(&as->nthreads, 1);
+    if (ctx->tid && !atomic_load(&as->is_dead)) {
+        ctx->ch->cmd = CMD_EXIT;
+        __atomic_store_n(&ctx->ch->state, CH_APP, __ATOMIC_SEQ_CST);
+        host_futex_wake(&ctx->ch->state, 1);
+    }
+    slot_drop(as, ctx->slot);
+    free(ctx);
+    aspace_put(as);
+}
+
+struct aspace *uctx_aspace(const struct uctx *ctx)
+{
+    return ctx->as;
+}
+
+/* ---- running
+ * ------------------------------------------------------------------------------------------- */
+
+bool uctx_exchange(struct uctx *ctx, u32 cmd)
+{
+    volatile struct stub_channel *ch = ctx->ch;
+    struct aspace *as = ctx->as;
+    if (atomic_load(&as->is_dead))
+        return false;
+    ch->cmd = cmd;
+    __atomic_store_n(&ch->state, CH_APP, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&ch->is_app_waiting, __ATOMIC_SEQ_CST))
+        host_futex_wake(&ch->state, 1);
+    for (;;) {
+        if (__atomic_load_n(&ch->state, __ATOMIC_ACQUIRE) != CH_APP)
+            break;
+        __atomic_store_n(&ch->is_sentry_waiting, 1, __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&ch->state, __ATOMIC_SEQ_CST) == CH_APP && !atomic_load(&as->is_dead))
+            host_futex_wait(&ch->state, CH_APP, -1);
+        __atomic_store_n(&ch->is_sentry_waiting, 0, __ATOMIC_SEQ_CST);
+        if (atomic_load(&as->is_dead))
+            return false;
+    }
+    return !atomic_load(&as->is_dead);
+}
+
+static u64 canonical_or_zero(u64 v)
+{
+    return v >= PLATFORM_MAX ? 0 : v;
+}
+
+/* Puts what the stub must restore into the channel; the command to give. */
+static u32 prepare_resume(struct uctx *ctx)
+{
+    volatile struct stub_channel *ch = ctx->ch;
+    u32 cmd = CMD_NONE;
+    if (ctx->is_dirty) {
+        ctx->regs.fs_base = canonical_or_zero(ctx->regs.fs_base);
+        ctx->regs.gs_base = canonical_or_zero(ctx->regs.gs_base);
+        memcpy((void *)(uintptr_t)&ch->regs, &ctx->regs, sizeof(ctx->regs));
+        cmd = CMD_FULL;
+    } else if (ctx->has_result) {
+        ch->result = ctx->result;
+        cmd = CMD_RESULT;
+    }
+    u32 n = ctx->nmmcalls;
+    if (n) {
+        memcpy((void *)(uintptr_t)ch->mmcalls, ctx->mmcalls, n * sizeof(ctx->mmcalls[0]));
+        ctx->nmmcalls = 0;
+        atomic_store(&ctx->as->queued, NULL);
+    }
+    ch->nmmcalls = n;
+    ctx->is_dirty = false;
+    ctx->has_result = false;
+    ctx->has_regs = false;
+    return cmd;
+}
+
+static void read_event(struct uctx *ctx, struct uevent *ev)
+{
+    const volatile struct stub_channel *ch = ctx->ch;
+    ctx->is_syscall = false;
+    switch (ch->kind) {
+    case EV_SYSCALL:
+    case EV_FUTEX:
+        ev->kind = ch->kind == EV_FUTEX ? UEV_FUTEX : UEV_SYSCALL;
+        ev->nr = ctx->last_nr = ch->nr;
+        for (int i = 0; i < 6; i++)
+            ev->args[i] = ch->args[i];
+        ctx->is_syscall = true;
+        break;
+    case EV_FAULT: {
+        u32 signo = ch->fault_signo;
+        ev->kind = UEV_FAULT;
+        /* Only signals that a fault can be: the rest of the Sentry need not check. */
+        ev->signo = signo == SIGBUS || signo == SIGILL || signo == SIGFPE || signo == SIGTRAP
+                        ? (int)signo
+                        : SIGSEGV;
+        ev->code = (int)ch->fault_code;
+        ev->addr = ch->fault_addr;
+        ev->err = ch->fault_err;
+        ev->trapno = (int)ch->fault_trapno;
+        break;
+    }
+    default:
+        ev->kind = UEV_KICK;
+        break;
+    }
+}
+
+void uctx_run(struct uctx *ctx, struct uevent *ret_ev)
+{
+    struct aspace *as = ctx->as;
+    *ret_ev = (struct uevent){.kind = UEV_KICK};
+    atomic_store(&ctx->is_in_app, 1);
+    if (atomic_exchange(&ctx->kick, 0) && !atomic_load(&as->is_dead)) {
+        atomic_store(&ctx->is_in_app, 0);
+        queue_flush(as);
+        ctx->is_syscall = false;
+        return;
+    }
+    bool is_alive = uctx_exchange(ctx, prepare_resume(ctx));
+    atomic_store(&ctx->is_in_app, 0);
+    if (!is_alive) {
+        ret_ev->kind = UEV_DEAD;
+        ret_ev->wait_status = as->wait_status;
+        ctx->is_syscall = false;
+        return;
+    }
+    atomic_store(&ctx->kick, 0);
+    read_event(ctx, ret_ev);
+}
+
+void uctx_set_result(struct uctx *ctx, s64 rax)
+{
+    ctx->result = rax;
+    ctx->has_result = true;
+    if (ctx->has_regs)
+        ctx->regs.rax = (u64)rax;
+}
+
+struct uregs *uctx_regs(struct uctx *ctx)
+{
+    if (!ctx->has_regs) {
+        memcpy(&ctx->regs, (const void *)(uintptr_t)&ctx->ch->regs, sizeof(ctx->regs));
+        ctx->has_regs = true;
+        if (ctx->is_syscall) {
+            ctx->regs.orig_rax = ctx->last_nr;
+            ctx->regs.rax = (u64)-LX_ENOSYS;
+        } else {
+            ctx->regs.orig_rax = (u64)-1;
+        }
+        if (ctx->has_result)
+            ctx->regs.rax = (u64)ctx->result;
+    }
+    return &ctx->regs;
+}
+
+void uctx_regs_changed(struct uctx *ctx)
+{
+    (void)uctx_regs(ctx);
+    ctx->is_dirty = true;
+}
+
+/* ---- vector state
+ * ----------------------------------------------------------------------------------------- */
+
+int uctx_get_xstate(struct uctx *ctx, void *buf)
+{
+    (void)uctx_regs(ctx);
+    if (!uctx_exchange(ctx, CMD_GETX))
+        return -LX_ESRCH;
+    u32 size = ctx->ch->xsize;
+    u32 want = platform_xstate_size();
+    memset(buf, 0, want);
+    memcpy(buf, ctx->window, MIN(size, want));
+    memset((u8 *)buf + 464, 0, 48); /* the host's own marks, and whatever the guest put there */
+    return 0;
+}
+
+int uctx_set_xstate(struct uctx *ctx, const void *buf)
+{
+    (void)uctx_regs(ctx);
+    u32 size = platform_xstate_size();
+    if (!buf)
+        return uctx_exchange(ctx, CMD_INITX) ? 0 : -LX_ESRCH;
+    memcpy(ctx->window, buf, size);
+    /* Features that the host does not have would make it refuse the whole state. */
+    u64 *header = (u64 *)(void *)(ctx->window + 512);
+    header[0] &= platform_xcr0();
+    memset(header + 1, 0, 56);
+    u32 *mxcsr = (u32 *)(void *)(ctx->window + 24);
+    *mxcsr &= 0xffff;
+    return uctx_exchange(ctx, CMD_SETX) ? 0 : -LX_ESRCH;
+}
+
+/* ---- from other threads
+ * ------------------------------------------------------------------------------------- */
+
+void uctx_kick(struct uctx *ctx)
+{
+    atomic_store(&ctx->kick, 1);
+    if (!atomic_load(&ctx->is_in_app) || !ctx->tid)
+        return;
+    syscall(SYS_tgkill, ctx->as->pid, ctx->tid, STUB_KICK_SIGNAL);
+}
+
+bool uctx_is_in_app(const struct uctx *ctx)
+{
+    return atomic_load_explicit(&((struct uctx *)(uintptr_t)ctx)->is_in_app, memory_order_relaxed);
+}
+
+bool uctx_is_in_futex(const struct uctx *ctx)
+{
+    return uctx_is_in_app(ctx) && ctx->ch->is_in_futex;
+}
+
+u64 uctx_cpu_ns(const struct uctx *ctx)
+{
+    if (atomic_load(&ctx->as->nthreads) <= 1)
+        return aspace_cpu_ns(ctx->as);
+    return atomic_load(&((struct uctx *)(uintptr_t)ctx)->cpu_ns);
+}
+
+int uctx_set_affinity(struct uctx *ctx, u64 cpu_mask)
+{
+    if (syscall(SYS_tgkill, ctx->as->pid, ctx->tid, 0) < 0)
+        return -LX_ESRCH;
+    if (syscall(SYS_sched_setaffinity, ctx->tid, sizeof(cpu_mask), &cpu_mask) < 0)
+        return -errno;
+    return 0;
+}
+
+void uctx_set_tid(struct uctx *ctx, u32 tid)
+{
+    ctx->ch->tid = tid;
+}
+
+void platform_set_shapes(u32 nr, const struct ushape shapes[6])
+{
+    (void)nr;
+    (void)shapes;
+}

@@ -1,0 +1,210 @@
+/*
+ * The layout of a stub: fixed addresses in every application process, and the
+ * words that stub and Sentry share. Included by C on both sides and by the
+ * stub's assembly.
+ *
+ *   0x60000000  text        read, execute; code and the constant block (filters, sigactions)
+ *   0x60020000  process     read-only here; the Sentry writes ids, switches
+ *   0x60021000  orders      read-only here; the helper's orders
+ *   0x60022000  results     read, write; the helper's answers
+ *   0x60600000  site table  one 8-byte pointer a rewritten site (see patch.c)
+ *   0x61000000  thunks      code of rewritten sites
+ *   0x80000000  slots       one a thread, 256 KiB each
+ *
+ * A slot: channel page and window (shared with the Sentry), the trampoline's
+ * stack and private words, the alternate signal stack. It is found from any
+ * address inside by masking.
+ */
+#ifndef STUB_LAYOUT_H
+#define STUB_LAYOUT_H
+
+#define STUB_TEXT         0x60000000
+#define STUB_TEXT_SIZE    0x10000
+#define STUB_CONST        0x60010000 /* struct stub_const; same mapping as the text */
+#define STUB_CONST_SIZE   0x4000
+#define STUB_PROC         0x60020000
+#define STUB_ORDER        0x60021000
+#define STUB_RESULT       0x60022000
+#define STUB_SITES        0x60600000
+#define STUB_SITES_SIZE   0x10000
+#define STUB_THUNKS       0x61000000
+#define STUB_THUNK_STRIDE 64
+#define STUB_THUNKS_SIZE  (8192 * STUB_THUNK_STRIDE)
+#define STUB_SLOTS        0x80000000
+#define STUB_SLOTS_END    0x100000000
+#define STUB_SLOT_SIZE    0x40000
+#define STUB_NR_SLOTS     8192
+
+#define SLOT_WINDOW      0x1000
+#define SLOT_WINDOW_SIZE 0x10000
+#define SLOT_SHARED_SIZE 0x11000
+#define SLOT_PRIVATE     0x11000 /* struct stub_private */
+#define SLOT_STACK_TOP   0x18000 /* of the trampoline, grows down to SLOT_PRIVATE + 0x1000 */
+#define SLOT_ALT         0x18000
+#define SLOT_ALT_SIZE    0x28000
+
+#define STUB_KICK_SIGNAL 62
+
+/* Channel states. */
+#define CH_APP    0 /* the application runs, or has been told to */
+#define CH_SENTRY 1 /* an event or an answer waits for the Sentry */
+
+/* What the Sentry tells a waiting thread. */
+#define CMD_RESULT  0 /* only rax changed */
+#define CMD_FULL    1 /* all registers, from the channel */
+#define CMD_NONE    2 /* nothing changed */
+#define CMD_GETX    3 /* vector state to the window */
+#define CMD_SETX    4 /* vector state from the window */
+#define CMD_EXIT    5
+#define CMD_COPYX   6 /* vector state of the slot in ch->arg, same process */
+#define CMD_INITX   7
+#define CMD_CPUTIME 8 /* publish this thread's cpu time */
+
+/* Events. */
+#define EV_SYSCALL 1
+#define EV_FAULT   2
+#define EV_KICK    3
+#define EV_FUTEX   4
+#define EV_DONE    5 /* the command is done */
+
+/* Helper orders. */
+#define OP_SYSCALL         0
+#define OP_FORK            1 /* a0 flags, a1 arena fd, a2 offset of the child's control unit */
+#define OP_THREAD          2 /* a0 flags, a1 slot, a2 OP_THREAD_*, a3 ctid */
+#define OP_CMPXCHG         3 /* a0 address, a1 expected, a2 desired */
+#define OP_STORE8          4 /* a0 address, a1 value */
+#define OP_THREAD_BIRTH    0
+#define OP_THREAD_CONTINUE 1
+#define OP_STOP_ON_ERROR   1
+#define STUB_MAX_OPS       60
+
+/* Offsets used by assembly; checked against the structs below. */
+#define ORD_SEQ          0
+#define ORD_COUNT        4
+#define ORD_OPS          64
+#define OPS_KIND         0
+#define OPS_FLAGS        4
+#define OPS_NR           8
+#define OPS_ARGS         16
+#define RSL_DONE         0
+#define RSL_WAIT         4
+#define RSL_VALUE        64
+#define PRV_SP           0
+#define CST_FPROG_HELPER 0
+#define CST_FPROG_APP    16
+#define CST_SIGACT       64
+
+#ifndef __ASSEMBLER__
+#include <stdint.h>
+
+struct stub_op {
+    uint32_t kind, flags;
+    uint64_t nr;
+    uint64_t args[6];
+};
+
+struct stub_orders {
+    uint32_t seq;
+    uint32_t count;
+    uint64_t pad[7];
+    struct stub_op ops[STUB_MAX_OPS];
+};
+
+struct stub_results {
+    uint32_t done;
+    uint32_t is_waiting;
+    uint64_t pad[7];
+    int64_t value[STUB_MAX_OPS];
+    uint8_t bytes[2048]; /* mincore */
+};
+
+/* Process page: the Sentry writes, the stub reads. */
+struct stub_proc {
+    uint64_t unit; /* names this control unit: tells one stub from another */
+    uint32_t pid, ppid, uid, euid, gid, egid, pgid, sid;
+    uint32_t fastpath_off; /* reasons; any: every call is handed over */
+    uint32_t is_spinning_ok;
+};
+
+struct stub_regs {
+    uint64_t r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8;
+    uint64_t rax, rcx, rdx, rsi, rdi, orig_rax;
+    uint64_t rip, cs, eflags, rsp, ss, fs_base, gs_base, ds, es, fs, gs;
+};
+
+/* One mm call that the thread makes itself before it returns to the application. */
+struct stub_mmcall {
+    uint32_t nr, pad;
+    uint64_t args[4];
+};
+#define STUB_MAX_MMCALLS 8
+
+struct stub_channel {
+    uint32_t state; /* futex */
+    uint32_t cmd;
+    uint32_t kind;
+    uint32_t nr;
+    uint64_t args[6];           /* first line */
+    int64_t result;             /* second line */
+    uint32_t is_app_waiting;    /* the stub sleeps on state */
+    uint32_t is_sentry_waiting; /* the Sentry sleeps on state */
+    uint32_t nmmcalls;
+    uint32_t tid;
+    uint32_t cpu; /* where the thread last handed over */
+    uint32_t is_in_futex;
+    uint32_t ctid; /* cleared by the host when the thread is gone */
+    uint32_t has_signal_frame;
+    uint64_t fault_addr, fault_err;
+    uint32_t fault_signo, fault_code, fault_trapno, xsize;
+    uint64_t arg;
+    uint64_t cpu_ns;
+    struct stub_regs regs;
+    struct stub_mmcall mmcalls[STUB_MAX_MMCALLS];
+};
+
+/* Per slot, private to the process. */
+struct stub_private {
+    uint64_t saved_sp; /* where the handler waits; a forked child continues there */
+    void *uc;          /* the host signal frame of the interrupted application */
+    uint32_t kick_pending;
+};
+
+/* In front of the text; written by the linker. */
+struct stub_header {
+    uint64_t magic, zygote_entry, text_end, birth, restorer, handler;
+};
+#define STUB_MAGIC 0x31627574736376ULL
+
+struct stub_ksigaction {
+    uint64_t handler, flags, restorer, mask;
+};
+
+struct stub_fprog {
+    uint16_t len;
+    uint64_t filter;
+};
+
+#define STUB_NR_SIGACT 8
+/* The constant block: written by the Sentry into the image before the first stub starts. */
+struct stub_const {
+    struct stub_fprog helper, app;
+    uint64_t pad[4];
+    struct {
+        uint64_t signo;
+        struct stub_ksigaction act;
+    } sigact[STUB_NR_SIGACT]; /* ends at signo 0 */
+    uint64_t filters[];       /* struct sock_filter of both */
+};
+
+_Static_assert(__builtin_offsetof(struct stub_orders, ops) == ORD_OPS, "layout");
+_Static_assert(sizeof(struct stub_op) == 64, "layout");
+_Static_assert(sizeof(struct stub_orders) <= 4096, "layout");
+_Static_assert(__builtin_offsetof(struct stub_results, value) == RSL_VALUE, "layout");
+_Static_assert(sizeof(struct stub_results) <= 4096, "layout");
+_Static_assert(__builtin_offsetof(struct stub_const, sigact) == CST_SIGACT, "layout");
+_Static_assert(__builtin_offsetof(struct stub_private, saved_sp) == PRV_SP, "layout");
+_Static_assert(__builtin_offsetof(struct stub_channel, result) == 64, "layout");
+_Static_assert(sizeof(struct stub_channel) <= 4096, "layout");
+#endif
+
+#endif

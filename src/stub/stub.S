@@ -1,0 +1,301 @@
+/*
+ * The stub's assembly: the helper (registers only, no stack, orders from a
+ * read-only page), the birth of threads, the wait of a signal handler, and
+ * signal return.
+ *
+ * The helper's filter is wide, so the helper must never take data from memory
+ * that the application can write: it has no stack (a signal with rsp 0 kills
+ * the process) and everything it uses comes from registers, this text, or the
+ * order page. The same holds for a new thread until its strict filter is in.
+ */
+#include "stub/layout.h"
+
+#define NR_mmap 9
+#define NR_munmap 11
+#define NR_rt_sigaction 13
+#define NR_rt_sigreturn 15
+#define NR_clone 56
+#define NR_exit 60
+#define NR_exit_group 231
+#define NR_prctl 157
+#define NR_futex 202
+#define NR_sigaltstack 131
+#define NR_seccomp 317
+
+    .section .header, "ax"
+    .globl stub_header
+stub_header:
+    .quad 0x31627574736376
+    .quad stub_zygote_entry
+    .quad stub_text_end
+    .quad stub_birth
+    .quad stub_restorer
+    .quad stub_handler
+
+    .section .text.asm, "ax"
+
+/*
+ * The zygote comes here from the Sentry's forked image. rdi: a table of ranges
+ * to unmap, in the constant block, ended by a zero size; rsi: the arena's fd, rdx:
+ * the offset of its control unit.
+ */
+    .globl stub_zygote_entry
+stub_zygote_entry:
+    xor %esp, %esp
+    xor %ebp, %ebp
+    mov %rdi, %r15
+    mov %rsi, %r12
+    mov %rdx, %r13
+    fninit
+    vzeroall
+1:  mov (%r15), %rdi
+    mov 8(%r15), %rsi
+    test %rsi, %rsi
+    jz 2f
+    mov $NR_munmap, %eax
+    syscall
+    test %rax, %rax
+    jnz helper_die
+    add $16, %r15
+    jmp 1b
+2:  mov $(STUB_CONST + CST_SIGACT), %r15d
+3:  mov (%r15), %rdi
+    test %rdi, %rdi
+    jz 4f
+    lea 8(%r15), %rsi
+    xor %edx, %edx
+    mov $8, %r10d
+    mov $NR_rt_sigaction, %eax
+    syscall
+    test %rax, %rax
+    jnz helper_die
+    add $40, %r15
+    jmp 3b
+4:  mov $1, %edi                    /* PR_SET_PDEATHSIG, SIGKILL */
+    mov $9, %esi
+    mov $NR_prctl, %eax
+    syscall
+    mov $1, %edi                    /* SECCOMP_SET_MODE_FILTER */
+    xor %esi, %esi
+    mov $(STUB_CONST + CST_FPROG_HELPER), %edx
+    mov $NR_seccomp, %eax
+    syscall
+    test %rax, %rax
+    jnz helper_die
+    /* falls through */
+
+/* r12: arena fd, r13: control unit offset. Maps the control pages, then serves orders. */
+helper_start:
+    mov $STUB_PROC, %edi
+    mov $0x2000, %esi
+    mov $1, %edx                    /* PROT_READ */
+    mov $0x11, %r10d                /* MAP_SHARED | MAP_FIXED */
+    mov %r12, %r8
+    mov %r13, %r9
+    mov $NR_mmap, %eax
+    syscall
+    cmp $STUB_PROC, %rax
+    jne helper_die
+    mov $STUB_RESULT, %edi
+    mov $0x1000, %esi
+    mov $3, %edx
+    mov $0x11, %r10d
+    mov %r12, %r8
+    lea 0x2000(%r13), %r9
+    mov $NR_mmap, %eax
+    syscall
+    cmp $STUB_RESULT, %rax
+    jne helper_die
+    xor %r14d, %r14d                /* the last order served */
+
+helper_wait:
+    mov STUB_ORDER + ORD_SEQ, %eax
+    cmp %r14d, %eax
+    jne helper_serve
+    mov $(STUB_ORDER + ORD_SEQ), %edi
+    xor %esi, %esi                  /* FUTEX_WAIT */
+    mov %r14d, %edx
+    xor %r10d, %r10d
+    mov $NR_futex, %eax
+    syscall
+    jmp helper_wait
+
+helper_serve:
+    mov %eax, %r14d
+    xor %r12d, %r12d                /* index */
+    mov STUB_ORDER + ORD_COUNT, %r13d
+    mov $(STUB_ORDER + ORD_OPS), %r15d
+helper_next:
+    cmp %r13d, %r12d
+    jae helper_done
+    mov OPS_KIND(%r15), %ecx
+    mov OPS_ARGS + 0(%r15), %rdi
+    mov OPS_ARGS + 8(%r15), %rsi
+    mov OPS_ARGS + 16(%r15), %rdx
+    mov OPS_ARGS + 24(%r15), %r10
+    mov OPS_ARGS + 32(%r15), %r8
+    mov OPS_ARGS + 40(%r15), %r9
+    cmp $OP_FORK, %ecx
+    je helper_fork
+    cmp $OP_THREAD, %ecx
+    je helper_thread
+    cmp $OP_CMPXCHG, %ecx
+    je helper_cmpxchg
+    cmp $OP_STORE8, %ecx
+    je helper_store8
+    mov OPS_NR(%r15), %eax
+    syscall
+helper_result:
+    mov %rax, STUB_RESULT + RSL_VALUE(, %r12, 8)
+    inc %r12d
+    testl $OP_STOP_ON_ERROR, OPS_FLAGS(%r15)
+    lea 64(%r15), %r15
+    jz helper_next
+    cmp $-4095, %rax
+    jb helper_next
+helper_done:
+    mov %r14d, %eax
+    xchg %eax, STUB_RESULT + RSL_DONE
+    cmpl $0, STUB_RESULT + RSL_WAIT
+    je helper_wait
+    mov $(STUB_RESULT + RSL_DONE), %edi
+    mov $1, %esi                    /* FUTEX_WAKE */
+    mov $1, %edx
+    mov $NR_futex, %eax
+    syscall
+    jmp helper_wait
+
+helper_fork:
+    mov %rsi, %rbx
+    mov %rdx, %rbp
+    xor %esi, %esi
+    xor %edx, %edx
+    xor %r10d, %r10d
+    xor %r8d, %r8d
+    mov $NR_clone, %eax
+    syscall
+    test %rax, %rax
+    jnz helper_result
+    mov %rbx, %r12
+    mov %rbp, %r13
+    jmp helper_start
+
+helper_thread:
+    mov %rsi, %rbx                  /* slot */
+    mov %edx, %ebp                  /* how to begin */
+    xor %esi, %esi
+    xor %edx, %edx
+    xor %r8d, %r8d
+    mov $NR_clone, %eax             /* r10 is the ctid */
+    syscall
+    test %rax, %rax
+    jnz helper_result
+    /* The new thread. */
+    mov $1, %edi
+    xor %esi, %esi
+    mov $(STUB_CONST + CST_FPROG_APP), %edx
+    mov $NR_seccomp, %eax
+    syscall
+    test %rax, %rax
+    jnz thread_die
+    /* From here on only this process itself can be harmed. */
+    lea SLOT_STACK_TOP(%rbx), %rsp
+    wrgsbase %rbx
+    lea SLOT_ALT(%rbx), %rax
+    push $SLOT_ALT_SIZE
+    push $0
+    push %rax
+    mov %rsp, %rdi
+    xor %esi, %esi
+    mov $NR_sigaltstack, %eax
+    syscall
+    test %rax, %rax
+    jnz thread_die
+    cmp $OP_THREAD_CONTINUE, %ebp
+    je 1f
+    .globl stub_birth
+stub_birth:
+    ud2                             /* makes a signal frame; the handler waits for orders there */
+1:  lea SLOT_PRIVATE(%rbx), %rdi
+    mov PRV_SP(%rdi), %rsp
+    jmp handover_wait
+
+thread_die:
+    xor %edi, %edi
+    mov $NR_exit, %eax
+    syscall
+    hlt
+
+helper_cmpxchg:
+    mov %rsi, %rax
+    lock cmpxchg %edx, (%rdi)
+    mov %eax, %eax
+    jmp helper_result
+
+helper_store8:
+    mov %rsi, (%rdi)
+    xor %eax, %eax
+    jmp helper_result
+
+helper_die:
+    mov $1, %edi
+    mov $NR_exit_group, %eax
+    syscall
+    hlt
+
+/* void stub_handover(slot): tells the Sentry, waits for its command. */
+    .globl stub_handover
+stub_handover:
+    push %rbx
+    push %rbp
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+    push %rdi
+    mov %rsp, SLOT_PRIVATE + PRV_SP(%rdi)
+    call stub_post
+    jmp handover_wait
+/* void stub_await(slot): only waits. */
+    .globl stub_await
+stub_await:
+    push %rbx
+    push %rbp
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+    push %rdi
+    mov %rsp, SLOT_PRIVATE + PRV_SP(%rdi)
+handover_wait:
+    mov (%rsp), %rdi
+    call stub_wait
+    pop %rdi
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %rbp
+    pop %rbx
+    ret
+
+    .globl stub_restorer
+stub_restorer:
+    mov $NR_rt_sigreturn, %eax
+    syscall
+    hlt
+
+/* long stub_syscall(nr, a, b, c, d, e, f) */
+    .globl stub_syscall
+stub_syscall:
+    mov %rdi, %rax
+    mov %rsi, %rdi
+    mov %rdx, %rsi
+    mov %rcx, %rdx
+    mov %r8, %r10
+    mov %r9, %r8
+    mov 8(%rsp), %r9
+    syscall
+    ret
+
+    .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,306 @@
+/*
+ * The stub's C: host signal handlers of an application thread. Freestanding,
+ * general registers only, no writable data: everything lives in the slot, found from
+ * the stack pointer, which is in the slot's alternate stack here.
+ *
+ * Nothing here is trusted by anybody: the application can jump anywhere in
+ * this text and scribble over the slot, and harms only itself.
+ */
+#include "stub/layout.h"
+
+typedef uint64_t u64;
+typedef uint32_t u32;
+
+#define NR_mmap          9
+#define NR_exit          60
+#define NR_clock_gettime 228
+#define NR_futex         202
+#define SIG_SYS          31
+#define SIG_SEGV         11
+#define ARCH_X86_64      0xc000003eU
+
+struct siginfo {
+    int signo, errno_, code, pad;
+    union {
+        u64 addr;
+        struct {
+            u64 call_addr;
+            int syscall;
+            u32 arch;
+        } sys;
+    };
+};
+
+/* struct sigcontext of x86-64, in the kernel's order. */
+struct sigcontext {
+    u64 r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, eflags;
+    uint16_t cs, gs, fs, ss;
+    u64 err, trapno, oldmask, cr2;
+    uint8_t *fpstate;
+};
+
+struct ucontext {
+    u64 flags;
+    void *link;
+    u64 stack[3];
+    struct sigcontext mc;
+};
+
+long stub_syscall(long nr, ...);
+void stub_handover(char *slot);
+void stub_await(char *slot);
+void stub_post(char *slot);
+void stub_wait(char *slot);
+void stub_handler(int signo, struct siginfo *info, struct ucontext *uc);
+extern const char stub_birth[], stub_text_end[];
+
+#define channel_of(slot) ((volatile struct stub_channel *)(slot))
+#define private_of(slot) ((struct stub_private *)((slot) + SLOT_PRIVATE))
+
+static inline u64 rdfsbase(void)
+{
+    u64 v;
+    __asm__ volatile("rdfsbase %0" : "=r"(v));
+    return v;
+}
+
+static inline u64 rdgsbase(void)
+{
+    u64 v;
+    __asm__ volatile("rdgsbase %0" : "=r"(v));
+    return v;
+}
+
+static void copy_bytes(void *to, const void *from, u64 size)
+{
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
+}
+
+static u32 which_cpu(void)
+{
+    u32 aux, lo, hi;
+    __asm__ volatile("rdtscp" : "=a"(lo), "=d"(hi), "=c"(aux));
+    return aux & 0xfff;
+}
+
+void stub_post(char *slot)
+{
+    volatile struct stub_channel *ch = channel_of(slot);
+    ch->cpu = which_cpu();
+    __atomic_store_n(&ch->state, CH_SENTRY, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&ch->is_sentry_waiting, __ATOMIC_SEQ_CST))
+        stub_syscall(NR_futex, (u64)&ch->state, 1, 1, 0, 0, 0);
+}
+
+void stub_wait(char *slot)
+{
+    volatile struct stub_channel *ch = channel_of(slot);
+    while (__atomic_load_n(&ch->state, __ATOMIC_ACQUIRE) != CH_APP) {
+        __atomic_store_n(&ch->is_app_waiting, 1, __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&ch->state, __ATOMIC_SEQ_CST) != CH_APP)
+            stub_syscall(NR_futex, (u64)&ch->state, 0, CH_SENTRY, 0, 0, 0);
+        __atomic_store_n(&ch->is_app_waiting, 0, __ATOMIC_SEQ_CST);
+    }
+}
+
+/* ---- vector state ---------------------------------------------------------------------------- */
+
+#define FP_SW_OFFSET   464 /* struct _fpx_sw_bytes in the legacy area */
+#define FP_XSTATE_SIZE 16  /* offset of xstate_size in it */
+#define FP_MAGIC1      0x46505853U
+
+/* Size of the xsave image in a signal frame, bounded by the window. */
+static u64 frame_xsize(const uint8_t *fp)
+{
+    u32 magic = *(const u32 *)(fp + FP_SW_OFFSET);
+    u32 size = *(const u32 *)(fp + FP_SW_OFFSET + FP_XSTATE_SIZE);
+    if (magic != FP_MAGIC1 || size < 576 || size > SLOT_WINDOW_SIZE)
+        return 512;
+    return size;
+}
+
+/* Everything but the kernel's own bytes at the end of the legacy area. */
+static void copy_xstate(uint8_t *to, const uint8_t *from, u64 size)
+{
+    copy_bytes(to, from, FP_SW_OFFSET);
+    if (size > 512)
+        copy_bytes(to + 512, from + 512, size - 512);
+}
+
+static void init_xstate(uint8_t *fp)
+{
+    u64 size = frame_xsize(fp);
+    if (size > 512)
+        *(u64 *)(fp + 512) = 0;
+    else
+        *(uint16_t *)fp = 0x37f;
+    *(u32 *)(fp + 24) = 0x1f80;
+}
+
+static void do_command(char *slot, struct ucontext *uc)
+{
+    volatile struct stub_channel *ch = channel_of(slot);
+    uint8_t *fp = uc->mc.fpstate;
+    u64 size = frame_xsize(fp);
+    switch (ch->cmd) {
+    case CMD_GETX:
+        copy_xstate((uint8_t *)slot + SLOT_WINDOW, fp, size);
+        ch->xsize = (u32)size;
+        break;
+    case CMD_SETX:
+        copy_xstate(fp, (const uint8_t *)slot + SLOT_WINDOW, size);
+        break;
+    case CMD_INITX:
+        init_xstate(fp);
+        break;
+    case CMD_COPYX: {
+        struct ucontext *other = private_of((char *)ch->arg)->uc;
+        if (frame_xsize(other->mc.fpstate) == size)
+            copy_xstate(fp, other->mc.fpstate, size);
+        break;
+    }
+    case CMD_CPUTIME: {
+        u64 ts[2] = {0, 0};
+        stub_syscall(NR_clock_gettime, 3, (u64)ts, 0, 0, 0, 0);
+        ch->cpu_ns = ts[0] * 1000000000 + ts[1];
+        break;
+    }
+    case CMD_EXIT:
+        stub_syscall(NR_exit, 0, 0, 0, 0, 0, 0);
+        break;
+    }
+    ch->kind = EV_DONE;
+}
+
+/* ---- registers ------------------------------------------------------------------------------- */
+
+static void save_regs(volatile struct stub_regs *r, const struct sigcontext *mc, const char *slot)
+{
+    r->r15 = mc->r15;
+    r->r14 = mc->r14;
+    r->r13 = mc->r13;
+    r->r12 = mc->r12;
+    r->rbp = mc->rbp;
+    r->rbx = mc->rbx;
+    r->r11 = mc->r11;
+    r->r10 = mc->r10;
+    r->r9 = mc->r9;
+    r->r8 = mc->r8;
+    r->rax = mc->rax;
+    r->rcx = mc->rcx;
+    r->rdx = mc->rdx;
+    r->rsi = mc->rsi;
+    r->rdi = mc->rdi;
+    r->orig_rax = (u64)-1;
+    r->rip = mc->rip;
+    r->cs = mc->cs;
+    r->eflags = mc->eflags;
+    r->rsp = mc->rsp;
+    r->ss = mc->ss;
+    r->fs_base = rdfsbase();
+    u64 gs = rdgsbase();
+    r->gs_base = gs == (u64)slot ? 0 : gs;
+    r->ds = r->es = r->fs = r->gs = 0;
+}
+
+static void load_regs(struct sigcontext *mc, const volatile struct stub_regs *r, const char *slot)
+{
+    mc->r15 = r->r15;
+    mc->r14 = r->r14;
+    mc->r13 = r->r13;
+    mc->r12 = r->r12;
+    mc->rbp = r->rbp;
+    mc->rbx = r->rbx;
+    mc->r11 = r->r11;
+    mc->r10 = r->r10;
+    mc->r9 = r->r9;
+    mc->r8 = r->r8;
+    mc->rax = r->rax;
+    mc->rcx = r->rcx;
+    mc->rdx = r->rdx;
+    mc->rsi = r->rsi;
+    mc->rdi = r->rdi;
+    mc->rip = r->rip;
+    mc->eflags = r->eflags;
+    mc->rsp = r->rsp;
+    /* The Sentry keeps bases canonical; a forged one faults here and ends this process. */
+    __asm__ volatile("wrfsbase %0" : : "r"(r->fs_base));
+    u64 gs = r->gs_base ? r->gs_base : (u64)slot;
+    __asm__ volatile("wrgsbase %0" : : "r"(gs));
+}
+
+/* The queued mm calls; the first error is the guest's result. 0 or the error. */
+static long do_mmcalls(volatile struct stub_channel *ch)
+{
+    u32 count = ch->nmmcalls;
+    long err = 0;
+    for (u32 i = 0; i < count && i < STUB_MAX_MMCALLS; i++) {
+        volatile struct stub_mmcall *c = &ch->mmcalls[i];
+        long r = stub_syscall(c->nr, c->args[0], c->args[1], c->args[2], c->args[3],
+                              (u64)(c->nr == NR_mmap ? -1 : 0), 0L);
+        if (r < 0 && r >= -4095 && !err)
+            err = r;
+    }
+    ch->nmmcalls = 0;
+    return err;
+}
+
+void stub_handler(int signo, struct siginfo *info, struct ucontext *uc)
+{
+    char *slot = (char *)((u64)__builtin_frame_address(0) & ~(u64)(STUB_SLOT_SIZE - 1));
+    volatile struct stub_channel *ch = channel_of(slot);
+    struct sigcontext *mc = &uc->mc;
+    private_of(slot)->uc = uc;
+    if (mc->rip == (u64)stub_birth) {
+        init_xstate(mc->fpstate);
+        mc->eflags = 0x202;
+        stub_await(slot);
+    } else {
+        if (mc->rip >= STUB_TEXT && mc->rip < (u64)stub_text_end && signo == STUB_KICK_SIGNAL) {
+            private_of(slot)->kick_pending = 1;
+            return;
+        }
+        save_regs(&ch->regs, mc, slot);
+        if (signo == SIG_SYS && info->code == 1 && info->sys.arch == ARCH_X86_64) {
+            ch->kind = EV_SYSCALL;
+            ch->nr = (u32)mc->rax;
+            ch->args[0] = mc->rdi;
+            ch->args[1] = mc->rsi;
+            ch->args[2] = mc->rdx;
+            ch->args[3] = mc->r10;
+            ch->args[4] = mc->r8;
+            ch->args[5] = mc->r9;
+            ch->regs.orig_rax = (u32)mc->rax;
+        } else if (signo == STUB_KICK_SIGNAL) {
+            ch->kind = EV_KICK;
+        } else {
+            ch->kind = EV_FAULT;
+            ch->fault_signo = (u32)signo;
+            ch->fault_code = (u32)info->code;
+            ch->fault_addr = info->addr;
+            ch->fault_trapno = (u32)mc->trapno;
+            ch->fault_err = mc->err;
+            if (signo == SIG_SYS) { /* int $0x80: as on a host without 32-bit emulation */
+                ch->fault_signo = SIG_SEGV;
+                ch->fault_code = 0x80;
+                ch->fault_addr = 0;
+                ch->fault_trapno = 13;
+            }
+        }
+        stub_handover(slot);
+    }
+    while (ch->cmd > CMD_NONE) {
+        do_command(slot, uc);
+        stub_handover(slot);
+    }
+    /* ch->cmd may be forged under our feet; every value ends here all the same. */
+    if (ch->cmd == CMD_FULL)
+        load_regs(mc, &ch->regs, slot);
+    else if (ch->cmd == CMD_RESULT)
+        mc->rax = (u64)ch->result;
+    if (ch->nmmcalls) {
+        long err = do_mmcalls(ch);
+        if (err)
+            mc->rax = (u64)err;
+    }
+}
