@@ -33,9 +33,10 @@ void timers_exit(struct tgroup *g);
  */
 void timer_signal_taken(void *timer, struct lx_siginfo *info);
 void timer_signal_dropped(void *timer);
-/* signal.c: queues the timer's one entry (made by the timer with sigqueue_alloc). False: it is
- * still queued (an overrun); the caller counts. t NULL: to the group. Consumes a timer reference when true. */
-bool signal_send_timer(struct tgroup *g, struct task *t, struct sigqueue_entry *e);
+/* signal.c: queues the timer's one entry (made by the timer with sigqueue_alloc; e->info filled).
+ * t NULL: to the group. 1: queued, which takes a timer reference; 0: it is still queued, an overrun;
+ * -1: ignored, so nothing will be taken and an interval timer goes on by itself. */
+int signal_send_timer(struct tgroup *g, struct task *t, struct sigqueue_entry *e);
 struct sigqueue_entry *sigqueue_alloc(struct task *t); /* counted against t's user; NULL: limit */
 void sigqueue_free(struct sigqueue_entry *e);
 

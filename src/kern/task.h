@@ -220,8 +220,6 @@ struct tty; /* the session's controlling terminal; opaque */
 struct session {
     struct ref ref;
     struct pid *pid;        /* leader's */
-    struct file *tty;       /* controlling terminal, or NULL; guarded by task_lock */
-    struct pid *fg_pgrp;    /* its foreground group (also known to the tty) */
 };
 
 struct tgroup {
@@ -232,9 +230,10 @@ struct tgroup {
     struct list pgrp_node, session_node;
     struct list all_node;       /* in all_tgroups; guarded by task_lock */
 
-    struct task *leader;        /* owned */
-    struct list tasks;          /* guarded by task_lock */
-    u32 ntasks;                 /* live ones */
+    struct task *leader;        /* owned; never NULL, lives as long as the group */
+    struct list tasks;          /* changed under task_lock and sig_lock; either suffices to read */
+    u32 ntasks;                 /* live ones; as tasks */
+    struct tty *tty;            /* controlling terminal, counted; guarded by task_lock */
 
     struct tgroup *parent;      /* guarded by task_lock; NULL: init */
     struct list children, sibling;
@@ -253,12 +252,18 @@ struct tgroup {
     bool is_exiting;            /* group exit in progress: exit_code is set */
     int exit_code;              /* wait status form */
     struct task *exec_task;     /* de-threading for this one */
+    int cont_notify;            /* CLD_* that the next thread to look tells the parent; 0 none */
+    u64 pgrp_signal_seq;        /* signals sent to many processes at once: fork restarts on them */
+    bool is_unkillable;         /* pid 1: signals without a handler do nothing from inside */
+    u32 exec_seq, parent_exec_seq; /* a child made before its parent's exec reports SIGCHLD */
     struct waitq sigfd_wait;    /* signalfd watchers */
     struct waitq stop_wait;     /* tasks sleeping in a stop; thread-exit watchers */
 
     bool is_zombie;             /* guarded by task_lock */
     bool is_reaped;
     bool has_execed;            /* setpgid's EACCES */
+    bool is_mm_sharer;          /* runs in another process's mm (vfork, CLONE_VM) */
+    bool has_mixed_creds;       /* threads may differ: ids are not answered in the stub */
     u32 oom_score_adj;
 
     struct mutex limits_lock;
@@ -286,10 +291,11 @@ struct task {
     struct ref ref;
     struct pid *pid;             /* owned */
     struct tgroup *tg;           /* owned */
-    struct list tg_node;         /* in tg->tasks; guarded by task_lock */
+    struct list tg_node;         /* in tg->tasks */
     struct parker parker;
-
-    struct mm *mm;               /* owned; own thread changes it (exec) */
+    struct mutex ptr_lock;       /* leaf. Own thread changes mm to ns under it and reads them
+                                    without; others use task_get_mm and kin */
+    struct mm *mm;               /* owned; NULL after exit; own thread changes it (exec) */
     struct uctx *uctx;           /* owned */
     struct fs_ctx *fs;           /* owned */
     struct fdtable *files;       /* owned */
@@ -320,13 +326,16 @@ struct task {
     bool is_exit_requested;      /* die: group exit or exec of another thread */
     bool is_stop_requested;      /* take part in a group stop */
     int pdeath_signal;
-    u64 fault_addr;
+    u64 fault_addr, fault_trapno, fault_err; /* of the last fault, for signal frames */
+    bool is_result_set;          /* the call set registers itself (sigreturn, exec) */
 
     struct seccomp_filter *seccomp; /* owned; NULL none */
     u32 seccomp_mode;
     struct ptrace_state *ptrace; /* ptrace.c's; NULL: never traced */
 
     int exit_code;
+    void *sem_undo;              /* sysvsem's */
+    bool is_reaped;              /* its pid is gone; guarded by task_lock */
     struct task_usage usage;     /* own thread writes */
     s64 start_boot_ns;
     s32 nice;
@@ -353,7 +362,11 @@ void task_put(struct task *t);
 void tgroup_get(struct tgroup *g);
 void tgroup_put(struct tgroup *g);
 
-/* Numbers as `t` of the current task sees them (its pid namespace); 0 when invisible. */
+/*
+ * A reference to a task also holds its group, so t->tg is good as long as t is.
+ *
+ * Numbers as seen in `ns`; 0 when invisible there.
+ */
 s32 task_tid_in(const struct task *t, const struct pid_ns *ns);
 s32 tgroup_pid_in(const struct tgroup *g, const struct pid_ns *ns);
 s32 pid_nr_in(const struct pid *p, const struct pid_ns *ns);

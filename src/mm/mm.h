@@ -109,6 +109,7 @@ struct mm {
     u32 def_flags;           /* mlockall(MCL_FUTURE): VMA_LOCKED */
     _Atomic u32 membarrier;  /* registered commands */
     struct mm_limits limits; /* set by kern on every change */
+    u32 nsharers;            /* kern's: processes that run in it beside its first one */
 };
 
 /* A fresh empty space (exec). Layout is randomised unless is_aslr_off. */

@@ -241,6 +241,8 @@ enum {
     FASTPATH_OFF_STRACE = 4,
     FASTPATH_OFF_TIMENS = 8, /* the vDSO would tell the wrong time */
     FASTPATH_OFF_EXIT = 16,
+    FASTPATH_OFF_SHARED = 32, /* several processes run in it: ids differ by thread */
+    FASTPATH_OFF_CREDS = 64,  /* threads of it may have different credentials */
 };
 void aspace_fastpath_off(struct aspace *as, u32 reasons, bool is_off);
 

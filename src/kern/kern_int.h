@@ -1,0 +1,150 @@
+/*
+ * What the files of tasks and signals share among themselves. Nothing here is
+ * for other rooms.
+ *
+ * Rules beside those of task.h
+ *   tgroup.tasks changes under task_lock (writing) and sig_lock together.
+ *   signal_* functions never take task_lock, so they may be called with and
+ *   without it, except signal_send_pgrp, which reads it.
+ *   A kick sets is_kicked before it interrupts; the run loop clears both before it looks at
+ *   what there is to do. So a kick is never lost, and a stale one costs one more look.
+ */
+#ifndef KERN_INT_H
+#define KERN_INT_H
+
+#include "kern/parts.h"
+#include "kern/task.h"
+
+/* ---- thread.c: host threads ---------------------------------------------------------------- */
+
+/* Runs fn(arg) on a host thread with all signals blocked; idle ones are reused. -LX_EAGAIN. */
+int kthread_start(void (*fn)(void *arg), void *arg) must_check;
+u32 kthread_count(void);
+
+/* ---- pid.c --------------------------------------------------------------------------------- */
+
+void pid_get(struct pid *p);
+void pid_put(struct pid *p);
+/* Numbers in ns and its ancestors. -LX_EAGAIN, -LX_ENOMEM, -LX_EEXIST, -LX_EINVAL. Not yet visible. */
+int pid_alloc(struct pid_ns *ns, const s32 *set_tid, u32 set_tid_count,
+              struct pid **ret_pid) must_check;
+/* Gives the numbers back when nothing uses the pid as any type. */
+void pid_release_if_unused(struct pid *p) REQUIRES(task_lock);
+struct pid *pid_lookup(struct pid_ns *ns, s32 nr); /* under task_lock; not referenced */
+struct pid *pid_find(struct pid_ns *ns, s32 nr);   /* referenced, or NULL */
+int pid_ns_new(struct pid_ns *parent, struct user_ns *uns, struct pid_ns **ret_ns) must_check;
+void pid_ns_get(struct pid_ns *ns);
+void pid_ns_put(struct pid_ns *ns);
+bool pid_ns_is_below(const struct pid_ns *ns, const struct pid_ns *ancestor);
+int pid_init(void) must_check;
+
+/* ---- task.c -------------------------------------------------------------------------------- */
+
+struct task *task_alloc(void) must_check;
+struct tgroup *tgroup_alloc(void) must_check;
+void task_set_current(struct task *t); /* also parker, vfs_current and mm_use */
+struct sighand *sighand_new(void) must_check;
+void sighand_put(struct sighand *s);
+
+struct vfork_done {
+    struct ref ref;
+    _Atomic bool is_done;
+    struct task *waiter; /* counted */
+};
+void vfork_release(struct task *t); /* wakes the parent of a vfork child */
+void vfork_done_put(struct vfork_done *v);
+void task_put_base(struct task *t); /* the list's or the group's own reference */
+void tgroup_publish_ids(struct tgroup *g); /* under task_lock */
+void task_publish_limits(struct task *t);
+void mm_sharer_add(struct mm *mm);
+void mm_sharer_del(struct mm *mm);
+
+void task_drop_resources(struct task *t, bool is_mm_too);
+void task_set_cred(struct task *t, const struct cred *c); /* own thread; consumes */
+
+/* ---- nsproxy.c, user_ns.c ------------------------------------------------------------------ */
+
+void user_ns_get(struct user_ns *ns);
+void user_ns_put(struct user_ns *ns);
+int user_ns_new(const struct cred *owner, struct user_ns **ret_ns) must_check;
+void uts_ns_get(struct uts_ns *ns);
+void uts_ns_put(struct uts_ns *ns);
+struct nsproxy *nsproxy_new_root(struct mnt_ns *mnt) must_check;
+void nsproxy_get(struct nsproxy *p);
+void nsproxy_put(struct nsproxy *p);
+#define CLONE_NS_FLAGS                                                                             \
+    (LX_CLONE_NEWNS | LX_CLONE_NEWUTS | LX_CLONE_NEWIPC | LX_CLONE_NEWPID | LX_CLONE_NEWNET |      \
+     LX_CLONE_NEWCGROUP | LX_CLONE_NEWTIME)
+/* A copy of `old` with new namespaces for the flags; fs is moved into a new mount namespace. */
+int nsproxy_copy(struct nsproxy *old, u64 flags, const struct cred *cred, struct fs_ctx *fs,
+                 struct nsproxy **ret) must_check;
+void cred_set_new_user_ns(struct cred *c, struct user_ns *ns); /* all capabilities in it; consumes ns */
+
+/* ---- run.c --------------------------------------------------------------------------------- */
+
+void task_main(void *arg); /* a task's host thread */
+/* Leaves the run loop for good: jumps to the bottom of the host thread. */
+noreturn_fn void task_leave(struct task *t);
+
+/* ---- signal.c ------------------------------------------------------------------------------ */
+
+#define SIGNAL_FORCE 1U /* from an ancestor namespace or the kernel: pid 1 obeys KILL and STOP */
+int signal_send(struct tgroup *g, struct task *t, const struct lx_siginfo *info, int signo,
+                u32 flags);
+int signal_send_pgrp_locked(struct pid *pgrp, const struct lx_siginfo *info, int signo);
+void sigpending_init(struct sigpending *p);
+void signal_flush(struct sigpending *p, sigset_lx mask) ; /* under sig_lock */
+/* Asks every other thread of g to exit; under sig_lock. */
+void tgroup_zap_others(struct tgroup *g, struct task *self);
+/* Clears stop state and wakes everybody; under sig_lock. */
+void tgroup_resume(struct tgroup *g);
+bool signal_is_ignored(struct task *t, int signo); /* disposition now; takes sig_lock */
+void signal_info_user(struct lx_siginfo *info, int signo, int code); /* from the current task */
+void siginfo_kernel(struct lx_siginfo *info, int signo);
+bool signal_default_is_ignore(int signo);
+bool signal_default_is_core(int signo);
+
+/* What get_signal found. */
+struct ksignal {
+    int signo; /* 0: nothing to deliver */
+    struct lx_siginfo info;
+    struct lx_sigaction act;
+};
+/* Stops, exits and drops what needs no handler; own thread, no locks. */
+bool signal_get(struct task *t, struct ksignal *ret);
+
+/* ---- sigframe.c ---------------------------------------------------------------------------- */
+
+int sigframe_setup(struct task *t, const struct ksignal *ks) must_check;
+s64 sigframe_return(struct task *t); /* rt_sigreturn */
+
+/* ---- stop.c -------------------------------------------------------------------------------- */
+
+bool stop_begin(struct task *t, int signo); /* under sig_lock */
+void stop_take_part(struct task *t);
+/* Tells the parent (and tracer) CLD_STOPPED or CLD_CONTINUED. No locks. */
+void stop_notify_parent(struct tgroup *g, int why);
+
+/* ---- exit.c -------------------------------------------------------------------------------- */
+
+void tgroup_release(struct tgroup *g); /* reap: under task_lock */
+bool pgrp_is_orphaned(struct pid *pgrp, struct tgroup *ignored);
+void tgroup_pgrp_set(struct tgroup *g, struct pid *pgrp); /* under task_lock; takes a reference */
+
+/* ---- session.c ----------------------------------------------------------------------------- */
+
+int session_new(struct pid *leader, struct session **ret_s) must_check;
+void session_get(struct session *s);
+void session_put(struct session *s);
+void session_disassociate(struct tgroup *g); /* leader's exit: hang up its terminal. No locks */
+
+/* ---- exec.c -------------------------------------------------------------------------------- */
+
+struct exec_src;
+
+/* ---- seccomp.c ----------------------------------------------------------------------------- */
+
+void seccomp_get(struct seccomp_filter *f);
+void seccomp_put(struct seccomp_filter *f);
+
+#endif
