@@ -2,6 +2,21 @@
 #ifndef ABI_TIME_H
 #define ABI_TIME_H
 
+#include <stdint.h>
+
+struct lx_timespec {
+    int64_t tv_sec, tv_nsec;
+};
+struct lx_itimerspec {
+    struct lx_timespec it_interval, it_value;
+};
+struct lx_timeval {
+    int64_t tv_sec, tv_usec;
+};
+struct lx_itimerval {
+    struct lx_timeval it_interval, it_value;
+};
+
 #define LX_ADJ_OFFSET 1
 #define LX_ADJ_FREQUENCY 2
 #define LX_ADJ_MAXERROR 4

@@ -17,23 +17,12 @@
 #define SYS_ERRNO_NONE            LX_ENOSYS
 #define SYS_ERRNO_ERR(e)          LX_##e
 
-/* Declarations: the four kinds expand to a prototype or to nothing. */
-#define SYS_PROTO(name)           s64 sys_##name(struct task *t, const u64 a[6]);
-#define SYS_NO_PROTO(name)
-#define SYS_PROTO_OF_FULL         SYS_PROTO
-#define SYS_PROTO_OF_PARTIAL      SYS_PROTO
-#define SYS_PROTO_OF_NONE         SYS_NO_PROTO
-#define SYS_PROTO_OF_ERR(e)       SYS_NO_PROTO
 #define SYS_POINTER(name)         sys_##name
 #define SYS_NO_POINTER(name)      NULL
 #define SYS_POINTER_OF_FULL       SYS_POINTER
 #define SYS_POINTER_OF_PARTIAL    SYS_POINTER
 #define SYS_POINTER_OF_NONE       SYS_NO_POINTER
 #define SYS_POINTER_OF_ERR(e)     SYS_NO_POINTER
-
-#define SYS(name, support, note_, ...) SYS_PROTO_OF_##support(name)
-#include "sys/table_all.inc"
-#undef SYS
 
 #define SYS_COUNT_ARGS(...) (sizeof((struct sys_arg[]){__VA_ARGS__}) / sizeof(struct sys_arg))
 

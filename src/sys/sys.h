@@ -83,6 +83,17 @@ struct sys_entry {
 #define INVEC(cnt, n, fmt)  {ARG_INVEC, cnt, n, #fmt}
 #define OUTVEC(cnt, n, fmt) {ARG_OUTVEC, cnt, n, #fmt}
 
+/* Prototypes of all handlers, from the rows: NONE and ERR have none. */
+#define SYS_PROTO(name)        s64 sys_##name(struct task *t, const u64 a[6]);
+#define SYS_NO_PROTO(name)
+#define SYS_PROTO_OF_FULL      SYS_PROTO
+#define SYS_PROTO_OF_PARTIAL   SYS_PROTO
+#define SYS_PROTO_OF_NONE      SYS_NO_PROTO
+#define SYS_PROTO_OF_ERR(e)    SYS_NO_PROTO
+#define SYS(name, support, note_, ...) SYS_PROTO_OF_##support(name)
+#include "sys/table_all.inc"
+#undef SYS
+
 extern const struct sys_entry sys_table[LX_NR_COUNT];
 
 /* Looks up and calls; -LX_ENOSYS for what is not there. Sets shapes of the platform at start. */
