@@ -14,7 +14,14 @@ static void replace_child(struct rb_tree *t, struct rb_node *old, struct rb_node
         new->parent = p;
 }
 
-static void rotate_left(struct rb_tree *t, struct rb_node *x)
+void rb_propagate(struct rb_node *n, rb_update_fn update)
+{
+    for (; n; n = n->parent)
+        update(n);
+}
+
+/* A rotation leaves the summary of the rotated subtree as a whole unchanged: only x and y differ. */
+static void rotate_left(struct rb_tree *t, struct rb_node *x, rb_update_fn update)
 {
     struct rb_node *y = x->right;
     x->right = y->left;
@@ -23,9 +30,13 @@ static void rotate_left(struct rb_tree *t, struct rb_node *x)
     replace_child(t, x, y);
     y->left = x;
     x->parent = y;
+    if (update) {
+        update(x);
+        update(y);
+    }
 }
 
-static void rotate_right(struct rb_tree *t, struct rb_node *x)
+static void rotate_right(struct rb_tree *t, struct rb_node *x, rb_update_fn update)
 {
     struct rb_node *y = x->left;
     x->left = y->right;
@@ -34,6 +45,10 @@ static void rotate_right(struct rb_tree *t, struct rb_node *x)
     replace_child(t, x, y);
     y->right = x;
     x->parent = y;
+    if (update) {
+        update(x);
+        update(y);
+    }
 }
 
 static bool is_red(const struct rb_node *n)
@@ -41,12 +56,15 @@ static bool is_red(const struct rb_node *n)
     return n && n->is_red;
 }
 
-void rb_link(struct rb_tree *t, struct rb_node *n, struct rb_node *parent, struct rb_node **link)
+void rb_link_augmented(struct rb_tree *t, struct rb_node *n, struct rb_node *parent,
+                       struct rb_node **link, rb_update_fn update)
 {
     n->parent = parent;
     n->left = n->right = NULL;
     n->is_red = true;
     *link = n;
+    if (update)
+        rb_propagate(n, update);
     while (is_red(n->parent)) {
         struct rb_node *p = n->parent, *g = p->parent;
         bool is_left = g->left == p;
@@ -60,23 +78,29 @@ void rb_link(struct rb_tree *t, struct rb_node *n, struct rb_node *parent, struc
         if (n == (is_left ? p->right : p->left)) {
             n = p;
             if (is_left)
-                rotate_left(t, n);
+                rotate_left(t, n, update);
             else
-                rotate_right(t, n);
+                rotate_right(t, n, update);
             p = n->parent;
         }
         p->is_red = false;
         g->is_red = true;
         if (is_left)
-            rotate_right(t, g);
+            rotate_right(t, g, update);
         else
-            rotate_left(t, g);
+            rotate_left(t, g, update);
     }
     t->root->is_red = false;
 }
 
+void rb_link(struct rb_tree *t, struct rb_node *n, struct rb_node *parent, struct rb_node **link)
+{
+    rb_link_augmented(t, n, parent, link, NULL);
+}
+
 /* Restores the black heights after a black node left the place of x (maybe NULL) below parent. */
-static void erase_fix(struct rb_tree *t, struct rb_node *x, struct rb_node *parent)
+static void erase_fix(struct rb_tree *t, struct rb_node *x, struct rb_node *parent,
+                      rb_update_fn update)
 {
     while (x != t->root && !is_red(x)) {
         bool is_left = parent->left == x;
@@ -85,9 +109,9 @@ static void erase_fix(struct rb_tree *t, struct rb_node *x, struct rb_node *pare
             w->is_red = false;
             parent->is_red = true;
             if (is_left)
-                rotate_left(t, parent);
+                rotate_left(t, parent, update);
             else
-                rotate_right(t, parent);
+                rotate_right(t, parent, update);
             w = is_left ? parent->right : parent->left;
         }
         if (!is_red(w->left) && !is_red(w->right)) {
@@ -102,9 +126,9 @@ static void erase_fix(struct rb_tree *t, struct rb_node *x, struct rb_node *pare
             near->is_red = false;
             w->is_red = true;
             if (is_left)
-                rotate_right(t, w);
+                rotate_right(t, w, update);
             else
-                rotate_left(t, w);
+                rotate_left(t, w, update);
             w = is_left ? parent->right : parent->left;
             far = is_left ? w->right : w->left;
         }
@@ -112,16 +136,16 @@ static void erase_fix(struct rb_tree *t, struct rb_node *x, struct rb_node *pare
         parent->is_red = false;
         far->is_red = false;
         if (is_left)
-            rotate_left(t, parent);
+            rotate_left(t, parent, update);
         else
-            rotate_right(t, parent);
+            rotate_right(t, parent, update);
         x = t->root;
     }
     if (x)
         x->is_red = false;
 }
 
-void rb_erase(struct rb_tree *t, struct rb_node *n)
+void rb_erase_augmented(struct rb_tree *t, struct rb_node *n, rb_update_fn update)
 {
     struct rb_node *x, *parent;
     bool was_red = n->is_red;
@@ -148,9 +172,16 @@ void rb_erase(struct rb_tree *t, struct rb_node *n)
         y->left->parent = y;
         y->is_red = n->is_red;
     }
+    if (update)
+        rb_propagate(parent, update);
     if (!was_red)
-        erase_fix(t, x, parent);
+        erase_fix(t, x, parent, update);
     n->parent = n->left = n->right = NULL;
+}
+
+void rb_erase(struct rb_tree *t, struct rb_node *n)
+{
+    rb_erase_augmented(t, n, NULL);
 }
 
 struct rb_node *rb_first(const struct rb_tree *t)

@@ -22,6 +22,18 @@ struct rb_tree {
 
 void rb_link(struct rb_tree *t, struct rb_node *n, struct rb_node *parent, struct rb_node **link);
 void rb_erase(struct rb_tree *t, struct rb_node *n);
+
+/*
+ * Augmented trees: each node keeps a summary of its subtree. `update`
+ * recomputes one node's summary from itself and its two children. A node whose
+ * own value changed in place is followed by rb_propagate on it.
+ */
+typedef void (*rb_update_fn)(struct rb_node *n);
+void rb_link_augmented(struct rb_tree *t, struct rb_node *n, struct rb_node *parent,
+                       struct rb_node **link, rb_update_fn update);
+void rb_erase_augmented(struct rb_tree *t, struct rb_node *n, rb_update_fn update);
+void rb_propagate(struct rb_node *n, rb_update_fn update);
+
 struct rb_node *rb_first(const struct rb_tree *t);
 struct rb_node *rb_last(const struct rb_tree *t);
 struct rb_node *rb_next(const struct rb_node *n);

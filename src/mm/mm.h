@@ -44,6 +44,11 @@ struct mappable_ops {
      * and writable or may become so. */
     int (*vma_opened)(struct mappable *m, bool is_writable_shared) must_check;
     void (*vma_closed)(struct mappable *m, bool is_writable_shared);
+    /* Optional: told when the object becomes and ceases to be an mm's executable (ETXTBSY). */
+    int (*deny_write)(struct mappable *m) must_check;
+    void (*allow_write)(struct mappable *m);
+    /* Optional: madvise(MADV_REMOVE): punches a hole. Absent: LX_EOPNOTSUPP. */
+    int (*punch)(struct mappable *m, u64 offset, u64 size) must_check;
 };
 
 struct mappable {
@@ -77,10 +82,15 @@ int shmem_object_new(u64 size, struct mappable **ret_m) must_check;
 #define VMA_SEQ_READ    0x400000U
 #define VMA_RAND_READ   0x800000U
 #define VMA_UFFD        0x1000000U
+#define VMA_SEALED      0x2000000U /* mseal */
+
+#define VMA_PROT_MASK   7U
+#define VMA_MAY_ALL     (VMA_MAYREAD | VMA_MAYWRITE | VMA_MAYEXEC)
 
 struct vma {
     struct rb_node rb;       /* all fields: guarded by mm.lock */
     u64 start, end;          /* [start, end), page aligned */
+    u64 gap, max_gap;        /* free bytes just below start; the most of that in the subtree */
     u32 flags;
     struct mappable *obj;    /* owned reference; NULL: private anonymous */
     u64 offset;              /* of start in obj */
@@ -88,8 +98,16 @@ struct vma {
 };
 
 struct mm_limits { /* bytes; the task's rlimits, UINT64_MAX: none */
-    u64 as, data, stack, memlock;
+    u64 as, data, stack;
+    u64 memlock; /* UINT64_MAX also with CAP_IPC_LOCK; 0: mlock is LX_EPERM */
 };
+
+/* An unmap that ctx's thread makes by itself on its way out of its system call (see vma.c). */
+struct mm_late {
+    struct uctx *ctx;
+    u64 start, end;
+};
+#define MM_MAX_LATE 32
 
 struct mm {
     struct ref ref;
@@ -110,6 +128,9 @@ struct mm {
     _Atomic u32 membarrier;  /* registered commands */
     struct mm_limits limits; /* set by kern on every change */
     u32 nsharers;            /* kern's: processes that run in it beside its first one */
+    bool is_aslr_off;        /* immutable */
+    u32 nlate;
+    struct mm_late late[MM_MAX_LATE];
 };
 
 /* A fresh empty space (exec). Layout is randomised unless is_aslr_off. */
@@ -119,6 +140,15 @@ int mm_fork(struct mm *parent, struct uctx *caller, struct mm **ret_mm,
             struct uctx **ret_ctx) must_check;
 void mm_get(struct mm *mm);
 void mm_put(struct mm *mm);
+/* A thread of this space is about to be freed: forget what it was still to do. */
+void mm_forget_ctx(struct mm *mm, struct uctx *ctx);
+/* Places the top-down area for these limits; for a space that has no mappings yet. */
+void mm_set_layout(struct mm *mm, const struct mm_limits *limits);
+/* The executable: takes a reference and denies writes to it (-LX_ETXTBSY). Once per space. */
+int mm_set_exe(struct mm *mm, struct mappable *exe) must_check;
+/* Memory that the overcommit heuristic and sysinfo count with: RAM and swap of the sandbox. */
+void mm_set_total_memory(u64 bytes);
+u64 mm_total_memory(void);
 
 struct mm_map_req {
     u64 addr;             /* hint, or the place with LX_MAP_FIXED* */
@@ -147,6 +177,7 @@ int mm_sync(struct mm *mm, u64 addr, u64 size, int flags) must_check;
 int mm_mincore(struct mm *mm, u64 addr, u64 size, u8 *ret_vec) must_check;
 int mm_lock_range(struct mm *mm, u64 addr, u64 size, bool is_lock, bool is_onfault) must_check;
 int mm_lock_all(struct mm *mm, int flags) must_check; /* 0: munlockall */
+int mm_seal(struct mm *mm, u64 addr, u64 size) must_check;
 int mm_set_anon_name(struct mm *mm, u64 addr, u64 size, const char *name) must_check;
 
 /*
@@ -185,6 +216,13 @@ int copy_in_struct(void *dst, size_t ksize, uaddr_t src, size_t usize) must_chec
 /* Of another space (process_vm_*, ptrace, /proc/PID/mem, exec's stack): bytes copied. */
 size_t mm_read(struct mm *mm, u64 addr, void *buf, size_t size) must_check;
 size_t mm_write(struct mm *mm, u64 addr, const void *buf, size_t size) must_check;
+/* The same past page protections, as the VMAs allow it (ptrace, /proc/PID/mem). */
+size_t mm_read_force(struct mm *mm, u64 addr, void *buf, size_t size) must_check;
+size_t mm_write_force(struct mm *mm, u64 addr, const void *buf, size_t size) must_check;
+/* With an explicit context, or NULL: what copy_in and uio are made of. Bytes copied. */
+size_t mm_copy_from(struct mm *mm, struct uctx *ctx, u64 addr, void *buf, size_t size) must_check;
+size_t mm_copy_to(struct mm *mm, struct uctx *ctx, u64 addr, const void *buf,
+                  size_t size) must_check;
 
 #define get_user(dst_lvalue, src) copy_in(&(dst_lvalue), (src), sizeof(dst_lvalue))
 #define put_user(value, dst)                                                                       \
