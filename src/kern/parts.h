@@ -45,6 +45,15 @@ void sigqueue_free(struct sigqueue_entry *e);
 void rlimits_default(struct lx_rlimit *ret_limits); /* of a container's first process */
 /* Adds `u` to the sum. */
 void usage_add(struct task_usage *sum, const struct task_usage *u);
+/* Own thread: first thing of a task, and last (then its times are final and in the group's sum). No locks. */
+void usage_task_start(struct task *t);
+void usage_task_exit(struct task *t);
+/* g leaves mm for good (exec; its last thread's end): CPU time of the stub goes to dead_usage. Before
+ * the aspace's last reference goes; no locks. */
+void usage_mm_left(struct tgroup *g, struct mm *mm);
+/* Resident bytes of mm: walks its areas, asking the stub's helper; for getrusage and /proc. */
+u64 mm_rss_now(struct mm *mm);
+u64 vma_rss(struct mm *mm, u64 start, u64 end); /* of one range */
 /* Fills the ABI's struct rusage (144 bytes) from u. */
 void usage_to_abi(const struct task_usage *u, void *ret_rusage);
 

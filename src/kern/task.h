@@ -271,6 +271,7 @@ struct tgroup {
     struct posix_timers *timers; /* timer.c's: itimers and POSIX timers */
     struct task_usage dead_usage;      /* of exited threads; guarded by sig_lock */
     struct task_usage child_usage;     /* of waited-for children; guarded by sig_lock */
+    const void *folded_mm;      /* its CPU time is in dead_usage already; guarded by sig_lock */
     s64 start_boot_ns;
     _Atomic u64 cpu_start_ns;
     void *container;            /* sentry's */
@@ -311,6 +312,7 @@ struct task {
     struct vfork_done *vfork_done; /* owned reference */
     u64 clear_child_tid;         /* set_tid_address / CLONE_CHILD_CLEARTID */
     u64 robust_list;
+    _Atomic bool is_futex_dead;  /* futex_exit_task has run: owns no PI futex any more; exec clears it */
     u64 rseq_addr;
     u32 rseq_size, rseq_sig;
 
@@ -336,7 +338,10 @@ struct task {
     int exit_code;
     void *sem_undo;              /* sysvsem's */
     bool is_reaped;              /* its pid is gone; guarded by task_lock */
-    struct task_usage usage;     /* own thread writes */
+    struct task_usage usage;     /* final once is_usage_final; until then counters without times */
+    bool is_usage_final;         /* the thread has ended; guarded by tg->sig_lock */
+    s32 host_tid;                /* of the Sentry thread that runs it; 0: not started */
+    u64 host_cpu_base_ns;        /* that thread's CPU clock when it took this task */
     s64 start_boot_ns;
     s32 nice;
     u32 sched_policy, sched_priority;

@@ -1,0 +1,195 @@
+/*
+ * Resource usage.
+ *
+ * CPU time has two halves: a stub's (the application, and host system time for
+ * its page faults) counts as user time; that of the Sentry thread which runs a
+ * task's system calls as system time. Both are clocks of the host, read when somebody asks.
+ * A whole group's user time is the clock of its stub process, which keeps what
+ * ended threads have used; the sum over its threads would cost a clock each.
+ */
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kern/parts.h"
+#include "kern/time.h"
+
+
+void usage_add(struct task_usage *sum, const struct task_usage *u)
+{
+    sum->utime_ns += u->utime_ns;
+    sum->stime_ns += u->stime_ns;
+    sum->minflt += u->minflt;
+    sum->majflt += u->majflt;
+    sum->nvcsw += u->nvcsw;
+    sum->nivcsw += u->nivcsw;
+    sum->inblock += u->inblock;
+    sum->oublock += u->oublock;
+    sum->maxrss = MAX(sum->maxrss, u->maxrss);
+}
+
+static u64 read_clock(clockid_t id)
+{
+    struct timespec ts;
+    if (clock_gettime(id, &ts) < 0)
+        return 0;
+    return (u64)ts.tv_sec * NSEC_PER_SEC + (u64)ts.tv_nsec;
+}
+
+/* CPU time of the Sentry thread on behalf of t. */
+static u64 sentry_ns(const struct task *t)
+{
+    if (!t->host_tid)
+        return 0;
+    clockid_t id = (clockid_t)((~(u32)t->host_tid << 3) | 6); /* CPUCLOCK_SCHED of a thread */
+    u64 now = read_clock(id);
+    return now > t->host_cpu_base_ns ? now - t->host_cpu_base_ns : 0;
+}
+
+static u64 stub_ns(struct task *t)
+{
+    MUTEX_GUARD(&t->ptr_lock);
+    return t->uctx ? uctx_cpu_ns(t->uctx) : 0;
+}
+
+void usage_task_start(struct task *t)
+{
+    t->host_cpu_base_ns = read_clock(CLOCK_THREAD_CPUTIME_ID);
+    t->host_tid = (s32)syscall(SYS_gettid);
+}
+
+/* Live numbers; under sig_lock, so that the task cannot become final in between. */
+static void usage_live(struct task *t, struct task_usage *ret) REQUIRES(t->tg->sig_lock)
+{
+    *ret = t->usage;
+    if (t->is_usage_final)
+        return;
+    ret->utime_ns = stub_ns(t);
+    ret->stime_ns = sentry_ns(t);
+}
+
+void task_usage_now(struct task *t, struct task_usage *ret)
+{
+    MUTEX_GUARD(&t->tg->sig_lock);
+    usage_live(t, ret);
+}
+
+void usage_task_exit(struct task *t)
+{
+    struct tgroup *g = t->tg;
+    MUTEX_GUARD(&g->sig_lock);
+    if (t->is_usage_final)
+        return;
+    usage_live(t, &t->usage);
+    t->is_usage_final = true;
+    struct task_usage u = t->usage;
+    if (!g->is_mm_sharer)
+        u.utime_ns = 0; /* in the stub's clock: usage_mm_left */
+    usage_add(&g->dead_usage, &u);
+}
+
+void usage_mm_left(struct tgroup *g, struct mm *mm)
+{
+    MUTEX_GUARD(&g->sig_lock);
+    if (g->is_mm_sharer || g->folded_mm == mm)
+        return;
+    g->dead_usage.utime_ns += aspace_cpu_ns(mm->as);
+    g->folded_mm = mm;
+}
+
+void tgroup_usage_now(struct tgroup *g, struct task_usage *ret)
+{
+    struct task *t;
+    struct mm *mm = NULL;
+    MUTEX_GUARD(&g->sig_lock);
+    *ret = g->dead_usage;
+    list_for_each(t, &g->tasks, tg_node) {
+        struct task_usage u;
+        if (t->is_usage_final)
+            continue;
+        usage_live(t, &u);
+        if (!g->is_mm_sharer) {
+            u.utime_ns = 0;
+            if (!mm)
+                mm = task_get_mm(t);
+        }
+        usage_add(ret, &u);
+    }
+    if (!mm)
+        return;
+    if (mm != g->folded_mm)
+        ret->utime_ns += aspace_cpu_ns(mm->as);
+    mm_put(mm);
+}
+
+/* ---- resident memory ------------------------------------------------------------------------ */
+
+#define RSS_CHUNK     (16UL << 20) /* of one question */
+#define RSS_SCAN_MAX  (64UL << 30) /* of address space, in one walk */
+
+u64 vma_rss(struct mm *mm, u64 start, u64 end)
+{
+    u8 vec[RSS_CHUNK / PAGE_SIZE];
+    u64 npages = 0, step = sizeof(vec) * PAGE_SIZE;
+    for (u64 at = start; at < end; at += step) {
+        u64 size = MIN(end - at, step);
+        if (aspace_mincore(mm->as, at, size, vec) < 0)
+            continue; /* unmapped meanwhile, or by the process behind our back */
+        for (u64 i = 0; i < size / PAGE_SIZE; i++)
+            npages += vec[i] & 1;
+    }
+    return npages * PAGE_SIZE;
+}
+
+u64 mm_rss_now(struct mm *mm)
+{
+    u64 sum = 0, at = 0, nscanned = 0;
+    while (nscanned < RSS_SCAN_MAX) {
+        u64 start, end;
+        {
+            MUTEX_GUARD(&mm->lock);
+            struct vma *v = mm_find(mm, at);
+            while (v && !(v->flags & (LX_PROT_READ | LX_PROT_WRITE | LX_PROT_EXEC)))
+                v = mm_next(v); /* reserved only */
+            if (!v)
+                break;
+            start = MAX(v->start, at);
+            end = MIN(v->end, start + RSS_SCAN_MAX);
+        }
+        sum += vma_rss(mm, start, end);
+        nscanned += end - start;
+        at = end;
+    }
+    return sum;
+}
+
+/* ---- the ABI's form -------------------------------------------------------------------------- */
+
+struct lx_rusage {
+    struct lx_timeval utime, stime;
+    s64 maxrss, ixrss, idrss, isrss, minflt, majflt, nswap, inblock, oublock, msgsnd, msgrcv,
+        nsignals, nvcsw, nivcsw;
+};
+_Static_assert(sizeof(struct lx_rusage) == 144, "rusage");
+
+static struct lx_timeval to_timeval(u64 ns)
+{
+    return (struct lx_timeval){(s64)(ns / NSEC_PER_SEC), (s64)(ns % NSEC_PER_SEC / 1000)};
+}
+
+void usage_to_abi(const struct task_usage *u, void *ret_rusage)
+{
+    struct lx_rusage r = {
+        .utime = to_timeval(u->utime_ns),
+        .stime = to_timeval(u->stime_ns),
+        .maxrss = (s64)u->maxrss,
+        .minflt = (s64)u->minflt,
+        .majflt = (s64)u->majflt,
+        .inblock = (s64)u->inblock,
+        .oublock = (s64)u->oublock,
+        .nvcsw = (s64)u->nvcsw,
+        .nivcsw = (s64)u->nivcsw,
+    };
+    memcpy(ret_rusage, &r, sizeof(r));
+}
