@@ -19,4 +19,11 @@ int fasync_update(struct file *f, int fd, bool is_on) must_check;
 /* file release: frees f->fasync. No callback runs afterwards. */
 void fasync_release(struct file *f);
 
+/* FIOSETOWN, SIOCSPGRP: as F_SETOWN; FIOGETOWN as F_GETOWN (vids; groups negative). */
+int fowner_set(struct file *f, s32 vid) must_check;
+s32 fowner_get(struct file *f);
+/* Raises the owner's signal now (urgent data, a broken lease): code LX_POLL_*, band WAIT_*. signo 0: the
+ * one of F_SETSIG, or SIGIO. Without an owner: nothing. Takes no lock that callers may hold. */
+void fowner_signal(struct file *f, int signo, int code, u32 band);
+
 #endif

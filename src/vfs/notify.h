@@ -18,5 +18,7 @@ int inotify_add(struct file *f, const struct path *p, u32 mask) must_check;
 int inotify_rm(struct file *f, s32 wd) must_check;
 /* The last mount of sb is going: IN_UNMOUNT and IN_IGNORED to every watch in it. */
 void notify_unmount(struct super *sb);
+/* inode_put: frees i->marks, on which no watch is left (each holds the inode). NULL is fine. */
+void notify_free(struct inode *i);
 
 #endif
