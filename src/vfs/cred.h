@@ -35,7 +35,17 @@ static inline bool cred_has_cap(const struct cred *c, int cap)
 {
     return (c->cap_effective >> cap) & 1;
 }
-/* Of the current task (vfs_current): LX_CAP_*. */
+/* Of the current task (vfs_current), in the root user namespace: LX_CAP_*. */
 bool vfs_capable(int cap);
+/* The same over an object owned by these ids: they must be mapped in the task's user namespace. */
+bool vfs_capable_over(int cap, u32 uid, u32 gid);
+/* In the task's own user namespace (mounts of its own mount namespace, chroot). */
+bool vfs_ns_capable(int cap);
+
+/* Set by kern at start; until then there is one user namespace and everything is in it. */
+extern struct user_ns *vfs_root_user_ns;
+extern bool (*vfs_ids_are_mapped)(struct user_ns *ns, u32 uid, u32 gid);
+/* The current task has cap in ns (NULL: the root one). */
+extern bool (*vfs_capable_in)(struct user_ns *ns, int cap);
 
 #endif

@@ -39,6 +39,7 @@
 #include "mm/mm.h"
 #include "mm/uio.h"
 #include "vfs/cred.h"
+#include "vfs/epoch.h"
 
 struct inode;
 struct dentry;
@@ -127,6 +128,8 @@ struct super {
     const struct dentry_ops *d_ops; /* or NULL */
     struct mutex rename_lock;
     _Atomic u64 next_ino;
+    _Atomic u32 ninodes; /* inodes alive, and one for the super itself: freed at 0 */
+    struct epoch_node rcu;
     void *priv;
 };
 
@@ -195,6 +198,9 @@ struct inode_ops {
 
 #define INODE_APPEND    1U /* FS_APPEND_FL */
 #define INODE_IMMUTABLE 2U
+#define INODE_DEAD      4U  /* a directory that was removed: nothing can be made in it */
+#define INODE_LINKABLE  8U  /* O_TMPFILE without O_EXCL: linkat may give it a first name */
+#define INODE_PRIV_XATTR 16U /* may carry security.capability: writes must drop it */
 
 struct inode {
     struct ref ref;
@@ -215,6 +221,9 @@ struct inode {
     struct inotify_marks *marks;  /* made on first use */
     void *pipe;                   /* FIFO: the pipe behind it, while open */
     void *sock;                   /* bound UNIX socket, owned by the socket */
+    char *_Atomic link;           /* text of a symbolic link, if it is known and cannot change: malloced,
+                                     freed with the inode. Lets walks follow without readlink */
+    struct epoch_node rcu;
     void *priv;                   /* the file system's */
 };
 
@@ -231,6 +240,8 @@ int inode_generic_permission(struct inode *i, u32 mask) must_check;
 /* The full check that vfs does: read-only super, ops->permission or generic. mask of LX_*_OK. */
 int inode_permission(struct inode *i, u32 mask) must_check;
 void inode_touch(struct inode *i, bool is_atime, bool is_mtime, bool is_ctime);
+/* A read through f: moves atime as the mount's and the file's flags (relatime …) say. */
+void file_accessed(struct file *f);
 bool inode_owner_or_capable(const struct inode *i);
 
 /* ---- dentry -------------------------------------------------------------------------------- */
@@ -246,15 +257,18 @@ struct dentry {
     struct ref ref;
     struct mutex lock;
     struct super *sb;          /* immutable */
-    struct dentry *parent;     /* owned; itself for a root; changed under rename_lock + lock */
-    struct inode *inode;       /* owned; NULL: negative. Set once, cleared at unlink under lock */
-    char *name;                /* owned; changed by rename under lock */
+    struct dentry *_Atomic parent; /* owned; itself for a root; changed under rename_lock + lock */
+    struct inode *_Atomic inode; /* owned; NULL: negative. Set once; an unlinked dentry keeps it */
+    char *_Atomic name;        /* owned; changed by rename under lock; read it in an epoch */
     u32 name_size, hash;
-    bool is_hashed;            /* reachable by lookup; guarded by parent's lock */
-    bool is_mountpoint;        /* some mount covers it in some namespace */
+    _Atomic bool is_hashed;    /* reachable by lookup; guarded by parent's lock */
+    _Atomic bool is_mountpoint; /* some mount covers it in some namespace */
+    _Atomic bool is_used;      /* looked up since the LRU's hand last passed */
+    u32 nmounts;               /* mounts on it, in all namespaces; guarded by mount_lock */
     struct list children;      /* guarded by lock */
     struct list sibling;       /* guarded by parent->lock */
     struct list bucket, lru;
+    struct epoch_node rcu;
     void *priv;
 };
 
@@ -288,7 +302,12 @@ struct mount {
     struct list children, sibling, ns_node;
     u32 flags;
     int peer_group, master_group; /* propagation: shared:N, master:N; 0 none */
-    bool is_unbindable;
+    bool is_unbindable, is_expiring, is_marked;
+    bool is_locked;             /* from a more privileged user namespace: stays where it is */
+    _Atomic u32 nwriters;       /* files open for writing through it */
+    struct list hash, all_node; /* by (parent, mountpoint); all mounts that are in a namespace */
+    struct mount *scratch;      /* of one operation under mount_lock */
+    struct epoch_node rcu;
 };
 
 struct mnt_ns {
@@ -312,9 +331,12 @@ int mnt_ns_new(struct mount *root, struct mnt_ns **ret_ns) must_check;
 /* A copy (unshare): *root and *cwd are moved to their counterparts. */
 int mnt_ns_copy(struct mnt_ns *ns, struct path *root, struct path *cwd,
                 struct mnt_ns **ret_ns) must_check;
+/* After a copy into a less privileged user namespace: its mounts cannot be taken apart or made
+ * less restricted, and what is shared becomes a slave. */
+void mnt_ns_lock(struct mnt_ns *ns);
 void mnt_ns_get(struct mnt_ns *ns);
 void mnt_ns_put(struct mnt_ns *ns);
-/* Attaches m on top of `at`. */
+/* Attaches m (and what is mounted below it) on top of `at`; the tree takes its own reference. */
 int mount_attach(struct mount *m, const struct path *at) must_check;
 /* The system calls, after permission checks of their own; Linux's errnos. */
 int vfs_mount(const char *source, const struct path *at, const char *type, u32 flags,
@@ -396,6 +418,7 @@ struct file {
     struct list epoll_items;    /* watches of this file; epoll.c's, under its global lock */
     void *fasync;               /* F_SETOWN state, or NULL */
     u32 lease;
+    struct epoch_node rcu;
     void *priv;
 };
 
@@ -485,6 +508,12 @@ int vfs_truncate(const struct path *p, u64 size) must_check;
 int vfs_access(const struct path *p, u32 mask) must_check;
 s64 vfs_readlink(const struct path *p, char *buf, size_t size) must_check;
 int vfs_statfs(const struct path *p, struct kstatfs *ret) must_check;
+/* Extended attributes, with Linux's rules for each name space. size 0 asks for the size. */
+s64 vfs_getxattr(const struct path *p, const char *name, void *buf, size_t size) must_check;
+int vfs_setxattr(const struct path *p, const char *name, const void *val, size_t size,
+                 u32 flags) must_check;
+s64 vfs_listxattr(const struct path *p, char *buf, size_t size) must_check;
+int vfs_removexattr(const struct path *p, const char *name) must_check;
 
 /* ---- the current task's view --------------------------------------------------------------- */
 
@@ -493,6 +522,7 @@ struct fs_ctx { /* CLONE_FS shares it */
     struct mutex lock;
     struct path root, cwd; /* guarded by lock; owned */
     u32 umask;             /* guarded by lock */
+    struct list node;      /* all of them, for pivot_root; file.c's */
 };
 struct fs_ctx *fs_ctx_new(const struct path *root, const struct path *cwd, u32 umask) must_check;
 struct fs_ctx *fs_ctx_copy(struct fs_ctx *fs) must_check;

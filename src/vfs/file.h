@@ -1,0 +1,22 @@
+/* Open files and fs contexts: beyond vfs.h, for the vfs, fs and sys rooms. */
+#ifndef VFS_FILE_H
+#define VFS_FILE_H
+
+#include "vfs/vfs.h"
+
+/* A file on p (consumed, also on failure) with operations of the caller's choice; open is not
+ * called. */
+int file_new_at(struct path *p, const struct file_ops *ops, void *priv, u32 flags, u32 fmode,
+                struct file **ret_f) must_check;
+/* Replace a context's root or working directory (checked by the caller); refs p. */
+void fs_ctx_set_root(struct fs_ctx *fs, const struct path *p);
+void fs_ctx_set_cwd(struct fs_ctx *fs, const struct path *p);
+/* How many bytes of a write of `count` at pos RLIMIT_FSIZE allows: > 0, or -LX_EFBIG after SIGXFSZ.
+ */
+s64 vfs_write_limit(u64 pos, u64 count) must_check;
+/* Waits for, or starts, writing back; absent op: -LX_EINVAL. */
+int vfs_fsync(struct file *f, bool is_data_only) must_check;
+int vfs_fallocate(struct file *f, u32 mode, s64 off, s64 len) must_check;
+int vfs_ftruncate(struct file *f, s64 size) must_check;
+
+#endif

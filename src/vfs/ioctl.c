@@ -1,0 +1,59 @@
+/* ioctl(2): what every file answers; the rest is the file's own. FIOCLEX and FIONCLEX are the
+ * handler's. */
+#include "vfs/fcntl_ext.h"
+#include "vfs/internal.h"
+#include "vfs/vfs.h"
+
+#define FIOQSIZE 0x5460U
+#define FIGETBSZ 2U
+
+static s64 set_nonblock(struct file *f, u64 arg)
+{
+    s32 on;
+    if (get_user(on, uaddr(arg)) < 0)
+        return -LX_EFAULT;
+    if (on)
+        atomic_fetch_or(&f->flags, LX_O_NONBLOCK);
+    else
+        atomic_fetch_and(&f->flags, ~(u32)LX_O_NONBLOCK);
+    return 0;
+}
+
+static s64 set_async(struct file *f, u64 arg)
+{
+    s32 on;
+    if (get_user(on, uaddr(arg)) < 0)
+        return -LX_EFAULT;
+    u32 old =
+        on ? atomic_fetch_or(&f->flags, LX_O_ASYNC) : atomic_fetch_and(&f->flags, ~(u32)LX_O_ASYNC);
+    if (!(old & LX_O_ASYNC) == !on)
+        return 0;
+    return fasync_update(f, -1, on != 0);
+}
+
+s64 vfs_ioctl(struct file *f, u32 cmd, u64 arg)
+{
+    struct inode *i = f->inode;
+    switch (cmd) {
+    case LX_FIONBIO:
+        return set_nonblock(f, arg);
+    case LX_FIOASYNC:
+        return set_async(f, arg);
+    case FIOQSIZE:
+        if (!mode_is_reg(i->mode) && !mode_is_dir(i->mode) && !mode_is_lnk(i->mode))
+            return -LX_ENOTTY;
+        return put_user((s64)i->size, uaddr(arg));
+    case FIGETBSZ:
+        return put_user((s32)4096, uaddr(arg));
+    case LX_FIONREAD:
+        if (mode_is_reg(i->mode)) {
+            s64 left = (s64)i->size - f->pos;
+            return put_user((s32)MIN(left, (s64)INT32_MAX), uaddr(arg));
+        }
+        break;
+    default:
+        break;
+    }
+    s64 r = f->ops->ioctl ? f->ops->ioctl(f, cmd, arg) : -LX_ENOTTY;
+    return r;
+}

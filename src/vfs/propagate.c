@@ -1,0 +1,196 @@
+/*
+ * Copies of mount trees, and what attaching and detaching does elsewhere:
+ * the rules of mount_namespaces(7). The group numbers are explained in mount.c.
+ */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "vfs/internal.h"
+#include "vfs/mount.h"
+#include "vfs/vfs.h"
+
+#define MAX_PROPAGATION_DEPTH 32
+#define MAX_GROUPS            64
+
+/* The next in pre-order that is not below m. */
+static struct mount *tree_skip(struct mount *m, struct mount *top)
+{
+    while (m != top) {
+        if (m->sibling.next != &m->parent->children)
+            return list_entry(m->sibling.next, struct mount, sibling);
+        m = m->parent;
+    }
+    return NULL;
+}
+
+static u32 tree_count(struct mount *top)
+{
+    u32 n = 0;
+    for (struct mount *m = top; m; m = mount_tree_next(m, top))
+        n++;
+    return n;
+}
+
+/* Frees a detached tree that was never seen by anybody. */
+static void tree_free(struct mount *top)
+{
+    struct list gone;
+    list_init(&gone);
+    mount_tree_dissolve(top, &gone);
+    mount_put_gone(&gone);
+    mount_put(top);
+}
+
+int mount_copy_tree(struct mount *m, struct dentry *root, u32 flags, struct mount **ret_top)
+{
+    struct mount *top = mount_clone(m, root);
+    if (!top)
+        return -LX_ENOMEM;
+    m->scratch = top;
+    struct mount *s = flags & MOUNT_COPY_TOP_ONLY ? NULL : mount_tree_next(m, m);
+    while (s) {
+        bool is_outside = s->parent == m && !dentry_is_ancestor(root, s->mountpoint);
+        if (is_outside || (s->is_unbindable && !(flags & MOUNT_COPY_UNBINDABLE))) {
+            s = tree_skip(s, m);
+            continue;
+        }
+        struct mount *c = mount_clone(s, s->root);
+        if (!c) {
+            tree_free(top);
+            return -LX_ENOMEM;
+        }
+        s->scratch = c;
+        mount_link(c, s->parent->scratch, s->mountpoint);
+        s = mount_tree_next(s, m);
+    }
+    *ret_top = top;
+    return 0;
+}
+
+struct propagation {
+    struct list copies; /* tops by ns_node; scratch: the mount that each goes on */
+    u32 ncopies, tree_size;
+    struct dentry *at;
+};
+
+static int add_copy(struct propagation *p, struct mount *src, struct mount *dst, bool is_slave,
+                    struct mount **ret_top)
+{
+    struct mount *top;
+    if (dst->ns->nmounts + (u64)p->tree_size * (p->ncopies + 2) > VFS_MAX_MOUNTS)
+        return -LX_ENOSPC;
+    struct mount *target = src->scratch; /* src may be a copy that waits for its place */
+    int r = mount_copy_tree(src, src->root, MOUNT_COPY_UNBINDABLE, &top);
+    src->scratch = target;
+    if (r < 0)
+        return r;
+    for (struct mount *m = top; is_slave && m; m = mount_tree_next(m, top)) {
+        m->master_group = m->peer_group;
+        m->peer_group = dst->peer_group ? mount_new_group() : 0;
+    }
+    top->scratch = dst;
+    list_add_tail(&p->copies, &top->ns_node);
+    p->ncopies++;
+    *ret_top = top;
+    return 0;
+}
+
+static bool is_copied_to_group(const struct propagation *p, int group)
+{
+    struct mount *m;
+    list_for_each (m, &p->copies, ns_node) {
+        if (m->scratch->peer_group == group)
+            return true;
+    }
+    return false;
+}
+
+/* Copies of src for all peers of group g but `skip`, and for its slaves. */
+static int propagate(struct propagation *p, int g, struct mount *src, struct mount *skip, u32 depth)
+{
+    struct mount *d, *top;
+    if (depth > MAX_PROPAGATION_DEPTH)
+        return 0;
+    list_for_each (d, mount_all(), all_node) {
+        bool is_peer = d->peer_group == g, is_slave = !is_peer && d->master_group == g;
+        if (d == skip || (!is_peer && !is_slave) || d->sb != p->at->sb ||
+            !dentry_is_ancestor(d->root, p->at))
+            continue;
+        if (is_slave && d->peer_group && is_copied_to_group(p, d->peer_group))
+            continue;
+        int r = add_copy(p, src, d, is_slave, &top);
+        if (r == 0 && is_slave && d->peer_group)
+            r = propagate(p, d->peer_group, top, d, depth + 1);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int mount_attach_locked(struct mount *m, struct mount *parent, struct dentry *d)
+{
+    struct propagation p = {.at = d, .tree_size = tree_count(m)};
+    struct mount *top;
+    int r = 0;
+    list_init(&p.copies);
+    bool is_moving = parent->ns && m->ns == parent->ns;
+    if (parent->ns && parent->ns->nmounts + (is_moving ? 0 : p.tree_size) > VFS_MAX_MOUNTS)
+        return -LX_ENOSPC;
+    if (parent->ns && parent->peer_group) {
+        for (struct mount *x = m; x; x = mount_tree_next(x, m)) {
+            if (!x->peer_group)
+                x->peer_group = mount_new_group();
+        }
+        r = propagate(&p, parent->peer_group, m, parent, 0);
+    }
+    if (r == 0) {
+        mount_link(m, parent, d);
+        if (parent->ns)
+            mount_tree_enter_ns(m, parent->ns);
+    }
+    while ((top = list_first(&p.copies, struct mount, ns_node))) {
+        list_del(&top->ns_node);
+        if (r < 0) {
+            tree_free(top);
+            continue;
+        }
+        struct mount *dst = top->scratch;
+        mount_link(top, dst, d);
+        mount_tree_enter_ns(top, dst->ns);
+        mount_put(top); /* the tree has its own */
+    }
+    return r;
+}
+
+void mount_detach_locked(struct mount *m, struct list *gone)
+{
+    int groups[MAX_GROUPS];
+    u32 ngroups = 0;
+    struct mount *parent = m->parent, *x, *found = NULL;
+    struct dentry *at = m->mountpoint;
+    if (parent && parent->peer_group)
+        groups[ngroups++] = parent->peer_group;
+    for (u32 i = 0; i < ngroups; i++) {
+        list_for_each (x, mount_all(), all_node) {
+            if (x == parent || (x->peer_group != groups[i] && x->master_group != groups[i]))
+                continue;
+            struct mount *c = mount_on_rcu(x, at);
+            if (c && c != m && c->root == m->root && !c->is_marked && list_empty(&c->children)) {
+                c->is_marked = true;
+                c->scratch = found;
+                found = c;
+            }
+            bool is_new = x->peer_group != 0;
+            for (u32 j = 0; j < ngroups; j++)
+                is_new &= groups[j] != x->peer_group;
+            if (is_new && ngroups < MAX_GROUPS)
+                groups[ngroups++] = x->peer_group;
+        }
+    }
+    mount_tree_dissolve(m, gone);
+    while (found) {
+        x = found;
+        found = x->scratch;
+        mount_tree_dissolve(x, gone);
+    }
+}
