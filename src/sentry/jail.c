@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "host/seccomp.h"
 #include "sentry/sentry.h"
+#include "sys/sys.h"
 #include "vfs/vfs.h"
 
 #ifndef OPEN_TREE_CLONE
@@ -150,7 +151,7 @@ int jail_install_filter(bool is_directfs)
 
 void jail_print_filter(int fd)
 {
-    seccomp_print(fd, "sentry", rules, ARRAY_SIZE(rules), SECCOMP_RET_TRAP, NULL);
+    seccomp_print(fd, "sentry", rules, ARRAY_SIZE(rules), SECCOMP_RET_TRAP, sys_name);
     seccomp_print(fd, "sentry, with directfs", directfs_rules, ARRAY_SIZE(directfs_rules),
-                  SECCOMP_RET_TRAP, NULL);
+                  SECCOMP_RET_TRAP, sys_name);
 }
