@@ -30,6 +30,7 @@ struct do_opts {
     const char *root, *cwd;
     bool is_rw, is_tty;
     u32 uid, gid;
+    u64 overlay_size; /* bytes; 0: the default */
     char **env; /* NULL-terminated */
     u32 nenv;
     char **argv;
@@ -124,13 +125,27 @@ static bool parse_uid(const char *s, u32 *ret_uid, u32 *ret_gid)
     return *end == 0;
 }
 
+/* "64M": bytes with an optional K, M or G. */
+static bool parse_size(const char *s, u64 *ret_size)
+{
+    char *end;
+    errno = 0;
+    unsigned long long v = strtoull(s, &end, 10);
+    int shift = *end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
+    if (end == s || errno || v == 0 || v > UINT64_MAX >> (shift + 1) || end[shift != 0] || *s == '-')
+        return false;
+    *ret_size = v << shift;
+    return true;
+}
+
 static int parse(int argc, char **argv, struct do_opts *o)
 {
-    enum { OPT_ROOT = 256, OPT_RW, OPT_ENV, OPT_CWD, OPT_UID };
+    enum { OPT_ROOT = 256, OPT_RW, OPT_ENV, OPT_CWD, OPT_UID, OPT_OVERLAY_SIZE };
     static const struct option options[] = {
         {"root", required_argument, NULL, OPT_ROOT}, {"rw", no_argument, NULL, OPT_RW},
         {"env", required_argument, NULL, OPT_ENV},   {"cwd", required_argument, NULL, OPT_CWD},
         {"uid", required_argument, NULL, OPT_UID},   {"tty", no_argument, NULL, 't'},
+        {"overlay-size", required_argument, NULL, OPT_OVERLAY_SIZE},
         {NULL, 0, NULL, 0},
     };
     static char *env_seen[256];
@@ -160,6 +175,11 @@ static int parse(int argc, char **argv, struct do_opts *o)
             if (!parse_uid(optarg, &o->uid, &o->gid))
                 return complain(2, "--uid takes UID or UID:GID, not '%s'", optarg);
             break;
+        case OPT_OVERLAY_SIZE:
+            if (!parse_size(optarg, &o->overlay_size))
+                return complain(2, "--overlay-size takes bytes, or a number with K, M or G, not '%s'",
+                                optarg);
+            break;
         case 't':
             o->is_tty = true;
             break;
@@ -170,6 +190,8 @@ static int parse(int argc, char **argv, struct do_opts *o)
     if (optind == argc)
         return complain(2, "do needs a program to run: cvisor do [FLAGS] -- CMD [ARG...]");
     o->argv = argv + optind;
+    if (o->overlay_size && o->is_rw)
+        return complain(2, "--overlay-size does not go with --rw, which has no overlay");
     if (o->is_tty && !isatty(STDIN_FILENO))
         return complain(2, "-t needs a terminal on standard input");
     if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
@@ -324,6 +346,7 @@ int cmd_do(const struct global_opts *g, int argc, char **argv)
         .uid = o.uid, .gid = o.gid,
         .rows = ws.ws_row, .cols = ws.ws_col,
         .rlimit_nofile = nofile.rlim_max,
+        .overlay_size = o.overlay_size,
         .nenvp = o.nenv, .envp = o.env,
         .hostname = hostname, .argv = o.argv,
     };

@@ -12,7 +12,7 @@
 #define CVISOR_VERSION "0.1.0"
 
 static const struct command commands[] = {
-    {"do", "do [--root DIR] [--rw] [--env NAME=VALUE] [--cwd DIR] [--uid UID[:GID]] [-t] [--] CMD [ARG...]",
+    {"do", "do [--root DIR] [--rw] [--env NAME=VALUE] [--cwd DIR] [--uid UID[:GID]] [--overlay-size SIZE] [-t] [--] CMD [ARG...]",
      "run a program in a new sandbox over this machine's files, unchanged by it", cmd_do, false},
     {"syscalls", "syscalls [--markdown]", "print the table of system calls", cmd_syscalls, false},
     {"filters", "filters", "print the filters of host calls of a sandbox's processes", cmd_filters, false},
