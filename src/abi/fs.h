@@ -72,6 +72,17 @@
 #define LX_DN_ATTRIB 0x20
 #define LX_DN_MULTISHOT 0x80000000U
 
+/* d_type of directory entries: the file type bits of a mode, shifted right by 12 */
+#define LX_DT_UNKNOWN 0
+#define LX_DT_FIFO 1
+#define LX_DT_CHR 2
+#define LX_DT_DIR 4
+#define LX_DT_BLK 6
+#define LX_DT_REG 8
+#define LX_DT_LNK 10
+#define LX_DT_SOCK 12
+#define LX_DT_WHT 14
+
 #define LX_ECRYPTFS_SUPER_MAGIC 0xf15f
 
 #define LX_EFD_SEMAPHORE 1

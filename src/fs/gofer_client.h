@@ -1,0 +1,27 @@
+/* The client file system of a gofer: files of the host, served by another process. */
+#ifndef FS_GOFER_CLIENT_H
+#define FS_GOFER_CLIENT_H
+
+#include "vfs/vfs.h"
+
+/*
+ * Modes. Exclusive (no flag): nobody else changes the tree, so attributes, names and their
+ * absence are cached for ever. Shared: the host may change it at any time; every use of a name asks
+ * again.
+ */
+#define GOFER_SHARED   1U
+#define GOFER_DIRECTFS 2U /* the Sentry looks names up itself, through fds of directories */
+#define GOFER_RO       4U /* the super is read-only whatever the export is */
+
+/*
+ * A super for export number attach_index of the gofer at the other end of
+ * lane_fds. Supers of one gofer share its lanes (the same lane_fds). Errors: LX_EIO, LX_ENOENT (no
+ * such export), LX_ENOMEM.
+ */
+int gofer_super_new(const int *lane_fds, u32 nlanes, u32 attach_index, u32 flags,
+                    struct super **ret_sb) must_check;
+
+/* Round trips made for sb so far, with all supers of its gofer. */
+u64 gofer_super_ncalls(const struct super *sb);
+
+#endif

@@ -1,0 +1,472 @@
+/*
+ * Inodes of the gofer client: the table by host identity, attributes, places
+ * and nodes. See gofer_priv.h.
+ */
+#include <linux/stat.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "fs/gofer_priv.h"
+#include "host/fdio.h"
+#include "vfs/special.h"
+
+/* ---- devices ------------------------------------------------------------------------------- */
+
+/* Each host device below an export is a device of its own to the guest; the first is the super's.
+ */
+u64 gofer_guest_dev(struct gofer_sb *s, u64 host_dev)
+{
+    static _Atomic u32 next_minor = 0x40000; /* above what super_new hands out */
+    u32 n = atomic_load_explicit(&s->ndevs, memory_order_acquire);
+    for (u32 i = 0; i < n; i++) {
+        if (s->devs[i].host == host_dev)
+            return s->devs[i].guest;
+    }
+    MUTEX_GUARD(&s->lock);
+    n = atomic_load_explicit(&s->ndevs, memory_order_relaxed);
+    for (u32 i = 0; i < n; i++) {
+        if (s->devs[i].host == host_dev)
+            return s->devs[i].guest;
+    }
+    if (n == GOFER_MAX_DEVS)
+        return s->devs[n - 1].guest;
+    s->devs[n].host = host_dev;
+    s->devs[n].guest = n == 0 ? s->sb->dev : MKDEV(0, atomic_fetch_add(&next_minor, 1));
+    atomic_store_explicit(&s->ndevs, n + 1, memory_order_release);
+    return s->devs[n].guest;
+}
+
+/* ---- attributes ---------------------------------------------------------------------------- */
+
+static struct ktime ktime_of(const struct gp_time *t)
+{
+    return (struct ktime){t->sec, t->nsec};
+}
+
+static bool is_same_object(const struct gofer_inode *gi, const struct gp_attr *a)
+{
+    if (a->ino != gi->hino || a->dev != gi->hdev || ((a->mode ^ gi->inode->mode) & LX_S_IFMT))
+        return false;
+    bool has_btime = a->flags & GP_A_BTIME;
+    return !has_btime || !gi->has_btime ||
+           (a->btime.sec == gi->btime.sec && a->btime.nsec == gi->btime.nsec);
+}
+
+/* The size is ours to move while files are open for writing: a write may have passed the answer. */
+static void store_attr(struct gofer_inode *gi, const struct gp_attr *a)
+{
+    struct inode *i = gi->inode;
+    MUTEX_GUARD(&gi->lock);
+    i->mode = a->mode;
+    i->uid = a->uid;
+    i->gid = a->gid;
+    atomic_store_explicit(&i->nlink, (u32)a->nlink, memory_order_relaxed);
+    u64 size = atomic_load_explicit(&i->size, memory_order_relaxed);
+    if (gi->nwriters == 0 || a->size > size)
+        atomic_store_explicit(&i->size, a->size, memory_order_relaxed);
+    i->blocks = a->blocks;
+    i->atime = ktime_of(&a->atime);
+    i->mtime = ktime_of(&a->mtime);
+    i->ctime = ktime_of(&a->ctime);
+    gi->blksize = a->blksize;
+    gi->attributes = a->attributes;
+    gi->attributes_mask = a->attributes_mask;
+}
+
+int gofer_apply_attr(struct gofer_inode *gi, const struct gp_attr *a)
+{
+    if (!is_same_object(gi, a))
+        return -LX_ESTALE;
+    store_attr(gi, a);
+    return 0;
+}
+
+void gofer_mark_stale(struct inode *i)
+{
+    atomic_fetch_or_explicit(&gofer_of(i)->state, GI_STALE, memory_order_relaxed);
+}
+
+int gofer_refresh(struct inode *i)
+{
+    struct gofer_sb *s = gofer_sb_of(i->sb);
+    struct gofer_inode *gi = gofer_of(i);
+    /* Cleared first: what becomes stale during the call stays marked. */
+    atomic_fetch_and_explicit(&gi->state, ~GI_STALE, memory_order_relaxed);
+    struct gofer_fd *f = gofer_fd_any(gi);
+    int r;
+    if (f) {
+        struct statx sx;
+        struct gp_attr a;
+        r = host_fstatx(f->fd, STATX_BASIC_STATS | STATX_BTIME, &sx);
+        if (r == 0) {
+            gp_attr_from_statx(&a, &sx);
+            r = gp_attr_is_ok(&a) ? gofer_apply_attr(gi, &a) : -LX_EIO;
+        }
+        gofer_fd_put(f);
+    } else {
+        struct gofer_call call = {.req = {.op = GP_GETATTR}};
+        r = gofer_call_on(i, &call);
+        if (r == 0)
+            r = gofer_apply_attr(gi, &call.resp->attr);
+        gofer_call_done(s->conn, &call);
+    }
+    if (r < 0)
+        gofer_mark_stale(i);
+    return r;
+}
+
+/* ---- the table ----------------------------------------------------------------------------- */
+
+static struct list *bucket_of(struct gofer_sb *s, u64 dev, u64 ino)
+{
+    u64 h = (ino ^ dev * 0x9e3779b97f4a7c15ULL) * 0xd6e8feb86659fd93ULL;
+    return &s->buckets[(h >> 40) % GOFER_NBUCKETS];
+}
+
+static void unhash_locked(struct gofer_inode *gi)
+{
+    list_del(&gi->bucket);
+}
+
+void gofer_unhash(struct gofer_inode *gi)
+{
+    struct gofer_sb *s = gofer_sb_of(gi->inode->sb);
+    MUTEX_GUARD(&s->lock);
+    unhash_locked(gi);
+}
+
+/* The live inode of this object, referenced; one that a reused number left behind is taken out. */
+static struct gofer_inode *find_locked(struct gofer_sb *s, const struct gp_attr *a)
+{
+    struct gofer_inode *gi, *tmp;
+    list_for_each_safe (gi, tmp, bucket_of(s, a->dev, a->ino), bucket) {
+        if (gi->hino != a->ino || gi->hdev != a->dev)
+            continue;
+        if (!is_same_object(gi, a)) {
+            unhash_locked(gi);
+            continue;
+        }
+        if (ref_get_unless_zero(&gi->inode->ref))
+            return gi;
+    }
+    return NULL;
+}
+
+static const struct inode_ops *iops_of(u32 mode)
+{
+    switch (mode & LX_S_IFMT) {
+    case LX_S_IFDIR:
+        return &gofer_dir_iops;
+    case LX_S_IFLNK:
+        return &gofer_link_iops;
+    default:
+        return &gofer_file_iops;
+    }
+}
+
+static const struct file_ops *fops_of(u32 mode)
+{
+    switch (mode & LX_S_IFMT) {
+    case LX_S_IFDIR:
+        return &gofer_dir_fops;
+    case LX_S_IFREG:
+        return &gofer_reg_fops;
+    default:
+        return special_fops(mode);
+    }
+}
+
+static struct gofer_inode *inode_alloc(struct super *sb, const struct gp_attr *a,
+                                       struct wire_bytes target)
+{
+    struct gofer_inode *gi = calloc(1, sizeof(*gi));
+    if (!gi)
+        return NULL;
+    struct inode *i = inode_new(sb, a->ino, a->mode, iops_of(a->mode), fops_of(a->mode));
+    if (!i) {
+        free(gi);
+        return NULL;
+    }
+    gi->inode = i;
+    gi->hdev = a->dev;
+    gi->hino = a->ino;
+    gi->btime = a->btime;
+    gi->has_btime = a->flags & GP_A_BTIME;
+    gi->state = a->flags & GP_A_MASKED ? GI_MASKED : 0;
+    list_init(&gi->bucket);
+    list_init(&gi->fd_lru);
+    mutex_init(&gi->lock, "gofer_inode");
+    mutex_init(&gi->append_lock, "gofer_append");
+    i->priv = gi;
+    i->rdev = a->rdev;
+    i->btime = ktime_of(&a->btime);
+    store_attr(gi, a);
+    if (target.size > 0) { /* without memory for it, readlink asks */
+        gi->target = malloc(target.size + 1);
+        if (gi->target) {
+            memcpy(gi->target, target.p, target.size);
+            gi->target[target.size] = '\0';
+            gi->target_size = target.size;
+        }
+    }
+    return gi;
+}
+
+int gofer_inode_make(struct super *sb, const struct gp_attr *a, struct inode *dir,
+                     struct wire_bytes name, u64 node, struct wire_bytes target,
+                     struct inode **ret_i)
+{
+    struct gofer_sb *s = gofer_sb_of(sb);
+    mutex_lock(&s->lock);
+    struct gofer_inode *gi = find_locked(s, a);
+    mutex_unlock(&s->lock);
+    if (!gi) {
+        struct gofer_inode *fresh = inode_alloc(sb, a, target);
+        if (!fresh) {
+            gofer_forget(s->conn, node);
+            return -LX_ENOMEM;
+        }
+        mutex_lock(&s->lock);
+        gi = find_locked(s, a);
+        if (!gi) {
+            gi = fresh;
+            list_add_head(bucket_of(s, a->dev, a->ino), &gi->bucket);
+        }
+        mutex_unlock(&s->lock);
+        if (gi != fresh)
+            inode_put(fresh->inode);
+    } else {
+        store_attr(gi, a);
+    }
+    if (dir && !gofer_has_place(gi, dir, name))
+        gofer_set_place(gi, dir, name);
+    gofer_give_node(gi, node);
+    *ret_i = gi->inode;
+    return 0;
+}
+
+/*
+ * Freed inodes drop the directory of their place, which may free that one, and so on up a tree as
+ * deep as a guest cares to make it: a loop, not a recursion.
+ */
+static _Thread_local struct gofer_inode *doomed;
+static _Thread_local bool is_draining;
+
+static void drain(void)
+{
+    struct gofer_inode *gi;
+    if (is_draining)
+        return;
+    is_draining = true;
+    while ((gi = doomed)) {
+        struct inode *dir = gi->dir;
+        doomed = gi->next_doomed;
+        free(gi->name);
+        free(gi->target);
+        free(gi);
+        inode_put(dir);
+    }
+    is_draining = false;
+}
+
+void gofer_evict(struct inode *i)
+{
+    struct gofer_inode *gi = gofer_of(i);
+    struct gofer_sb *s = gofer_sb_of(i->sb);
+    if (!gi)
+        return;
+    gofer_unhash(gi);
+    gofer_fd_forget(gi);
+    gofer_forget(s->conn, atomic_load(&gi->node));
+    i->priv = NULL;
+    gi->next_doomed = doomed;
+    doomed = gi;
+    drain();
+}
+
+/* ---- places and nodes ---------------------------------------------------------------------- */
+
+struct wire_bytes gofer_dname(const struct dentry *d)
+{
+    return (struct wire_bytes){d->name, d->name_size};
+}
+
+bool gofer_has_place(struct gofer_inode *gi, const struct inode *dir, struct wire_bytes name)
+{
+    MUTEX_GUARD(&gi->lock);
+    return gi->dir == dir && gi->name && !strncmp(gi->name, name.p, name.size) &&
+           gi->name[name.size] == '\0';
+}
+
+/* Without memory for it the inode has no place: -LX_ESTALE when one is needed. */
+static void replace_place(struct gofer_inode *gi, struct inode *dir, char *name)
+{
+    if (dir)
+        inode_get(dir);
+    mutex_lock(&gi->lock);
+    struct inode *old_dir = gi->dir;
+    char *old_name = gi->name;
+    gi->dir = dir;
+    gi->name = name;
+    gi->place_seq++;
+    mutex_unlock(&gi->lock);
+    free(old_name);
+    inode_put(old_dir);
+}
+
+void gofer_set_place(struct gofer_inode *gi, struct inode *dir, struct wire_bytes name)
+{
+    char *copy = strndup(name.p, name.size);
+    replace_place(gi, copy ? dir : NULL, copy);
+}
+
+void gofer_clear_place(struct gofer_inode *gi)
+{
+    replace_place(gi, NULL, NULL);
+}
+
+void gofer_give_node(struct gofer_inode *gi, u64 node)
+{
+    u64 none = 0;
+    if (node == 0 || atomic_compare_exchange_strong(&gi->node, &none, node) || none == node)
+        return;
+    gofer_forget(gofer_sb_of(gi->inode->sb)->conn, node);
+}
+
+/* A referenced copy of the place; name has 256 bytes. -LX_ESTALE: none is known. */
+static int get_place(struct gofer_inode *gi, struct inode **ret_dir, char *name, u32 *ret_seq)
+{
+    MUTEX_GUARD(&gi->lock);
+    *ret_seq = gi->place_seq;
+    if (!gi->dir)
+        return -LX_ESTALE;
+    inode_get(gi->dir);
+    *ret_dir = gi->dir;
+    memcpy(name, gi->name, strlen(gi->name) + 1);
+    return 0;
+}
+
+#define CLIMB_MAX GP_MAX_WALK
+
+struct climb { /* a chain of directories without nodes, the lowest first */
+    u32 count;
+    struct inode *dirs[CLIMB_MAX]; /* counted */
+    char names[CLIMB_MAX][256];
+    struct gofer_call call;
+};
+
+/* Gives nodes to the inodes of a chain that starts below the node `base`. */
+static int walk_chain(struct gofer_sb *s, struct climb *c, u64 base)
+{
+    c->call = (struct gofer_call){.req = {.op = GP_WALK, .node = base, .nnames = c->count}};
+    for (u32 i = 0; i < c->count; i++) {
+        const char *name = c->names[c->count - 1 - i];
+        c->call.req.names[i] = (struct wire_bytes){name, (u32)strlen(name)};
+    }
+    int r = gofer_call(s->conn, &c->call);
+    u64 ids[CLIMB_MAX];
+    u32 n = r == -LX_EIO || !c->call.resp ? 0 : c->call.resp->nattrs;
+    if (r == 0 && n < c->count)
+        r = -LX_ESTALE;
+    for (u32 i = 0; i < n; i++) {
+        const struct gp_found *f = &c->call.resp->found[i];
+        struct gofer_inode *gi = i < c->count ? gofer_of(c->dirs[c->count - 1 - i]) : NULL;
+        ids[i] = f->node;
+        if (r == 0 && (f->node == 0 || f->attr.ino != gi->hino || f->attr.dev != gi->hdev))
+            r = -LX_ESTALE;
+    }
+    gofer_call_done(s->conn, &c->call);
+    for (u32 i = 0; i < n; i++) {
+        if (r == 0)
+            gofer_give_node(gofer_of(c->dirs[c->count - 1 - i]), ids[i]);
+        else
+            gofer_forget(s->conn, ids[i]);
+    }
+    return r;
+}
+
+/* One step: nodes for up to CLIMB_MAX directories on the way to i. */
+static int climb(struct gofer_sb *s, struct climb *c, struct inode *i)
+{
+    struct inode *at = i;
+    int r = 0;
+    u32 seq;
+    c->count = 0;
+    inode_get(at);
+    u64 base = atomic_load(&gofer_of(at)->node);
+    while (base == 0 && r == 0) {
+        if (c->count == CLIMB_MAX) { /* very deep: keep the upper part of the chain */
+            inode_put(c->dirs[0]);
+            memmove(c->dirs, c->dirs + 1, (CLIMB_MAX - 1) * sizeof(c->dirs[0]));
+            memmove(c->names, c->names + 1, (CLIMB_MAX - 1) * sizeof(c->names[0]));
+            c->count--;
+        }
+        struct inode *dir;
+        r = get_place(gofer_of(at), &dir, c->names[c->count], &seq);
+        if (r < 0)
+            break;
+        c->dirs[c->count++] = at;
+        at = dir;
+        base = atomic_load(&gofer_of(at)->node);
+    }
+    if (r == 0 && c->count > 0)
+        r = walk_chain(s, c, base);
+    inode_put(at);
+    for (u32 k = 0; k < c->count; k++)
+        inode_put(c->dirs[k]);
+    return r;
+}
+
+int gofer_node_of(struct inode *i, u64 *ret_node)
+{
+    struct gofer_sb *s = gofer_sb_of(i->sb);
+    u64 node = atomic_load(&gofer_of(i)->node);
+    if (node) {
+        *ret_node = node;
+        return 0;
+    }
+    struct climb *c = malloc(sizeof(*c));
+    if (!c)
+        return -LX_ENOMEM;
+    int r = 0;
+    for (u32 round = 0; r == 0 && !(node = atomic_load(&gofer_of(i)->node)); round++)
+        r = round < 4096 ? climb(s, c, i) : -LX_ESTALE;
+    free(c);
+    *ret_node = node;
+    return r;
+}
+
+int gofer_call_on(struct inode *i, struct gofer_call *call)
+{
+    struct gofer_sb *s = gofer_sb_of(i->sb);
+    struct gofer_inode *gi = gofer_of(i);
+    char name[256];
+    int r = 0;
+    for (int round = 0; round < 4; round++) {
+        struct inode *dir = NULL;
+        u32 seq = 0;
+        call->req.node = atomic_load(&gi->node);
+        call->req.name = (struct wire_bytes){"", 0};
+        if (call->req.node == 0) {
+            r = get_place(gi, &dir, name, &seq);
+            if (r == 0)
+                r = gofer_node_of(dir, &call->req.node);
+            if (r == 0)
+                call->req.name = (struct wire_bytes){name, (u32)strlen(name)};
+        }
+        if (r == 0)
+            r = gofer_call(s->conn, call);
+        inode_put(dir);
+        if ((r != -LX_ENOENT && r != -LX_ESTALE && r != -LX_ENOTDIR) || !dir)
+            return r;
+        mutex_lock(&gi->lock);
+        bool is_moved = gi->place_seq != seq;
+        mutex_unlock(&gi->lock);
+        if (!is_moved)
+            return r;
+        gofer_call_done(s->conn, call);
+        r = 0;
+    }
+    return -LX_ESTALE;
+}

@@ -1,0 +1,159 @@
+/*
+ * What the files of the gofer client share with each other only.
+ *
+ * An inode of a gofer stands for one (device, inode) of the host and is found by
+ * that pair, so that hard links agree. Its "place" is one name under which the
+ * gofer can find it: (inode of a directory, name); every operation on it is
+ * sent as (node of that directory, name), or by a node of its own when it has
+ * one. Renames and unlinks of ours keep places true; an inode that loses its
+ * last known place while it is in use gets a node (an orphan's).
+ *
+ *   made by gofer_inode_make (lookup, readdir, create) → in the table while alive
+ *   → evict: out of the table, node forgotten, place dropped.
+ *
+ * Lock order (all leaves towards the vfs, none held over a gofer call):
+ *   inode.lock → gofer_inode.lock
+ *   gofer_sb.fd_lock → gofer_inode.lock
+ *   gofer_sb.lock (the table) alone
+ */
+#ifndef FS_GOFER_PRIV_H
+#define FS_GOFER_PRIV_H
+
+#include "fs/gofer_client.h"
+#include "fs/gofer_conn.h"
+#include "vfs/vfs.h"
+
+#define GOFER_NBUCKETS     8192U
+#define GOFER_MAX_DEVS     64U
+#define GOFER_MAX_IDLE_FDS 2048U /* host fds kept for files that nobody has open */
+
+struct gofer_fd { /* a donated host fd, shared by open files */
+    struct ref ref;
+    int fd;
+    bool is_writable, is_readable;
+};
+
+struct gofer_sb {
+    struct super *sb;        /* not owned */
+    struct gofer_conn *conn; /* owned */
+    u32 flags;               /* GOFER_* */
+    u32 export_flags;        /* GP_EXPORT_* */
+    struct mutex lock;
+    struct list buckets[GOFER_NBUCKETS]; /* guarded by lock */
+    struct {
+        u64 host, guest;
+    } devs[GOFER_MAX_DEVS]; /* guarded by lock for adding */
+    _Atomic u32 ndevs;
+    struct mutex fd_lock;
+    struct list fd_lru; /* inodes with a read fd; guarded by fd_lock */
+    u32 nfds;
+};
+
+/* gofer_inode.state */
+#define GI_STALE   1U /* the host's attributes may have changed through us: ask before telling */
+#define GI_MASKED  2U
+#define GI_NO_CAPS 4U /* known to have no security.capability */
+
+struct gofer_inode {
+    struct inode *inode;  /* immutable, not owned */
+    struct list bucket;   /* guarded by sb.lock */
+    u64 hdev, hino;       /* immutable: the host's */
+    struct gp_time btime; /* immutable; tells a reused inode number */
+    _Atomic u64 node;     /* id, or 0 */
+    _Atomic u32 state;    /* GI_* */
+    u32 blksize;
+    u64 attributes, attributes_mask;
+    bool has_btime;
+    char *target; /* of a symbolic link; immutable once set; owned */
+    u32 target_size;
+    struct mutex append_lock; /* one append at a time, so that its end is known */
+    struct mutex lock;
+    struct inode *dir;        /* the place, guarded by lock; counted. NULL: a root, or none */
+    char *name;               /* owned */
+    u32 place_seq;            /* counts changes of the place */
+    struct gofer_fd *rd, *wr; /* guarded by lock; rd is the cache's, wr lives while nwriters > 0 */
+    u32 nwriters;
+    struct list fd_lru;              /* guarded by sb.fd_lock */
+    _Atomic u32 dir_seq;             /* of a directory: counts our changes of its names */
+    struct gofer_inode *next_doomed; /* of one thread's evictions */
+};
+
+static inline struct gofer_sb *gofer_sb_of(const struct super *sb)
+{
+    return sb->priv;
+}
+static inline struct gofer_inode *gofer_of(const struct inode *i)
+{
+    return i->priv;
+}
+static inline bool gofer_is_shared(const struct gofer_sb *s)
+{
+    return s->flags & GOFER_SHARED;
+}
+
+/* ---- gofer_inode.c ------------------------------------------------------------------------- */
+
+/* The inode of these attributes found at (dir, name), referenced. node: an id given for it
+ * (consumed), or 0. */
+int gofer_inode_make(struct super *sb, const struct gp_attr *a, struct inode *dir,
+                     struct wire_bytes name, u64 node, struct wire_bytes target,
+                     struct inode **ret_i) must_check;
+void gofer_evict(struct inode *i);
+/* -LX_ESTALE when a is not of the same object. */
+int gofer_apply_attr(struct gofer_inode *gi, const struct gp_attr *a) must_check;
+void gofer_set_place(struct gofer_inode *gi, struct inode *dir, struct wire_bytes name);
+void gofer_clear_place(struct gofer_inode *gi);
+bool gofer_has_place(struct gofer_inode *gi, const struct inode *dir, struct wire_bytes name);
+void gofer_give_node(struct gofer_inode *gi, u64 node);
+/* Takes i out of the table: a later object with the same number is another one. */
+void gofer_unhash(struct gofer_inode *gi);
+u64 gofer_guest_dev(struct gofer_sb *s, u64 host_dev);
+/* A directory's node, asked for when it has none. */
+int gofer_node_of(struct inode *i, u64 *ret_node) must_check;
+/*
+ * A round trip about one object: fills call->req.node and name from i's place. Asks
+ * again when the place changed on the way.
+ */
+int gofer_call_on(struct inode *i, struct gofer_call *call) must_check;
+/* Attributes from the host: by an open fd if there is one. */
+int gofer_refresh(struct inode *i) must_check;
+void gofer_mark_stale(struct inode *i);
+struct wire_bytes gofer_dname(const struct dentry *d); /* valid while the parent is locked */
+
+/* ---- gofer_file.c, gofer_dir.c, gofer_change.c --------------------------------------------- */
+
+extern const struct file_ops gofer_reg_fops, gofer_dir_fops;
+extern const struct inode_ops gofer_dir_iops, gofer_file_iops, gofer_link_iops;
+extern const struct dentry_ops gofer_shared_dops;
+
+void gofer_fd_put(struct gofer_fd *f);
+/* An open fd of i, referenced, of whatever mode, without asking for one; NULL: none is open. */
+struct gofer_fd *gofer_fd_any(struct gofer_inode *gi);
+/* Drops i's cached fds (evict). */
+void gofer_fd_forget(struct gofer_inode *gi);
+/* Closes idle fds: all of them when this process has run out. */
+void gofer_fd_shrink(struct gofer_sb *s, u32 max);
+/* Wraps a donated fd of a file just made, as i's writable one; consumes fd. */
+int gofer_fd_adopt(struct gofer_inode *gi, int fd) must_check;
+
+int gofer_lookup(struct inode *dir, struct dentry *d) must_check;
+int gofer_create(struct inode *dir, struct dentry *d, u32 mode) must_check;
+int gofer_mknod(struct inode *dir, struct dentry *d, u32 mode, u64 rdev) must_check;
+int gofer_mkdir(struct inode *dir, struct dentry *d, u32 mode) must_check;
+int gofer_symlink(struct inode *dir, struct dentry *d, const char *target) must_check;
+int gofer_link(struct inode *dir, struct dentry *d, struct inode *target) must_check;
+int gofer_unlink(struct inode *dir, struct dentry *d) must_check;
+int gofer_rmdir(struct inode *dir, struct dentry *d) must_check;
+int gofer_rename(struct inode *odir, struct dentry *od, struct inode *ndir, struct dentry *nd,
+                 u32 flags) must_check;
+int gofer_tmpfile(struct inode *dir, u32 mode, struct inode **ret_i) must_check;
+s64 gofer_readlink(struct inode *i, char *buf, size_t size) must_check;
+int gofer_getattr(struct inode *i, struct kstat *st) must_check;
+int gofer_setattr(struct inode *i, const struct iattr *a) must_check;
+s64 gofer_getxattr(struct inode *i, const char *name, void *buf, size_t size) must_check;
+int gofer_setxattr(struct inode *i, const char *name, const void *val, size_t size,
+                   u32 flags) must_check;
+s64 gofer_listxattr(struct inode *i, char *buf, size_t size) must_check;
+int gofer_removexattr(struct inode *i, const char *name) must_check;
+
+#endif
