@@ -62,7 +62,7 @@ s64 vfs_path_string(const struct path *p, const struct path *root, char *buf, si
     struct dentry *d = p->dentry;
     bool is_deleted = d->parent != d && !d->is_hashed;
     size_t tail = is_deleted ? sizeof(DELETED) - 1 : 0;
-    if (dentry_is_anon(d)) {
+    if (dentry_is_anon(d) || (d->sb->flags & SB_NAMED)) {
         size_t n = d->name_size;
         if (n + 1 > size)
             return -LX_ENAMETOOLONG;

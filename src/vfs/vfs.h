@@ -115,6 +115,7 @@ struct super_ops {
 
 #define SB_RDONLY 1U
 #define SB_NODEV_INTERNAL 2U
+#define SB_NAMED 8U /* a dentry's name stands for its whole path, as on anonfs (nsfs) */
 #define SB_REVALIDATE 4U /* dentries go through dentry_ops.revalidate on every walk */
 
 struct super {
