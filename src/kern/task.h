@@ -349,6 +349,8 @@ struct task {
     u64 affinity;                /* cpu mask */
     u64 timer_slack_ns;
     u32 ioprio;
+    u32 mempolicy;               /* set_mempolicy's mode with flags; own thread; inherited */
+    u64 mempolicy_nodes;
     bool is_tsc_denied, is_keepcaps_unused, is_io_flusher, is_thp_disabled;
     u32 strace_depth;
     u32 cur_nr;                  /* system call in progress, LX_NR_COUNT: none; for /proc/PID/syscall */

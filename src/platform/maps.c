@@ -178,6 +178,11 @@ int aspace_msync(struct aspace *as, u64 addr, u64 size, int flags)
     return call_result(helper_call(as, LX_NR_msync, addr, size, (u64)flags, 0, 0, 0));
 }
 
+int aspace_membarrier(struct aspace *as, int cmd)
+{
+    return call_result(helper_call(as, LX_NR_membarrier, (u64)cmd, 0, 0, 0, 0, 0));
+}
+
 int aspace_mlock(struct aspace *as, u64 addr, u64 size, bool is_lock, bool is_onfault)
 {
     if (!is_guest_range(addr, size))

@@ -141,6 +141,8 @@ int aspace_remap(struct aspace *as, u64 old_addr, u64 old_size, u64 new_addr, u6
                  bool is_dontunmap) must_check;
 /* One byte per page, bit 0: resident. As mincore(2). */
 int aspace_mincore(struct aspace *as, u64 addr, u64 size, u8 *ret_vec) must_check;
+/* membarrier(2) of this command (registrations too) for the threads of the space. */
+int aspace_membarrier(struct aspace *as, int cmd) must_check;
 int aspace_msync(struct aspace *as, u64 addr, u64 size, int flags) must_check;
 int aspace_mlock(struct aspace *as, u64 addr, u64 size, bool is_lock, bool is_onfault) must_check;
 

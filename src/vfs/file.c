@@ -58,12 +58,36 @@ static int map_sync(struct mappable *m, u64 offset, u64 size)
     return f->ops->fsync ? f->ops->fsync(f, true) : 0;
 }
 
+/* An executable cannot be written while an mm runs it. */
+static int map_deny_write(struct mappable *m)
+{
+    return inode_deny_write(file_of_mappable(m)->inode);
+}
+
+static void map_allow_write(struct mappable *m)
+{
+    inode_allow_write(file_of_mappable(m)->inode);
+}
+
+/* MADV_REMOVE. */
+static int map_punch(struct mappable *m, u64 offset, u64 size)
+{
+    struct file *f = file_of_mappable(m);
+    if (!f->ops->fallocate)
+        return -LX_EOPNOTSUPP;
+    return f->ops->fallocate(f, LX_FALLOC_FL_PUNCH_HOLE | LX_FALLOC_FL_KEEP_SIZE, (s64)offset,
+                             (s64)size);
+}
+
 const struct mappable_ops file_mappable_ops = {
     .host_fd = map_host_fd,
     .get = map_get,
     .put = map_put,
     .describe = map_describe,
     .sync = map_sync,
+    .deny_write = map_deny_write,
+    .allow_write = map_allow_write,
+    .punch = map_punch,
 };
 
 /* ---- files --------------------------------------------------------------------------------- */
