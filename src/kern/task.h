@@ -200,7 +200,7 @@ struct user_struct { /* one real uid: RLIMIT_NPROC, SIGPENDING, MSGQUEUE account
     struct ref ref;
     struct list node;
     u32 uid;
-    _Atomic u32 ntasks, nsigpending;
+    _Atomic u32 ntasks, nsigpending, nfiles_inflight;
     _Atomic u64 mq_bytes, locked_bytes;
 };
 

@@ -198,6 +198,17 @@ s64 mm_map(struct mm *mm, struct uctx *via, const struct mm_map_req *req)
     return r;
 }
 
+s64 mm_find_free(struct mm *mm, u64 size, u64 align)
+{
+    u64 padded;
+    align = MAX(align, PAGE_SIZE);
+    if (add_overflows(page_up(size), align - PAGE_SIZE, &padded) || padded > PLATFORM_MAX)
+        return -LX_ENOMEM;
+    MUTEX_GUARD(&mm->lock);
+    u64 addr = mm_find_room(mm, mm_current_ctx(), 0, padded, 0, false);
+    return addr ? (s64)((addr + align - 1) & ~(align - 1)) : -LX_ENOMEM;
+}
+
 /* ---- mprotect ------------------------------------------------------------------------------ */
 
 /* May v's part of the range get these permissions? */

@@ -144,6 +144,9 @@ void mm_put(struct mm *mm);
 void mm_forget_ctx(struct mm *mm, struct uctx *ctx);
 /* Places the top-down area for these limits; for a space that has no mappings yet. */
 void mm_set_layout(struct mm *mm, const struct mm_limits *limits);
+/* A free place of the mmap area for size bytes at a multiple of align (a power of two); it is
+ * the caller's only as long as nobody else maps. -LX_ENOMEM. */
+s64 mm_find_free(struct mm *mm, u64 size, u64 align) must_check;
 /* The executable: takes a reference and denies writes to it (-LX_ETXTBSY). Once per space. */
 int mm_set_exe(struct mm *mm, struct mappable *exe) must_check;
 /* Memory that the overcommit heuristic and sysinfo count with: RAM and swap of the sandbox. */

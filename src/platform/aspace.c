@@ -26,6 +26,7 @@
 #include "base/log.h"
 #include "host/futex.h"
 #include "platform/internal.h"
+#include "platform/patch.h"
 
 /* A helper that does not answer for this long is a hostile guest's: its process is ended. */
 #define HELPER_TIMEOUT_NS (60 * NSEC_PER_SEC)
@@ -37,13 +38,25 @@ static s64 now_ns(void)
     return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
 }
 
+/* Points the fast calls' sites at their answers, or at the trampoline. */
+static void dispatch_update(struct aspace *as)
+{
+    u32 off = __atomic_load_n(&as->proc->fastpath_off, __ATOMIC_SEQ_CST);
+    for (u32 i = 0; i < STUB_NR_FAST; i++) {
+        bool is_fast = !off && (i == FAST_GETTID ? as->has_tids : as->has_ids);
+        as->proc->dispatch[i] = is_fast ? platform_stub.fast[i] : platform_stub.trampoline;
+    }
+}
+
 struct aspace *aspace_alloc(void)
 {
     struct aspace *as = calloc(1, sizeof(*as));
     if (!as)
         return NULL;
-    as->unit = arena_alloc();
+    as->patches = patches_new();
+    as->unit = as->patches ? arena_alloc() : 0;
     if (!as->unit) {
+        patches_free(as->patches);
         free(as);
         return NULL;
     }
@@ -58,6 +71,7 @@ struct aspace *aspace_alloc(void)
     mutex_init(&as->helper_lock, "platform.helper");
     mutex_init(&as->lock, "platform.aspace");
     list_init(&as->ctxs);
+    dispatch_update(as);
     return as;
 }
 
@@ -74,6 +88,7 @@ void aspace_free(struct aspace *as)
     for (u32 i = 0; i < as->nslots; i++)
         arena_free(as->slots[i].unit);
     free(as->slots);
+    patches_free(as->patches);
     arena_free(as->unit);
     free(as);
 }
@@ -303,7 +318,14 @@ int aspace_fork(struct aspace *parent, struct uctx *caller, struct aspace **ret_
     struct aspace *as = aspace_alloc();
     if (!as)
         return -LX_ENOMEM;
+    if (patches_copy(as->patches, parent->patches) < 0) {
+        aspace_put(as);
+        return -LX_ENOMEM;
+    }
     copy_proc_page(as, parent);
+    as->has_gs = parent->has_gs;
+    as->has_ids = parent->has_ids;
+    as->has_tids = parent->has_tids;
     u32 slot;
     int r = slot_take(as, caller->slot, &slot);
     struct uctx *ctx = r == 0 ? uctx_alloc(as, slot) : NULL;
@@ -357,6 +379,7 @@ int aspace_fork(struct aspace *parent, struct uctx *caller, struct aspace **ret_
 void aspace_set_ids(struct aspace *as, const struct aspace_ids *ids)
 {
     volatile struct stub_proc *p = as->proc;
+    MUTEX_GUARD(&as->lock);
     p->pid = ids->pid;
     p->ppid = ids->ppid;
     p->uid = ids->uid;
@@ -365,6 +388,8 @@ void aspace_set_ids(struct aspace *as, const struct aspace_ids *ids)
     p->egid = ids->egid;
     p->pgid = ids->pgid;
     p->sid = ids->sid;
+    as->has_ids = true;
+    dispatch_update(as);
 }
 
 void aspace_fastpath_off(struct aspace *as, u32 reasons, bool is_off)
@@ -373,4 +398,20 @@ void aspace_fastpath_off(struct aspace *as, u32 reasons, bool is_off)
         __atomic_fetch_or(&as->proc->fastpath_off, reasons, __ATOMIC_SEQ_CST);
     else
         __atomic_fetch_and(&as->proc->fastpath_off, ~reasons, __ATOMIC_SEQ_CST);
+    {
+        MUTEX_GUARD(&as->lock);
+        dispatch_update(as);
+    }
+    if (reasons & FASTPATH_OFF_TRACED)
+        patches_set_off(as, is_off || atomic_load(&as->has_gs));
+}
+
+/* The process's threads have their ids in their channels: gettid may be answered there. */
+void aspace_tids_known(struct aspace *as)
+{
+    MUTEX_GUARD(&as->lock);
+    if (as->has_tids)
+        return;
+    as->has_tids = true;
+    dispatch_update(as);
 }

@@ -107,8 +107,10 @@ static int probe_vdso(void)
 static void make_unmap_table(u64 *table)
 {
     u64 at = 0;
-    u64 keep[3][2] = {{STUB_TEXT, STUB_CONST + STUB_CONST_SIZE}};
-    u32 n = 1;
+    u64 keep[5][2] = {{STUB_TEXT, STUB_CONST + STUB_CONST_SIZE},
+                      {STUB_SITES, STUB_SITES + STUB_SITES_SIZE},
+                      {STUB_THUNKS, STUB_THUNKS + STUB_THUNKS_SIZE}};
+    u32 n = 3;
     if (platform_vdso.vvar_size) {
         keep[n][0] = platform_vdso.vvar;
         keep[n++][1] = platform_vdso.vvar + platform_vdso.vvar_size;
@@ -156,8 +158,9 @@ static noreturn_fn void zygote_main(const u8 *image, u64 image_size, u64 entry, 
     struct stub_ksigaction dfl = {0};
     for (int i = 1; i <= 64; i++)
         syscall(SYS_rt_sigaction, i, &dfl, NULL, 8);
-    u64 none = 0;
-    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, 8);
+    /* Kicks are blocked in every thread until its signal stack is ready. */
+    u64 mask = 1ULL << (STUB_KICK_SIGNAL - 1);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, 8);
 #ifdef RSEQ_SIG
     if (__rseq_size)
         syscall(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset, 32,
@@ -173,6 +176,11 @@ static noreturn_fn void zygote_main(const u8 *image, u64 image_size, u64 entry, 
     memcpy(at, image, image_size);
     if (mprotect(at, image_size, PROT_READ | PROT_EXEC) < 0)
         _exit(102);
+    /* The site table and the thunks: empty here, private to each stub. */
+    mmap((void *)(uintptr_t)STUB_SITES, STUB_SITES_SIZE, PROT_READ | PROT_WRITE,
+         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+    mmap((void *)(uintptr_t)STUB_THUNKS, STUB_THUNKS_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
+         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     __asm__ volatile("jmp *%0"
                      :
                      : "r"(entry), "D"((u64)STUB_CONST + UNMAP_TABLE_OFFSET), "S"((u64)arena_fd()),
@@ -226,6 +234,8 @@ int platform_init(const struct platform_config *cfg)
         r = probe_vdso();
     if (r == 0)
         r = arena_init();
+    if (r == 0)
+        wait_init();
     if (r == 0)
         r = reaper_start();
     if (r == 0)

@@ -66,6 +66,11 @@ struct aspace {
     _Atomic u32 nthreads;          /* atomic: uctxs that exist */
     _Atomic(struct uctx *) queued; /* atomic: the uctx with mm calls not made yet */
 
+    struct patches *patches; /* locked inside */
+    volatile u32 gate;       /* atomic, a futex: 1 while nobody may enter the application */
+    bool has_ids, has_tids;  /* guarded by lock: in-stub answers may be given */
+    _Atomic u32 has_gs;      /* atomic: an application thread uses %gs: no trampolines */
+
     _Atomic u32 is_dead; /* atomic: the host process has ended */
     int wait_status;     /* written before is_dead */
     bool is_abandoned;   /* guarded by the registry lock: freed by the reaper */
@@ -89,6 +94,14 @@ struct uctx {
     u32 last_nr;
     u32 nmmcalls;
     struct stub_mmcall mmcalls[STUB_MAX_MMCALLS];
+
+    bool is_tramp;           /* the thread waits in the trampoline, not in a signal frame */
+    struct stub_patch patch; /* to be written by the thread on its way out */
+    s32 credit;              /* wait.c: spins that have paid, less those that have not */
+    u32 nslept;              /* wait.c: waits that slept since the last spin that paid */
+    s32 stub_credit;         /* the same for the stub's spinning */
+    u32 nstub_slept;
+    u64 no_spin_before; /* wait.c: time stamp counter */
 
     _Atomic u32 is_in_app; /* atomic */
     _Atomic u32 kick;      /* atomic: asked for and not yet delivered */
@@ -125,6 +138,7 @@ int order_run(struct aspace *as, u32 count, s64 *ret_values) REQUIRES(as->helper
 s64 helper_call(struct aspace *as, u64 nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4, u64 a5)
     EXCLUDES(as->helper_lock);
 /* Makes the queued mm calls now. Callers that hold no lock, or that hold helper_lock. */
+void aspace_tids_known(struct aspace *as);
 void queue_flush(struct aspace *as) EXCLUDES(as->helper_lock);
 void queue_flush_locked(struct aspace *as) REQUIRES(as->helper_lock);
 
@@ -141,6 +155,13 @@ bool uctx_exchange(struct uctx *ctx, u32 cmd);
     (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |            \
      CLONE_CHILD_CLEARTID)
 #define FORK_FLAGS (CLONE_FILES | CLONE_PARENT)
+
+/* ---- wait.c ----- */
+
+void wait_init(void);
+u32 wait_spin_cycles(void);
+/* Returns when the channel's state is not CH_APP, or the stub is dead. */
+void wait_for_event(struct uctx *ctx);
 
 static inline u64 slot_addr(u32 slot)
 {

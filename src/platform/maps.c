@@ -14,6 +14,7 @@
 #include "abi/nr.h"
 #include "platform/filters.h"
 #include "platform/internal.h"
+#include "platform/patch.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -96,19 +97,27 @@ int aspace_map(struct aspace *as, struct uctx *via, u64 addr, u64 size, u32 prot
         flags |= MAP_PRIVATE | MAP_ANONYMOUS;
         flags &= ~(u32)MAP_STACK;
         if (!(extra_map_flags & ~(u32)(MAP_NORESERVE | MAP_STACK)) &&
-            try_queue(as, via, LX_NR_mmap, addr, size, prot, flags))
+            try_queue(as, via, LX_NR_mmap, addr, size, prot, flags)) {
+            patches_mapped(as->patches, addr, size, prot, true);
             return 0;
-        return map_result(helper_call(as, LX_NR_mmap, addr, size, prot, flags, (u64)-1, 0), addr);
+        }
+        host_fd = -1;
+        offset = 0;
+    } else {
+        flags |= kind == ASPACE_SHARED_FILE ? MAP_SHARED : MAP_PRIVATE;
     }
-    flags |= kind == ASPACE_SHARED_FILE ? MAP_SHARED : MAP_PRIVATE;
-    return map_result(helper_call(as, LX_NR_mmap, addr, size, prot, flags, (u64)host_fd, offset),
-                      addr);
+    int r = map_result(helper_call(as, LX_NR_mmap, addr, size, prot, flags, (u64)host_fd, offset),
+                       addr);
+    if (r == 0)
+        patches_mapped(as->patches, addr, size, prot, kind != ASPACE_SHARED_FILE);
+    return r;
 }
 
 int aspace_unmap(struct aspace *as, struct uctx *via, u64 addr, u64 size)
 {
     if (!is_guest_range(addr, size))
         return -LX_EINVAL;
+    patches_mapped(as->patches, addr, size, 0, false);
     if (try_queue(as, via, LX_NR_munmap, addr, size, 0, 0))
         return 0;
     return call_result(helper_call(as, LX_NR_munmap, addr, size, 0, 0, 0, 0));
@@ -118,6 +127,11 @@ int aspace_protect(struct aspace *as, struct uctx *via, u64 addr, u64 size, u32 
 {
     if (!is_guest_range(addr, size) || prot > 7)
         return -LX_EINVAL;
+    if ((prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) != (PROT_READ | PROT_EXEC)) {
+        /* Text that can be changed, or is text no longer. */
+        patches_undo(as, addr, addr + size);
+        patches_mapped(as->patches, addr, size, 0, false);
+    }
     if (try_queue(as, via, LX_NR_mprotect, addr, size, prot, 0))
         return 0;
     return call_result(helper_call(as, LX_NR_mprotect, addr, size, prot, 0, 0, 0));
@@ -127,6 +141,7 @@ int aspace_advise(struct aspace *as, struct uctx *via, u64 addr, u64 size, int a
 {
     if (!is_guest_range(addr, size))
         return -LX_EINVAL;
+    patches_undo(as, addr, addr + size);
     if (filter_allows_advice(advice) &&
         try_queue(as, via, LX_NR_madvise, addr, size, (u64)advice, 0))
         return 0;
@@ -139,6 +154,9 @@ int aspace_remap(struct aspace *as, u64 old_addr, u64 old_size, u64 new_addr, u6
     if ((old_size && !is_guest_range(old_addr, old_size)) || !is_guest_range(new_addr, new_size) ||
         (!old_size && !is_guest_range(old_addr, PAGE_SIZE)))
         return -LX_EINVAL;
+    patches_undo(as, old_addr, old_addr + old_size);
+    patches_mapped(as->patches, old_addr, old_size, 0, false);
+    patches_mapped(as->patches, new_addr, new_size, 0, false);
     u64 flags = 0;
     if (new_addr != old_addr)
         flags = MREMAP_MAYMOVE | MREMAP_FIXED;

@@ -13,6 +13,7 @@
 #include "abi/errno.h"
 #include "base/log.h"
 #include "platform/internal.h"
+#include "platform/patch.h"
 
 /* How much of [addr, addr + size) is in the guest's area that holds addr. */
 static size_t clip(u64 addr, size_t size)
@@ -51,14 +52,18 @@ size_t aspace_read(struct aspace *as, struct uctx *ctx, u64 addr, void *buf, siz
 {
     (void)ctx;
     queue_flush(as);
-    return plain_read(as, addr, buf, clip(addr, size));
+    size_t got = plain_read(as, addr, buf, clip(addr, size));
+    patches_hide(as->patches, addr, buf, got);
+    return got;
 }
 
 size_t aspace_write(struct aspace *as, struct uctx *ctx, u64 addr, const void *buf, size_t size)
 {
     (void)ctx;
     queue_flush(as);
-    return plain_write(as, addr, buf, clip(addr, size));
+    size = clip(addr, size);
+    patches_undo(as, addr, addr + size);
+    return plain_write(as, addr, buf, size);
 }
 
 size_t aspace_read_str(struct aspace *as, struct uctx *ctx, u64 addr, char *buf, size_t size)

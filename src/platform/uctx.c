@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "abi/errno.h"
@@ -21,6 +22,7 @@
 #include "base/log.h"
 #include "host/futex.h"
 #include "platform/internal.h"
+#include "platform/patch.h"
 
 _Static_assert(sizeof(struct uregs) == sizeof(struct stub_regs), "one layout");
 
@@ -100,6 +102,8 @@ struct uctx *uctx_alloc(struct aspace *as, u32 slot)
     ctx->ch = (struct stub_channel *)(void *)p;
     ctx->window = p + SLOT_WINDOW;
     ctx->ch->state = CH_SENTRY;
+    ctx->credit = 2;
+    ctx->stub_credit = 2;
     list_add_tail(&as->ctxs, &ctx->node);
     atomic_fetch_add(&as->nthreads, 1);
     return ctx;
@@ -201,20 +205,73 @@ bool uctx_exchange(struct uctx *ctx, u32 cmd)
     if (atomic_load(&as->is_dead))
         return false;
     ch->cmd = cmd;
+    ch->spin = ctx->credit > 0 && ctx->stub_credit > 0 ? wait_spin_cycles() : 0;
     __atomic_store_n(&ch->state, CH_APP, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&ch->is_app_waiting, __ATOMIC_SEQ_CST))
+    if (__atomic_load_n(&ch->is_app_waiting, __ATOMIC_SEQ_CST)) {
         host_futex_wake(&ch->state, 1);
-    for (;;) {
-        if (__atomic_load_n(&ch->state, __ATOMIC_ACQUIRE) != CH_APP)
-            break;
-        __atomic_store_n(&ch->is_sentry_waiting, 1, __ATOMIC_SEQ_CST);
-        if (__atomic_load_n(&ch->state, __ATOMIC_SEQ_CST) == CH_APP && !atomic_load(&as->is_dead))
-            host_futex_wait(&ch->state, CH_APP, -1);
-        __atomic_store_n(&ch->is_sentry_waiting, 0, __ATOMIC_SEQ_CST);
-        if (atomic_load(&as->is_dead))
-            return false;
+        if (ctx->stub_credit > 0)
+            ctx->stub_credit--;
+        else if (ctx->credit > 0 && ++ctx->nstub_slept % 64 == 0)
+            ctx->stub_credit = 1; /* try again */
+    } else if (ctx->stub_credit < 8) {
+        ctx->stub_credit++;
     }
+    wait_for_event(ctx);
     return !atomic_load(&as->is_dead);
+}
+
+/* ---- the gate: keeps everybody but one out of the application
+ * ------------------------------------ */
+
+static void gate_enter(struct uctx *ctx)
+{
+    struct aspace *as = ctx->as;
+    for (;;) {
+        atomic_store(&ctx->is_in_app, 1);
+        if (likely(!__atomic_load_n(&as->gate, __ATOMIC_SEQ_CST)))
+            return;
+        atomic_store(&ctx->is_in_app, 0);
+        host_futex_wait(&as->gate, 1, 10 * NSEC_PER_MSEC);
+    }
+}
+
+/* Some thread runs application code: it is in the application and does not sleep in our futex. */
+static bool is_anyone_inside(struct aspace *as, bool is_kicking)
+{
+    MUTEX_GUARD(&as->lock);
+    bool is_inside = false;
+    struct uctx *ctx;
+    list_for_each (ctx, &as->ctxs, node) {
+        if (!atomic_load(&ctx->is_in_app) || ctx->ch->is_in_futex)
+            continue;
+        is_inside = true;
+        if (is_kicking)
+            uctx_kick(ctx);
+    }
+    return is_inside;
+}
+
+bool app_gate_close(struct aspace *as, struct uctx *self)
+{
+    u32 open = 0;
+    (void)self;
+    if (!__atomic_compare_exchange_n(&as->gate, &open, 1, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_SEQ_CST))
+        return false;
+    for (int i = 0; i < 40; i++) {
+        if (!is_anyone_inside(as, i == 0))
+            return true;
+        struct timespec ts = {0, 50000};
+        nanosleep(&ts, NULL);
+    }
+    app_gate_open(as);
+    return false;
+}
+
+void app_gate_open(struct aspace *as)
+{
+    __atomic_store_n(&as->gate, 0, __ATOMIC_SEQ_CST);
+    host_futex_wake(&as->gate, INT32_MAX);
 }
 
 static u64 canonical_or_zero(u64 v)
@@ -226,11 +283,30 @@ static u64 canonical_or_zero(u64 v)
 static u32 prepare_resume(struct uctx *ctx)
 {
     volatile struct stub_channel *ch = ctx->ch;
+    struct patches *ps = ctx->as->patches;
     u32 cmd = CMD_NONE;
+    ch->patch.is_set = 0;
+    if (ctx->patch.is_set) {
+        ctx->patch.is_set = 0;
+        if (patches_is_live(ps, ctx->patch.thunk)) {
+            memcpy((void *)(uintptr_t)&ch->patch, &ctx->patch, sizeof(ctx->patch));
+            ch->patch.is_set = 1;
+        }
+    }
+    /* The frame may resume in the middle of a site that has been rewritten since. */
+    if (!ctx->is_tramp && !ctx->is_dirty) {
+        u64 rip = ch->regs.rip;
+        if (patches_to_host(ps, rip) != rip)
+            uctx_regs_changed(ctx);
+    }
     if (ctx->is_dirty) {
         ctx->regs.fs_base = canonical_or_zero(ctx->regs.fs_base);
         ctx->regs.gs_base = canonical_or_zero(ctx->regs.gs_base);
-        memcpy((void *)(uintptr_t)&ch->regs, &ctx->regs, sizeof(ctx->regs));
+        if (unlikely(ctx->regs.gs_base) && !atomic_exchange(&ctx->as->has_gs, 1))
+            patches_set_off(ctx->as, true); /* the trampoline finds its slot through %gs */
+        struct uregs out = ctx->regs;
+        out.rip = patches_to_host(ps, out.rip);
+        memcpy((void *)(uintptr_t)&ch->regs, &out, sizeof(out));
         cmd = CMD_FULL;
     } else if (ctx->has_result) {
         ch->result = ctx->result;
@@ -249,18 +325,50 @@ static u32 prepare_resume(struct uctx *ctx)
     return cmd;
 }
 
-static void read_event(struct uctx *ctx, struct uevent *ev)
+/* A fault that our own rewriting caused. True: run the thread again. */
+static bool repair_fault(struct uctx *ctx, struct uevent *ev)
+{
+    u64 rip = ctx->ch->regs.rip;
+    int what = patches_fault(ctx->as->patches, ev->signo, rip);
+    if (what == PATCH_FAULT_NONE)
+        return false;
+    struct uregs *r = uctx_regs(ctx);
+    if (what == PATCH_FAULT_RETRY) {
+        r->rip = rip - 1;
+        ctx->is_dirty = true;
+        return true;
+    }
+    *ev = (struct uevent){.kind = UEV_SYSCALL,
+                          .nr = (u32)r->rax,
+                          .args = {r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9}};
+    r->rip = rip + 2;
+    r->orig_rax = ev->nr;
+    r->rax = (u64)-LX_ENOSYS;
+    r->rcx = r->rip;
+    r->r11 = r->eflags;
+    ctx->last_nr = ev->nr;
+    ctx->is_syscall = true;
+    ctx->is_dirty = true;
+    return false;
+}
+
+/* True when there is nothing to tell and the thread must run on. */
+static bool read_event(struct uctx *ctx, struct uevent *ev)
 {
     const volatile struct stub_channel *ch = ctx->ch;
+    u32 kind = ch->kind;
     ctx->is_syscall = false;
-    switch (ch->kind) {
+    ctx->is_tramp = ch->is_tramp == 1;
+    switch (kind) {
     case EV_SYSCALL:
     case EV_FUTEX:
-        ev->kind = ch->kind == EV_FUTEX ? UEV_FUTEX : UEV_SYSCALL;
+        ev->kind = kind == EV_FUTEX ? UEV_FUTEX : UEV_SYSCALL;
         ev->nr = ctx->last_nr = ch->nr;
         for (int i = 0; i < 6; i++)
             ev->args[i] = ch->args[i];
         ctx->is_syscall = true;
+        if (!ctx->is_tramp)
+            patches_trapped(ctx, ch->regs.rip - 2, ev->nr);
         break;
     case EV_FAULT: {
         u32 signo = ch->fault_signo;
@@ -273,35 +381,42 @@ static void read_event(struct uctx *ctx, struct uevent *ev)
         ev->addr = ch->fault_addr;
         ev->err = ch->fault_err;
         ev->trapno = (int)ch->fault_trapno;
+        if (ev->signo == SIGILL || ev->signo == SIGTRAP)
+            return repair_fault(ctx, ev);
         break;
     }
     default:
         ev->kind = UEV_KICK;
         break;
     }
+    return false;
 }
 
 void uctx_run(struct uctx *ctx, struct uevent *ret_ev)
 {
     struct aspace *as = ctx->as;
-    *ret_ev = (struct uevent){.kind = UEV_KICK};
-    atomic_store(&ctx->is_in_app, 1);
-    if (atomic_exchange(&ctx->kick, 0) && !atomic_load(&as->is_dead)) {
+    for (;;) {
+        *ret_ev = (struct uevent){.kind = UEV_KICK};
+        gate_enter(ctx);
+        if (atomic_exchange(&ctx->kick, 0) && !atomic_load(&as->is_dead)) {
+            atomic_store(&ctx->is_in_app, 0);
+            queue_flush(as);
+            ctx->is_syscall = false;
+            return;
+        }
+        bool is_alive = uctx_exchange(ctx, prepare_resume(ctx));
         atomic_store(&ctx->is_in_app, 0);
-        queue_flush(as);
-        ctx->is_syscall = false;
+        if (!is_alive) {
+            ret_ev->kind = UEV_DEAD;
+            ret_ev->wait_status = as->wait_status;
+            ctx->is_syscall = false;
+            return;
+        }
+        if (read_event(ctx, ret_ev))
+            continue; /* a kick meanwhile is still set, and ends the next round */
+        atomic_store(&ctx->kick, 0);
         return;
     }
-    bool is_alive = uctx_exchange(ctx, prepare_resume(ctx));
-    atomic_store(&ctx->is_in_app, 0);
-    if (!is_alive) {
-        ret_ev->kind = UEV_DEAD;
-        ret_ev->wait_status = as->wait_status;
-        ctx->is_syscall = false;
-        return;
-    }
-    atomic_store(&ctx->kick, 0);
-    read_event(ctx, ret_ev);
 }
 
 void uctx_set_result(struct uctx *ctx, s64 rax)
@@ -325,6 +440,7 @@ struct uregs *uctx_regs(struct uctx *ctx)
         }
         if (ctx->has_result)
             ctx->regs.rax = (u64)ctx->result;
+        patches_to_guest(ctx->as->patches, &ctx->regs);
     }
     return &ctx->regs;
 }
@@ -407,6 +523,8 @@ int uctx_set_affinity(struct uctx *ctx, u64 cpu_mask)
 void uctx_set_tid(struct uctx *ctx, u32 tid)
 {
     ctx->ch->tid = tid;
+    if (tid)
+        aspace_tids_known(ctx->as);
 }
 
 void platform_set_shapes(u32 nr, const struct ushape shapes[6])

@@ -72,24 +72,35 @@
 #define OP_FORK            1 /* a0 flags, a1 arena fd, a2 offset of the child's control unit */
 #define OP_THREAD          2 /* a0 flags, a1 slot, a2 OP_THREAD_*, a3 ctid */
 #define OP_CMPXCHG         3 /* a0 address, a1 expected, a2 desired */
-#define OP_STORE8          4 /* a0 address, a1 value */
+#define OP_STORE1          4 /* a0 address, a1 value */
 #define OP_THREAD_BIRTH    0
 #define OP_THREAD_CONTINUE 1
 #define OP_STOP_ON_ERROR   1
 #define STUB_MAX_OPS       60
 
 /* Offsets used by assembly; checked against the structs below. */
-#define ORD_SEQ          0
-#define ORD_COUNT        4
-#define ORD_OPS          64
-#define OPS_KIND         0
-#define OPS_FLAGS        4
-#define OPS_NR           8
-#define OPS_ARGS         16
-#define RSL_DONE         0
-#define RSL_WAIT         4
-#define RSL_VALUE        64
-#define PRV_SP           0
+#define ORD_SEQ      0
+#define ORD_COUNT    4
+#define ORD_OPS      64
+#define OPS_KIND     0
+#define OPS_FLAGS    4
+#define OPS_NR       8
+#define OPS_ARGS     16
+#define RSL_DONE     0
+#define RSL_WAIT     4
+#define RSL_VALUE    64
+#define PRV_SP       0
+#define PRV_KICK     16
+#define PRV_DEMOTION 20
+#define CH_TID       84
+#define CH_REGS      256
+#define PRC_PID      8
+
+/* What the trampoline keeps on its stack, in bytes. */
+#define TRAMP_FRAME 80
+
+#define DEMOTE_SYSCALL   1 /* hand the call over from a signal frame */
+#define DEMOTE_COMMAND   2 /* obey ch->cmd from a signal frame */
 #define CST_FPROG_HELPER 0
 #define CST_FPROG_APP    16
 #define CST_SIGACT       64
@@ -118,12 +129,25 @@ struct stub_results {
     uint8_t bytes[2048]; /* mincore */
 };
 
+/* Calls answered by a few instructions, reached straight from a rewritten site. */
+enum {
+    FAST_GETPID,
+    FAST_GETTID,
+    FAST_GETPPID,
+    FAST_GETUID,
+    FAST_GETEUID,
+    FAST_GETGID,
+    FAST_GETEGID,
+    STUB_NR_FAST
+};
+
 /* Process page: the Sentry writes, the stub reads. */
 struct stub_proc {
     uint64_t unit; /* names this control unit: tells one stub from another */
     uint32_t pid, ppid, uid, euid, gid, egid, pgid, sid;
     uint32_t fastpath_off; /* reasons; any: every call is handed over */
-    uint32_t is_spinning_ok;
+    uint32_t pad;
+    uint64_t dispatch[STUB_NR_FAST]; /* where the site of each fast call jumps */
 };
 
 struct stub_regs {
@@ -139,6 +163,15 @@ struct stub_mmcall {
 };
 #define STUB_MAX_MMCALLS 8
 
+/* A site that the thread rewrites itself on its way out (single-threaded processes). */
+struct stub_patch {
+    uint32_t is_set, thunk;
+    uint64_t addr, page, size; /* first byte; pages to make writable meanwhile */
+    uint32_t len, prot;
+    uint8_t bytes[16];
+    uint8_t code[STUB_THUNK_STRIDE];
+};
+
 struct stub_channel {
     uint32_t state; /* futex */
     uint32_t cmd;
@@ -152,14 +185,17 @@ struct stub_channel {
     uint32_t tid;
     uint32_t cpu; /* where the thread last handed over */
     uint32_t is_in_futex;
-    uint32_t ctid; /* cleared by the host when the thread is gone */
-    uint32_t has_signal_frame;
+    uint32_t ctid;     /* cleared by the host when the thread is gone */
+    uint32_t is_tramp; /* the event came through the trampoline */
     uint64_t fault_addr, fault_err;
     uint32_t fault_signo, fault_code, fault_trapno, xsize;
     uint64_t arg;
     uint64_t cpu_ns;
+    uint32_t spin; /* cycles to spin for the Sentry's answer */
+    uint32_t pad[25];
     struct stub_regs regs;
     struct stub_mmcall mmcalls[STUB_MAX_MMCALLS];
+    struct stub_patch patch;
 };
 
 /* Per slot, private to the process. */
@@ -167,11 +203,13 @@ struct stub_private {
     uint64_t saved_sp; /* where the handler waits; a forked child continues there */
     void *uc;          /* the host signal frame of the interrupted application */
     uint32_t kick_pending;
+    uint32_t demotion; /* DEMOTE_*: why the trampoline raised stub_demote */
 };
 
 /* In front of the text; written by the linker. */
 struct stub_header {
     uint64_t magic, zygote_entry, text_end, birth, restorer, handler;
+    uint64_t trampoline, fast_begin, fast_end, fast[STUB_NR_FAST];
 };
 #define STUB_MAGIC 0x31627574736376ULL
 
@@ -205,6 +243,11 @@ _Static_assert(__builtin_offsetof(struct stub_const, sigact) == CST_SIGACT, "lay
 _Static_assert(__builtin_offsetof(struct stub_private, saved_sp) == PRV_SP, "layout");
 _Static_assert(__builtin_offsetof(struct stub_channel, result) == 64, "layout");
 _Static_assert(sizeof(struct stub_channel) <= 4096, "layout");
+_Static_assert(__builtin_offsetof(struct stub_channel, tid) == CH_TID, "layout");
+_Static_assert(__builtin_offsetof(struct stub_channel, regs) == CH_REGS, "layout");
+_Static_assert(__builtin_offsetof(struct stub_proc, pid) == PRC_PID, "layout");
+_Static_assert(__builtin_offsetof(struct stub_private, kick_pending) == PRV_KICK, "layout");
+_Static_assert(__builtin_offsetof(struct stub_private, demotion) == PRV_DEMOTION, "layout");
 #endif
 
 #endif

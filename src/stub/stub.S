@@ -31,6 +31,10 @@ stub_header:
     .quad stub_birth
     .quad stub_restorer
     .quad stub_handler
+    .quad stub_trampoline
+    .quad stub_fast_begin
+    .quad stub_fast_end
+    .quad stub_getpid, stub_gettid, stub_getppid, stub_getuid, stub_geteuid, stub_getgid, stub_getegid
 
     .section .text.asm, "ax"
 
@@ -141,8 +145,8 @@ helper_next:
     je helper_thread
     cmp $OP_CMPXCHG, %ecx
     je helper_cmpxchg
-    cmp $OP_STORE8, %ecx
-    je helper_store8
+    cmp $OP_STORE1, %ecx
+    je helper_store1
     mov OPS_NR(%r15), %eax
     syscall
 helper_result:
@@ -232,8 +236,8 @@ helper_cmpxchg:
     mov %eax, %eax
     jmp helper_result
 
-helper_store8:
-    mov %rsi, (%rdi)
+helper_store1:
+    mov %sil, (%rdi)
     xor %eax, %eax
     jmp helper_result
 
@@ -278,6 +282,132 @@ handover_wait:
     pop %rbp
     pop %rbx
     ret
+
+/*
+ * Where rewritten sites come: rax is the number, rcx the return address, as
+ * after a real `syscall`. The guest's stack and red zone are not touched, flags
+ * and all other registers come back as they were; vector registers stay live.
+ */
+#define REG(i) CH_REGS + 8 * i
+    .globl stub_trampoline, stub_trampoline_gs
+stub_trampoline:
+    rdgsbase %r11
+stub_trampoline_gs:                 /* faults here when %gs is not ours: the handler takes over */
+    mov %rsp, REG(19)(%r11)
+    lea SLOT_STACK_TOP(%r11), %rsp
+    push REG(19)(%r11)
+    pushf
+    push %rcx
+    push %rdi
+    push %rsi
+    push %rdx
+    push %r10
+    push %r8
+    push %r9
+    push %rax
+    cld
+    mov %r15, REG(0)(%r11)
+    mov %r14, REG(1)(%r11)
+    mov %r13, REG(2)(%r11)
+    mov %r12, REG(3)(%r11)
+    mov %rbp, REG(4)(%r11)
+    mov %rbx, REG(5)(%r11)
+    mov %r10, REG(7)(%r11)
+    mov %r9, REG(8)(%r11)
+    mov %r8, REG(9)(%r11)
+    mov %rax, REG(10)(%r11)
+    mov %rcx, REG(11)(%r11)
+    mov %rdx, REG(12)(%r11)
+    mov %rsi, REG(13)(%r11)
+    mov %rdi, REG(14)(%r11)
+    mov %rax, REG(15)(%r11)
+    mov %rcx, REG(16)(%r11)
+    mov 64(%rsp), %rax
+    mov %rax, REG(6)(%r11)
+    mov %rax, REG(18)(%r11)
+    rdfsbase %rax
+    mov %rax, REG(21)(%r11)
+    movq $0, REG(22)(%r11)
+    movq $0x33, REG(17)(%r11)
+    movq $0x2b, REG(20)(%r11)
+    mov %r11, %rdi
+    mov %rsp, %rsi
+    call stub_tramp
+tramp_left:
+    mov %rsp, %r11
+    and $-STUB_SLOT_SIZE, %r11
+    test %eax, %eax
+    jnz stub_demote
+
+/* A kick inside [tramp_exit, tramp_exit_end) makes the handler start it again. */
+    .globl tramp_exit, tramp_exit_end
+tramp_exit:
+    cmpl $0, SLOT_PRIVATE + PRV_KICK(%r11)
+    jne tramp_kicked
+    mov 64(%rsp), %r11
+    pop %rax
+    pop %r9
+    pop %r8
+    pop %r10
+    pop %rdx
+    pop %rsi
+    pop %rdi
+    pop %rcx
+    popf
+    pop %rsp
+    jmp *%rcx
+tramp_exit_end:
+
+tramp_kicked:
+    mov %r11, %rdi
+    mov %rsp, %rsi
+    call stub_tramp_kick
+    jmp tramp_left
+
+    .globl stub_demote
+stub_demote:
+    ud2                             /* the handler makes the frame the guest's and goes on */
+
+/* long stub_futex_wait(uaddr, op, val, timeout, uaddr2, val3, kick word): -EINTR on a kick. */
+    .globl stub_futex_wait, stub_futex_wait_end, stub_futex_wait_kicked
+stub_futex_wait:
+    mov %rcx, %r10
+    mov 8(%rsp), %rax
+    cmpl $0, (%rax)
+    jne stub_futex_wait_kicked
+    mov $NR_futex, %eax
+    syscall
+stub_futex_wait_end:
+    ret
+stub_futex_wait_kicked:
+    mov $-4, %rax
+    ret
+
+/* Neither flags nor any register but rax change here; a kick inside rewinds to the site. */
+    .globl stub_fast_begin, stub_fast_end
+stub_fast_begin:
+stub_getpid:
+    mov STUB_PROC + PRC_PID, %eax
+    jmp *%rcx
+stub_getppid:
+    mov STUB_PROC + PRC_PID + 4, %eax
+    jmp *%rcx
+stub_getuid:
+    mov STUB_PROC + PRC_PID + 8, %eax
+    jmp *%rcx
+stub_geteuid:
+    mov STUB_PROC + PRC_PID + 12, %eax
+    jmp *%rcx
+stub_getgid:
+    mov STUB_PROC + PRC_PID + 16, %eax
+    jmp *%rcx
+stub_getegid:
+    mov STUB_PROC + PRC_PID + 20, %eax
+    jmp *%rcx
+stub_gettid:
+    mov %gs:CH_TID, %eax
+    jmp *%rcx
+stub_fast_end:
 
     .globl stub_restorer
 stub_restorer:

@@ -12,7 +12,13 @@ typedef uint64_t u64;
 typedef uint32_t u32;
 
 #define NR_mmap          9
+#define NR_mprotect      10
+#define NR_sched_yield   24
+#define NR_clone         56
+#define NR_fork          57
+#define NR_vfork         58
 #define NR_exit          60
+#define NR_clone3        435
 #define NR_clock_gettime 228
 #define NR_futex         202
 #define SIG_SYS          31
@@ -37,6 +43,7 @@ struct sigcontext {
     uint16_t cs, gs, fs, ss;
     u64 err, trapno, oldmask, cr2;
     uint8_t *fpstate;
+    u64 reserved[8];
 };
 
 struct ucontext {
@@ -44,6 +51,7 @@ struct ucontext {
     void *link;
     u64 stack[3];
     struct sigcontext mc;
+    u64 sigmask;
 };
 
 long stub_syscall(long nr, ...);
@@ -52,7 +60,12 @@ void stub_await(char *slot);
 void stub_post(char *slot);
 void stub_wait(char *slot);
 void stub_handler(int signo, struct siginfo *info, struct ucontext *uc);
-extern const char stub_birth[], stub_text_end[];
+long stub_futex_wait(u64 uaddr, u64 op, u64 val, u64 timeout, u64 uaddr2, u64 val3, u32 *kick);
+int stub_tramp(char *slot, u64 *f);
+int stub_tramp_kick(char *slot, u64 *f);
+extern const char stub_birth[], stub_text_end[], stub_demote[], stub_trampoline_gs[], tramp_exit[],
+    tramp_exit_end[], stub_futex_wait_end[], stub_futex_wait_kicked[], stub_fast_begin[],
+    stub_fast_end[];
 
 #define channel_of(slot) ((volatile struct stub_channel *)(slot))
 #define private_of(slot) ((struct stub_private *)((slot) + SLOT_PRIVATE))
@@ -83,6 +96,13 @@ static u32 which_cpu(void)
     return aux & 0xfff;
 }
 
+static inline u64 rdtsc(void)
+{
+    u32 lo, hi;
+    __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+    return ((u64)hi << 32) | lo;
+}
+
 void stub_post(char *slot)
 {
     volatile struct stub_channel *ch = channel_of(slot);
@@ -95,6 +115,15 @@ void stub_post(char *slot)
 void stub_wait(char *slot)
 {
     volatile struct stub_channel *ch = channel_of(slot);
+    u32 spin = ch->spin;
+    if (spin) {
+        u64 begin = rdtsc();
+        do {
+            if (__atomic_load_n(&ch->state, __ATOMIC_ACQUIRE) == CH_APP)
+                return;
+            __asm__ volatile("pause");
+        } while (rdtsc() - begin < spin);
+    }
     while (__atomic_load_n(&ch->state, __ATOMIC_ACQUIRE) != CH_APP) {
         __atomic_store_n(&ch->is_app_waiting, 1, __ATOMIC_SEQ_CST);
         if (__atomic_load_n(&ch->state, __ATOMIC_SEQ_CST) != CH_APP)
@@ -245,62 +274,240 @@ static long do_mmcalls(volatile struct stub_channel *ch)
     return err;
 }
 
+/* Rewrites a site. Only ever while this is the process's only application thread. */
+static void do_patch(volatile struct stub_channel *ch)
+{
+    volatile struct stub_patch *p = &ch->patch;
+    u64 thunk = p->thunk % STUB_NR_SLOTS;
+    u64 code = STUB_THUNKS + thunk * STUB_THUNK_STRIDE;
+    p->is_set = 0;
+    copy_bytes((void *)code, (const void *)p->code, STUB_THUNK_STRIDE);
+    *(volatile u64 *)(STUB_SITES + thunk * 8) = code;
+    if (stub_syscall(NR_mprotect, p->page, p->size, 7, 0, 0, 0L) != 0)
+        return;
+    copy_bytes((void *)p->addr, (const void *)p->bytes, p->len);
+    stub_syscall(NR_mprotect, p->page, p->size, p->prot, 0, 0, 0L);
+}
+
+/* ---- the trampoline
+ * ------------------------------------------------------------------------------ */
+
+/* The frame on the trampoline's stack, in the order of pops. */
+enum { F_RAX, F_R9, F_R8, F_R10, F_RDX, F_RSI, F_RDI };
+
+/* After the Sentry's answer: 0 to leave with f's registers, 1 to go on from a signal frame. */
+static int tramp_answer(char *slot, u64 *f)
+{
+    volatile struct stub_channel *ch = channel_of(slot);
+    u32 cmd = ch->cmd;
+    if (cmd != CMD_RESULT && cmd != CMD_NONE) {
+        private_of(slot)->demotion = DEMOTE_COMMAND;
+        return 1;
+    }
+    if (cmd == CMD_RESULT)
+        f[F_RAX] = (u64)ch->result;
+    if (ch->nmmcalls) {
+        long err = do_mmcalls(ch);
+        if (err)
+            f[F_RAX] = (u64)err;
+    }
+    return 0;
+}
+
+static int tramp_handover(char *slot, u64 *f, u32 kind)
+{
+    volatile struct stub_channel *ch = channel_of(slot);
+    ch->kind = kind;
+    ch->is_tramp = 1;
+    ch->nr = (u32)f[F_RAX];
+    ch->args[0] = f[F_RDI];
+    ch->args[1] = f[F_RSI];
+    ch->args[2] = f[F_RDX];
+    ch->args[3] = f[F_R10];
+    ch->args[4] = f[F_R8];
+    ch->args[5] = f[F_R9];
+    stub_post(slot);
+    stub_wait(slot);
+    return tramp_answer(slot, f);
+}
+
+/* True when the call was answered here; its result is in f. */
+static int tramp_futex(char *slot, u64 *f, int *ret_is_kicked)
+{
+    volatile struct stub_channel *ch = channel_of(slot);
+    u32 op = (u32)f[F_RSI] & ~0x180U;
+    long r;
+    if (op == 1 || op == 10) {
+        r = stub_syscall(NR_futex, f[F_RDI], (u32)f[F_RSI], f[F_RDX], f[F_R10], f[F_R8], f[F_R9]);
+    } else if (op == 0 || op == 9) {
+        ch->is_in_futex = 1;
+        r = stub_futex_wait(f[F_RDI], (u32)f[F_RSI], f[F_RDX], f[F_R10], f[F_R8], f[F_R9],
+                            &private_of(slot)->kick_pending);
+        ch->is_in_futex = 0;
+        if (r == -4) {
+            private_of(slot)->kick_pending = 0;
+            *ret_is_kicked = 1;
+            return 0;
+        }
+    } else {
+        return 0;
+    }
+    f[F_RAX] = (u64)r;
+    return 1;
+}
+
+int stub_tramp(char *slot, u64 *f)
+{
+    const volatile struct stub_proc *proc = (const volatile struct stub_proc *)STUB_PROC;
+    u64 nr = f[F_RAX];
+    int is_kicked = 0;
+    if (nr == NR_clone || nr == NR_fork || nr == NR_vfork || nr == NR_clone3) {
+        private_of(slot)->demotion = DEMOTE_SYSCALL;
+        return 1;
+    }
+    if (!proc->fastpath_off) {
+        switch (nr) {
+        case NR_futex:
+            if (tramp_futex(slot, f, &is_kicked))
+                return 0;
+            break;
+        case NR_sched_yield:
+            f[F_RAX] = (u64)stub_syscall(NR_sched_yield, 0L, 0L, 0L, 0L, 0L, 0L);
+            return 0;
+        case NR_clock_gettime:
+            /* An address that the host refuses is refused for the guest. */
+            if (f[F_RDI] == 2 || f[F_RDI] == 3) {
+                f[F_RAX] = (u64)stub_syscall(NR_clock_gettime, f[F_RDI], f[F_RSI], 0L, 0L, 0L, 0L);
+                return 0;
+            }
+            break;
+        }
+    }
+    return tramp_handover(slot, f, is_kicked ? EV_FUTEX : EV_SYSCALL);
+}
+
+int stub_tramp_kick(char *slot, u64 *f)
+{
+    volatile struct stub_channel *ch = channel_of(slot);
+    private_of(slot)->kick_pending = 0;
+    ch->regs.rax = f[F_RAX];
+    return tramp_handover(slot, f, EV_KICK);
+}
+
+/* ---- signals
+ * -------------------------------------------------------------------------------------- */
+
+static inline int is_in(u64 rip, const char *begin, const char *end)
+{
+    return rip >= (u64)begin && rip < (u64)end;
+}
+
+/* A kick that hit stub text: makes sure that the way out sees it. */
+static void defer_kick(char *slot, struct sigcontext *mc)
+{
+    private_of(slot)->kick_pending = 1;
+    if (is_in(mc->rip, tramp_exit, tramp_exit_end)) {
+        mc->rip = (u64)tramp_exit;
+        mc->rsp = (u64)slot + SLOT_STACK_TOP - TRAMP_FRAME;
+        mc->r11 = (u64)slot;
+    } else if (is_in(mc->rip, (const char *)stub_futex_wait, stub_futex_wait_end)) {
+        mc->rip = (u64)stub_futex_wait_kicked;
+    }
+}
+
+static void fill_syscall(volatile struct stub_channel *ch, const struct sigcontext *mc)
+{
+    ch->kind = EV_SYSCALL;
+    ch->nr = (u32)mc->rax;
+    ch->args[0] = mc->rdi;
+    ch->args[1] = mc->rsi;
+    ch->args[2] = mc->rdx;
+    ch->args[3] = mc->r10;
+    ch->args[4] = mc->r8;
+    ch->args[5] = mc->r9;
+    ch->regs.orig_rax = (u32)mc->rax;
+}
+
+static void fill_fault(volatile struct stub_channel *ch, int signo, const struct siginfo *info,
+                       const struct sigcontext *mc)
+{
+    ch->kind = EV_FAULT;
+    ch->fault_signo = (u32)signo;
+    ch->fault_code = (u32)info->code;
+    ch->fault_addr = info->addr;
+    ch->fault_trapno = (u32)mc->trapno;
+    ch->fault_err = mc->err;
+    if (signo == SIG_SYS) { /* int $0x80: as on a host without 32-bit emulation */
+        ch->fault_signo = SIG_SEGV;
+        ch->fault_code = 0x80;
+        ch->fault_addr = 0;
+        ch->fault_trapno = 13;
+    }
+}
+
 void stub_handler(int signo, struct siginfo *info, struct ucontext *uc)
 {
     char *slot = (char *)((u64)__builtin_frame_address(0) & ~(u64)(STUB_SLOT_SIZE - 1));
     volatile struct stub_channel *ch = channel_of(slot);
+    struct stub_private *prv = private_of(slot);
     struct sigcontext *mc = &uc->mc;
-    private_of(slot)->uc = uc;
-    if (mc->rip == (u64)stub_birth) {
+    int is_text = mc->rip >= STUB_TEXT && mc->rip < (u64)stub_text_end;
+    prv->uc = uc;
+    if (is_text && mc->rip == (u64)stub_birth) {
         init_xstate(mc->fpstate);
         mc->eflags = 0x202;
+        uc->sigmask = 0; /* kicks were blocked until there was a stack for them */
         stub_await(slot);
+    } else if (is_text && mc->rip == (u64)stub_demote) {
+        load_regs(mc, &ch->regs, slot);
+        ch->is_tramp = 0;
+        if (prv->demotion == DEMOTE_SYSCALL) {
+            fill_syscall(ch, mc);
+            stub_handover(slot);
+        }
     } else {
-        if (mc->rip >= STUB_TEXT && mc->rip < (u64)stub_text_end && signo == STUB_KICK_SIGNAL) {
-            private_of(slot)->kick_pending = 1;
+        if (is_text && signo == STUB_KICK_SIGNAL &&
+            !is_in(mc->rip, stub_fast_begin, stub_fast_end)) {
+            defer_kick(slot, mc);
             return;
         }
+        if (is_text && mc->rip == (u64)stub_trampoline_gs)
+            mc->rip = mc->rcx;
+        else
+            is_text = 0;
         save_regs(&ch->regs, mc, slot);
-        if (signo == SIG_SYS && info->code == 1 && info->sys.arch == ARCH_X86_64) {
-            ch->kind = EV_SYSCALL;
-            ch->nr = (u32)mc->rax;
-            ch->args[0] = mc->rdi;
-            ch->args[1] = mc->rsi;
-            ch->args[2] = mc->rdx;
-            ch->args[3] = mc->r10;
-            ch->args[4] = mc->r8;
-            ch->args[5] = mc->r9;
-            ch->regs.orig_rax = (u32)mc->rax;
-        } else if (signo == STUB_KICK_SIGNAL) {
+        ch->is_tramp = 0;
+        if (is_text || (signo == SIG_SYS && info->code == 1 && info->sys.arch == ARCH_X86_64))
+            fill_syscall(ch, mc);
+        else if (signo == STUB_KICK_SIGNAL)
             ch->kind = EV_KICK;
-        } else {
-            ch->kind = EV_FAULT;
-            ch->fault_signo = (u32)signo;
-            ch->fault_code = (u32)info->code;
-            ch->fault_addr = info->addr;
-            ch->fault_trapno = (u32)mc->trapno;
-            ch->fault_err = mc->err;
-            if (signo == SIG_SYS) { /* int $0x80: as on a host without 32-bit emulation */
-                ch->fault_signo = SIG_SEGV;
-                ch->fault_code = 0x80;
-                ch->fault_addr = 0;
-                ch->fault_trapno = 13;
-            }
+        else
+            fill_fault(ch, signo, info, mc);
+        stub_handover(slot);
+    }
+    for (;;) {
+        while (ch->cmd > CMD_NONE) {
+            do_command(slot, uc);
+            stub_handover(slot);
         }
+        /* ch->cmd may be forged under our feet; every value ends here all the same. */
+        if (ch->cmd == CMD_FULL)
+            load_regs(mc, &ch->regs, slot);
+        else if (ch->cmd == CMD_RESULT)
+            mc->rax = (u64)ch->result;
+        if (ch->nmmcalls) {
+            long err = do_mmcalls(ch);
+            if (err)
+                mc->rax = (u64)err;
+        }
+        if (ch->patch.is_set)
+            do_patch(ch);
+        if (!prv->kick_pending)
+            return;
+        /* A kick came while this thread was still in the trampoline. */
+        prv->kick_pending = 0;
+        save_regs(&ch->regs, mc, slot);
+        ch->kind = EV_KICK;
         stub_handover(slot);
-    }
-    while (ch->cmd > CMD_NONE) {
-        do_command(slot, uc);
-        stub_handover(slot);
-    }
-    /* ch->cmd may be forged under our feet; every value ends here all the same. */
-    if (ch->cmd == CMD_FULL)
-        load_regs(mc, &ch->regs, slot);
-    else if (ch->cmd == CMD_RESULT)
-        mc->rax = (u64)ch->result;
-    if (ch->nmmcalls) {
-        long err = do_mmcalls(ch);
-        if (err)
-            mc->rax = (u64)err;
     }
 }

@@ -19,19 +19,24 @@ static const char *support_word(const struct sys_entry *e)
     }
 }
 
-void sys_print_table(int fd, bool is_markdown)
+const char *sys_name(u32 nr)
 {
     static const char *const names[] = {
 #define NR_NAME(n) [LX_NR_##n] = #n,
 #include "sys/nr_names.inc"
 #undef NR_NAME
     };
+    return nr < ARRAY_SIZE(names) ? names[nr] : NULL;
+}
+
+void sys_print_table(int fd, bool is_markdown)
+{
     u32 nfull = 0, npartial = 0, nrefused = 0, nno = 0;
     if (is_markdown)
         dprintf(fd, "| number | call | support | note |\n|---|---|---|---|\n");
     for (u32 nr = 0; nr < LX_NR_COUNT; nr++) {
         const struct sys_entry *e = &sys_table[nr];
-        const char *name = nr < ARRAY_SIZE(names) ? names[nr] : NULL;
+        const char *name = sys_name(nr);
         if (!name)
             continue;
         nfull += e->support == SYS_FULL;

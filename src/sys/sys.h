@@ -100,6 +100,8 @@ extern const struct sys_entry sys_table[LX_NR_COUNT];
 s64 sys_dispatch(struct task *t, u32 nr, const u64 a[6]);
 void sys_init(void);
 /* The table for people: `cvisor syscalls`, docs/SYSCALLS.md (is_markdown). To a stdio fd. */
+/* Name of any call of the ABI, supported or not; NULL when there is none. */
+const char *sys_name(u32 nr);
 void sys_print_table(int fd, bool is_markdown);
 
 #endif

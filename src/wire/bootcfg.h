@@ -16,6 +16,10 @@
 #define BOOT_FD_CONTROL 4
 #define BOOT_FD_LOG     5
 #define BOOT_FD_STRACE  6
+/* In a gofer: 0 and 1 are /dev/null, 2 the log. */
+#define BOOT_FD_GOFER_ROOT 3
+#define BOOT_FD_GOFER_JAIL 4
+/* In both */
 #define BOOT_FD_LANES   10 /* the first; bootcfg.nlanes of them */
 
 #define BOOT_MAX_STRING  (128 * 1024)

@@ -3,67 +3,9 @@
  * position-independent machine code are copied into an address space and run.
  * A piece is written as a naked function of this program.
  */
-#include <linux/futex.h>
-#include <pthread.h>
-#include <signal.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include "abi/errno.h"
-#include "abi/nr.h"
-#include "base/log.h"
-#include "platform/platform.h"
 #include "test.h"
 
-#define CODE  0x100000UL
-#define DATA  0x200000000UL
-#define STACK 0x300000000UL
-
-#define SNIPPET(name, text)                                                                        \
-    extern const char name##_begin[], name##_end[];                                                \
-    __asm__(".pushsection .rodata\n" #name "_begin:\n" text "\n" #name "_end:\n.popsection\n")
-
-static void start(void)
-{
-    static int is_started;
-    if (is_started++)
-        return;
-    struct platform_config cfg = {0};
-    CHECK_EQ(platform_init(&cfg), 0);
-}
-
-/* A space with the snippet at CODE, a page of data and a stack. */
-static struct aspace *space(const char *begin, const char *end)
-{
-    start();
-    struct aspace *as;
-    CHECK_EQ(aspace_new(&as), 0);
-    CHECK_EQ(aspace_map(as, NULL, CODE, 0x2000, PROT_READ | PROT_WRITE | PROT_EXEC,
-                        ASPACE_PRIVATE_ANON, 0, -1, 0),
-             0);
-    CHECK_EQ(
-        aspace_map(as, NULL, DATA, 0x10000, PROT_READ | PROT_WRITE, ASPACE_PRIVATE_ANON, 0, -1, 0),
-        0);
-    CHECK_EQ(
-        aspace_map(as, NULL, STACK, 0x10000, PROT_READ | PROT_WRITE, ASPACE_PRIVATE_ANON, 0, -1, 0),
-        0);
-    size_t size = (size_t)(end - begin);
-    CHECK_EQ(aspace_write(as, NULL, CODE, begin, size), size);
-    return as;
-}
-
-static struct uctx *thread_at(struct aspace *as, u64 rip)
-{
-    struct uctx *ctx;
-    CHECK_EQ(uctx_new(as, NULL, &ctx), 0);
-    struct uregs *r = uctx_regs(ctx);
-    r->rip = rip;
-    r->rsp = STACK + 0x8000;
-    uctx_regs_changed(ctx);
-    return ctx;
-}
-
-#define SPACE(name) space(name##_begin, name##_end)
+#include "platform_util.h"
 
 SNIPPET(calls, "mov $39,%eax\n mov $1,%edi\n mov $2,%esi\n mov $3,%edx\n mov $4,%r10d\n"
                "mov $5,%r8d\n mov $6,%r9d\n syscall\n"
@@ -322,6 +264,402 @@ TEST(many_spaces)
         uctx_free(ctx);
         aspace_put(as);
     }
+}
+
+/* ---- rewritten sites ----------------------------------------------------------------------------
+ */
+
+SNIPPET(form_a, "1: mov $1000,%eax\n syscall\n 2: jmp 1b\n");
+SNIPPET(form_b, "1: mov $1000,%rax\n syscall\n jmp 1b\n");
+SNIPPET(form_c, "mov $1000,%ebx\n 1: mov %ebx,%eax\n syscall\n cmp $-4096,%rax\n ja 2f\n"
+                "mov %rax,%r15\n jmp 1b\n 2: ud2\n");
+
+static void fill(struct uregs *r)
+{
+    u64 *p[] = {&r->r14, &r->r13, &r->r12, &r->rbp, &r->r10,
+                &r->r9,  &r->r8,  &r->rdx, &r->rsi, &r->rdi};
+    for (u32 i = 0; i < ARRAY_SIZE(p); i++)
+        *p[i] = 0x1111111100000000UL * (i + 1) + i;
+}
+
+static int same(const struct uregs *a, const struct uregs *b)
+{
+    return a->r14 == b->r14 && a->r13 == b->r13 && a->r12 == b->r12 && a->rbp == b->rbp &&
+           a->r10 == b->r10 && a->r9 == b->r9 && a->r8 == b->r8 && a->rdx == b->rdx &&
+           a->rsi == b->rsi && a->rdi == b->rdi && a->rsp == b->rsp && a->eflags == b->eflags &&
+           a->fs_base == b->fs_base && a->gs_base == b->gs_base && a->cs == b->cs && a->ss == b->ss;
+}
+
+/* Runs a loop of one call; every event must look the same before and after the rewriting. */
+static void check_form(const char *begin, const char *end, u64 call_offset)
+{
+    struct aspace *as = space(begin, end);
+    struct uctx *ctx = thread_at(as, TEXT_START);
+    struct uevent ev;
+    u8 now[128];
+    size_t size = (size_t)(end - begin);
+    fill(uctx_regs(ctx));
+    uctx_regs(ctx)->fs_base = DATA;
+    uctx_regs(ctx)->eflags = 0x246 | 0x1; /* with carry */
+    uctx_regs_changed(ctx);
+    uctx_run(ctx, &ev);
+    struct uregs first = *uctx_regs(ctx);
+    for (u64 i = 0; i < 1000; i++) {
+        CHECK_EQ(ev.kind, UEV_SYSCALL);
+        CHECK_EQ(ev.nr, 1000);
+        CHECK_EQ(ev.args[3], first.r10);
+        if (i % 7 != 3) {
+            struct uregs *r = uctx_regs(ctx);
+            CHECK_EQ(r->rip, TEXT_START + call_offset + 2);
+            CHECK_EQ(r->rcx, r->rip);
+            CHECK_EQ(r->orig_rax, 1000);
+            CHECK(same(r, &first) || begin == form_c_begin);
+            if (begin == form_c_begin && i)
+                CHECK_EQ(r->r15, i - 1);
+        }
+        if (i % 11 == 5)
+            uctx_regs_changed(ctx); /* the full way back */
+        if (i % 50 == 9) {
+            CHECK_EQ(aspace_read(as, NULL, TEXT_START, now, size), size);
+            CHECK_EQ(memcmp(now, begin, size), 0);
+        }
+        uctx_set_result(ctx, (s64)i);
+        uctx_run(ctx, &ev);
+    }
+    /* Back to the original text while traced. */
+    aspace_fastpath_off(as, FASTPATH_OFF_TRACED, true);
+    for (int i = 0; i < 10; i++) {
+        CHECK_EQ(ev.kind, UEV_SYSCALL);
+        CHECK_EQ(ev.nr, 1000);
+        CHECK_EQ(uctx_regs(ctx)->rip, TEXT_START + call_offset + 2);
+        uctx_set_result(ctx, 0);
+        uctx_run(ctx, &ev);
+    }
+    uctx_free(ctx);
+    aspace_put(as);
+}
+
+TEST(rewrite_a)
+{
+    check_form(form_a_begin, form_a_end, 5);
+}
+
+TEST(rewrite_b)
+{
+    check_form(form_b_begin, form_b_end, 7);
+}
+
+TEST(rewrite_c)
+{
+    check_form(form_c_begin, form_c_end, 7);
+}
+
+TEST(jump_into_the_middle)
+{
+    struct aspace *as = SPACE(form_a);
+    struct uctx *ctx = thread_at(as, TEXT_START);
+    struct uevent ev;
+    for (u32 i = 0; i < 100; i++) {
+        uctx_run(ctx, &ev);
+        CHECK_EQ(ev.kind, UEV_SYSCALL);
+        CHECK_EQ(ev.nr, i ? 2000 + i - 1 : 1000);
+        CHECK_EQ(uctx_regs(ctx)->rip, TEXT_START + 7);
+        /* As a restarted call: at the syscall instruction, with another number. */
+        uctx_regs(ctx)->rip -= 2;
+        uctx_regs(ctx)->rax = 2000 + i;
+        uctx_regs_changed(ctx);
+        if (i < 8) { /* first let it be rewritten */
+            uctx_run(ctx, &ev);
+            CHECK_EQ(ev.nr, 2000 + i);
+            uctx_set_result(ctx, 0);
+            for (int j = 0; j < 5; j++) {
+                uctx_run(ctx, &ev);
+                CHECK_EQ(ev.nr, 1000);
+                uctx_set_result(ctx, 0);
+            }
+            uctx_regs(ctx)->rip -= 2;
+            uctx_regs(ctx)->rax = 2000 + i;
+            uctx_regs_changed(ctx);
+        }
+    }
+    uctx_free(ctx);
+    aspace_put(as);
+}
+
+/* Jumps of the application itself to the old `syscall`. */
+SNIPPET(middle, "mov $20,%ebx\n 1: mov $1000,%eax\n 2: syscall\n dec %ebx\n jnz 1b\n"
+                "mov $20,%ebx\n 3: mov $1001,%eax\n jmp 2b\n");
+
+TEST(jump_by_the_application)
+{
+    struct aspace *as = SPACE(middle);
+    struct uctx *ctx = thread_at(as, TEXT_START);
+    struct uevent ev;
+    int n1001 = 0;
+    for (int i = 0; i < 100; i++) {
+        uctx_run(ctx, &ev);
+        CHECK_EQ(ev.kind, UEV_SYSCALL);
+        CHECK_EQ(uctx_regs(ctx)->rip, TEXT_START + 5 + 7);
+        n1001 += ev.nr == 1001;
+        uctx_set_result(ctx, 0);
+    }
+    CHECK(n1001 > 1);
+    uctx_free(ctx);
+    aspace_put(as);
+}
+
+SNIPPET(pids, "mov $100000,%ebx\n xor %r15,%r15\n 1: mov $39,%eax\n syscall\n add %rax,%r15\n"
+              "dec %ebx\n jnz 1b\n mov %r15,%rdi\n mov $60,%eax\n syscall\n");
+
+TEST(in_stub_getpid)
+{
+    struct aspace *as = SPACE(pids);
+    struct uctx *ctx = thread_at(as, TEXT_START);
+    struct uevent ev;
+    struct aspace_ids ids = {.pid = 7};
+    int ncalls = 0;
+    aspace_set_ids(as, &ids);
+    for (;;) {
+        uctx_run(ctx, &ev);
+        CHECK_EQ(ev.kind, UEV_SYSCALL);
+        if (ev.nr != 39)
+            break;
+        ncalls++;
+        uctx_set_result(ctx, 7);
+    }
+    CHECK_EQ(ev.nr, 60);
+    CHECK_EQ(ev.args[0], 700000);
+    CHECK(ncalls < 10);
+    uctx_free(ctx);
+    aspace_put(as);
+}
+
+static volatile int stop_kicking;
+
+static void *kick_often(void *arg)
+{
+    for (unsigned i = 0; !stop_kicking; i++) {
+        uctx_kick(arg);
+        usleep(i % 64);
+    }
+    return NULL;
+}
+
+SNIPPET(pids_forever, "1: mov $39,%eax\n syscall\n cmp $7,%rax\n jne 2f\n inc %r15\n"
+                      "mov $1000,%eax\n mov %r15,%rdi\n syscall\n cmp %r15,%rax\n je 1b\n"
+                      "2: ud2\n");
+
+TEST(kicks_lose_nothing)
+{
+    struct aspace *as = SPACE(pids_forever);
+    struct uctx *ctx = thread_at(as, TEXT_START);
+    struct uevent ev;
+    struct aspace_ids ids = {.pid = 7};
+    aspace_set_ids(as, &ids);
+    stop_kicking = 0;
+    pthread_t t;
+    pthread_create(&t, NULL, kick_often, ctx);
+    u64 count = 0;
+    int nkicks = 0;
+    double end = seconds() + 1;
+    int is_bad = 0;
+    while (!is_bad && seconds() < end) {
+        uctx_run(ctx, &ev);
+        if (ev.kind == UEV_KICK) {
+            nkicks++;
+            struct uregs *r = uctx_regs(ctx);
+            is_bad |= r->rip < TEXT_START || r->rip > TEXT_START + 100;
+            if (nkicks % 3 == 0)
+                uctx_regs_changed(ctx);
+        } else if (ev.kind == UEV_SYSCALL && ev.nr == 39) {
+            uctx_set_result(ctx, 7);
+        } else if (ev.kind == UEV_SYSCALL && ev.nr == 1000) {
+            is_bad |= ev.args[0] != ++count;
+            uctx_set_result(ctx, (s64)count);
+        } else {
+            is_bad = 1;
+        }
+    }
+    stop_kicking = 1;
+    pthread_join(t, NULL);
+    if (is_bad) {
+        fprintf(stderr, "kind %d nr %u signo %d addr %lx arg %lu count %lu rip %lx rax %lx\n",
+                ev.kind, ev.nr, ev.signo, ev.addr, ev.args[0], count, uctx_regs(ctx)->rip,
+                uctx_regs(ctx)->rax);
+    }
+    CHECK(!is_bad);
+    CHECK(nkicks > 10);
+    CHECK(count > 100);
+    uctx_free(ctx);
+    aspace_put(as);
+}
+
+/* Ping-pong on two words, in the stub; then exit. rdi: own word, rsi: the other's, ebx: rounds. */
+SNIPPET(pingpong,
+        "mov %rdi,%r12\n mov %rsi,%r13\n"
+        "1: cmpl $0,(%r12)\n jne 2f\n"
+        "mov %r12,%rdi\n mov $128,%esi\n xor %edx,%edx\n xor %r10d,%r10d\n"
+        "mov $202,%eax\n syscall\n jmp 1b\n"
+        "2: movl $0,(%r12)\n movl $1,(%r13)\n mov %r13,%rdi\n mov $129,%esi\n mov $1,%edx\n"
+        "mov $202,%eax\n syscall\n dec %ebx\n jnz 1b\n mov $60,%eax\n syscall\n");
+
+struct futex_run {
+    struct uctx *ctx;
+    int nfutex, nkick, is_ok;
+};
+
+static void *run_futex(void *arg)
+{
+    struct futex_run *f = arg;
+    struct uevent ev;
+    for (;;) {
+        uctx_run(f->ctx, &ev);
+        if (ev.kind == UEV_SYSCALL && ev.nr == 202) {
+            /* What the Sentry would do; here a spurious wake does. */
+            f->nfutex++;
+            if ((ev.args[1] & 127) == 1)
+                uctx_set_result(f->ctx, aspace_futex(uctx_aspace(f->ctx), ev.args[0],
+                                                     (int)ev.args[1], (u32)ev.args[2], 0, 0, 0));
+            else
+                uctx_set_result(f->ctx, -LX_EAGAIN);
+        } else if (ev.kind == UEV_FUTEX) {
+            f->nkick++;
+            uctx_set_result(f->ctx, -LX_EINTR);
+        } else if (ev.kind == UEV_KICK) {
+            f->nkick++;
+        } else {
+            f->is_ok = ev.kind == UEV_SYSCALL && ev.nr == 60;
+            return NULL;
+        }
+    }
+}
+
+TEST(in_stub_futex)
+{
+    struct aspace *as = SPACE(pingpong);
+    struct futex_run f[2] = {{thread_at(as, TEXT_START), 0, 0, 0},
+                             {thread_at(as, TEXT_START), 0, 0, 0}};
+    pthread_t t[3];
+    u32 one = 1;
+    CHECK_EQ(aspace_write(as, NULL, DATA, &one, 4), 4);
+    for (int i = 0; i < 2; i++) {
+        struct uregs *r = uctx_regs(f[i].ctx);
+        r->rdi = DATA + (u64)i * 64;
+        r->rsi = DATA + (u64)(1 - i) * 64;
+        r->rbx = 20000;
+        uctx_regs_changed(f[i].ctx);
+    }
+    stop_kicking = 0;
+    pthread_create(&t[2], NULL, kick_often, f[0].ctx);
+    for (int i = 0; i < 2; i++)
+        pthread_create(&t[i], NULL, run_futex, &f[i]);
+    pthread_join(t[0], NULL);
+    pthread_join(t[1], NULL);
+    stop_kicking = 1;
+    pthread_join(t[2], NULL);
+    CHECK(f[0].is_ok && f[1].is_ok);
+    CHECK(f[1].nfutex < 2000);
+    uctx_free(f[0].ctx);
+    uctx_free(f[1].ctx);
+    aspace_put(as);
+}
+
+/* A fork through a site of form C, which may have been rewritten by other calls. */
+SNIPPET(
+    fork_c,
+    "mov $1000,%ebx\n call 1f\n call 1f\n call 1f\n call 1f\n call 1f\n call 1f\n mov $57,%ebx\n"
+    "movq %rbp,%xmm5\n call 1f\n movq %xmm5,%rdi\n mov %rax,%rsi\n mov $60,%eax\n syscall\n"
+    "1: mov %ebx,%eax\n syscall\n cmp $-4096,%rax\n ja 2f\n ret\n 2: ud2\n");
+
+TEST(fork_through_trampoline)
+{
+    struct aspace *as = SPACE(fork_c), *child_as;
+    struct uctx *ctx = thread_at(as, TEXT_START), *child;
+    struct uevent ev;
+    uctx_regs(ctx)->rbp = 0xabcdef;
+    uctx_regs_changed(ctx);
+    for (int i = 0; i < 6; i++) {
+        uctx_run(ctx, &ev);
+        CHECK_EQ(ev.nr, 1000);
+        uctx_set_result(ctx, 0);
+    }
+    uctx_run(ctx, &ev);
+    CHECK_EQ(ev.kind, UEV_SYSCALL);
+    CHECK_EQ(ev.nr, 57);
+    CHECK_EQ(aspace_fork(as, ctx, &child_as, &child), 0);
+    uctx_set_result(ctx, 5);
+    uctx_set_result(child, 0);
+    uctx_run(child, &ev);
+    CHECK_EQ(ev.kind, UEV_SYSCALL);
+    CHECK_EQ(ev.nr, 60);
+    CHECK_EQ(ev.args[0], 0xabcdef);
+    CHECK_EQ(ev.args[1], 0);
+    uctx_run(ctx, &ev);
+    CHECK_EQ(ev.nr, 60);
+    CHECK_EQ(ev.args[0], 0xabcdef);
+    CHECK_EQ(ev.args[1], 5);
+    uctx_free(child);
+    uctx_free(ctx);
+    aspace_put(child_as);
+    aspace_put(as);
+}
+
+/* Rewriting while many threads run through the site. */
+static void *run_thousands(void *arg)
+{
+    struct futex_run *f = arg;
+    struct uevent ev;
+    u64 last = 0;
+    f->is_ok = 1;
+    for (int i = 0; i < 3000; i++) {
+        uctx_run(f->ctx, &ev);
+        if (ev.kind == UEV_KICK) {
+            i--;
+            continue;
+        }
+        if (ev.kind != UEV_SYSCALL || ev.nr != 1000 || (i && uctx_regs(f->ctx)->r15 != last)) {
+            fprintf(stderr, "kind %d status %x nr %u signo %d code %d r15 %lx last %lx rip %lx\n",
+                    ev.kind, ev.wait_status, ev.nr, ev.signo, ev.code, uctx_regs(f->ctx)->r15, last,
+                    uctx_regs(f->ctx)->rip);
+            f->is_ok = 0;
+            break;
+        }
+        last = (u64)i;
+        uctx_set_result(f->ctx, i);
+    }
+    return NULL;
+}
+
+SNIPPET(form_ac, "1: mov $1000,%eax\n syscall\n mov %rax,%r15\n jmp 1b\n");
+
+static void check_threaded(const char *begin, const char *end)
+{
+    for (int round = 0; round < 3; round++) {
+        struct aspace *as = space(begin, end);
+        struct futex_run f[4];
+        pthread_t t[4];
+        for (int i = 0; i < 4; i++)
+            f[i] = (struct futex_run){thread_at(as, TEXT_START), 0, 0, 0};
+        for (int i = 0; i < 4; i++)
+            pthread_create(&t[i], NULL, run_thousands, &f[i]);
+        for (int i = 0; i < 4; i++)
+            pthread_join(t[i], NULL);
+        for (int i = 0; i < 4; i++) {
+            CHECK(f[i].is_ok);
+            uctx_free(f[i].ctx);
+        }
+        aspace_put(as);
+    }
+}
+
+TEST(rewrite_a_threaded)
+{
+    check_threaded(form_ac_begin, form_ac_end);
+}
+
+TEST(rewrite_c_threaded)
+{
+    check_threaded(form_c_begin, form_c_end);
 }
 
 TEST(shutdown)

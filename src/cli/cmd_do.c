@@ -1,0 +1,392 @@
+/*
+ * cvisor do: one program in a new sandbox. This process stays outside: it
+ * forwards signals and the terminal's size, and passes the exit status on.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "cli/cmd.h"
+#include "oci/sandbox.h"
+
+#define NLANES 4
+#define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+struct do_opts {
+    const char *root, *cwd;
+    bool is_rw, is_tty;
+    u32 uid, gid;
+    u64 overlay_size; /* bytes; 0: the default */
+    char **env; /* NULL-terminated */
+    u32 nenv;
+    char **argv;
+};
+
+static struct termios saved_termios;
+static bool is_terminal_raw;
+
+static void terminal_restore(void)
+{
+    if (is_terminal_raw)
+        tcsetattr(STDIN_FILENO, TCSADRAIN, &saved_termios);
+    is_terminal_raw = false;
+}
+
+static int terminal_raw(struct err *e)
+{
+    struct termios raw;
+    if (tcgetattr(STDIN_FILENO, &saved_termios) < 0)
+        return err_errno(e, "cannot read the terminal's settings");
+    raw = saved_termios;
+    cfmakeraw(&raw);
+    if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) < 0)
+        return err_errno(e, "cannot change the terminal's settings");
+    is_terminal_raw = true;
+    atexit(terminal_restore);
+    return 0;
+}
+
+static int add_env(struct do_opts *o, const char *entry)
+{
+    size_t n = strcspn(entry, "=");
+    char **slot = NULL;
+    for (u32 i = 0; i < o->nenv; i++)
+        if (!strncmp(o->env[i], entry, n + 1))
+            slot = &o->env[i];
+    if (!slot) {
+        char **env = realloc(o->env, (o->nenv + 2) * sizeof(*env));
+        if (!env)
+            return -1;
+        o->env = env;
+        slot = &env[o->nenv++];
+        env[o->nenv] = NULL;
+        *slot = NULL;
+    }
+    free(*slot);
+    *slot = strdup(entry);
+    return *slot ? 0 : -1;
+}
+
+/* What the program finds in its environment: nothing of ours but the terminal's kind. */
+static int default_env(struct do_opts *o, bool is_tty)
+{
+    char entry[512];
+    const char *home = o->uid == 0 ? "/root" : "/";
+    FILE *f = fopen("/etc/passwd", "re");
+    if (f) {
+        struct passwd *pw;
+        while ((pw = fgetpwent(f)))
+            if (pw->pw_uid == o->uid) {
+                home = pw->pw_dir;
+                break;
+            }
+    }
+    snprintf(entry, sizeof(entry), "HOME=%s", home);
+    if (f)
+        fclose(f);
+    if (add_env(o, DEFAULT_PATH) < 0 || add_env(o, entry) < 0)
+        return -1;
+    const char *term = getenv("TERM");
+    if (is_tty && term) {
+        snprintf(entry, sizeof(entry), "TERM=%s", term);
+        return add_env(o, entry);
+    }
+    return 0;
+}
+
+static bool parse_uid(const char *s, u32 *ret_uid, u32 *ret_gid)
+{
+    char *end;
+    unsigned long uid = strtoul(s, &end, 10), gid = uid;
+    if (end == s || uid >= UINT32_MAX)
+        return false;
+    if (*end == ':') {
+        s = end + 1;
+        gid = strtoul(s, &end, 10);
+        if (end == s || gid >= UINT32_MAX)
+            return false;
+    }
+    *ret_uid = (u32)uid;
+    *ret_gid = (u32)gid;
+    return *end == 0;
+}
+
+/* "64M": bytes with an optional K, M or G. */
+static bool parse_size(const char *s, u64 *ret_size)
+{
+    char *end;
+    errno = 0;
+    unsigned long long v = strtoull(s, &end, 10);
+    int shift = *end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
+    if (end == s || errno || v == 0 || v > UINT64_MAX >> (shift + 1) || end[shift != 0] || *s == '-')
+        return false;
+    *ret_size = v << shift;
+    return true;
+}
+
+static int parse(int argc, char **argv, struct do_opts *o)
+{
+    enum { OPT_ROOT = 256, OPT_RW, OPT_ENV, OPT_CWD, OPT_UID, OPT_OVERLAY_SIZE };
+    static const struct option options[] = {
+        {"root", required_argument, NULL, OPT_ROOT}, {"rw", no_argument, NULL, OPT_RW},
+        {"env", required_argument, NULL, OPT_ENV},   {"cwd", required_argument, NULL, OPT_CWD},
+        {"uid", required_argument, NULL, OPT_UID},   {"tty", no_argument, NULL, 't'},
+        {"overlay-size", required_argument, NULL, OPT_OVERLAY_SIZE},
+        {NULL, 0, NULL, 0},
+    };
+    static char *env_seen[256];
+    u32 nenv_seen = 0;
+    int opt;
+    while ((opt = getopt_long(argc, argv, "+t", options, NULL)) != -1) {
+        switch (opt) {
+        case OPT_ROOT:
+            o->root = optarg;
+            break;
+        case OPT_RW:
+            o->is_rw = true;
+            break;
+        case OPT_ENV:
+            if (!strchr(optarg, '=') || *optarg == '=')
+                return complain(2, "--env takes NAME=VALUE, not '%s'", optarg);
+            if (nenv_seen == ARRAY_SIZE(env_seen))
+                return complain(2, "more than %zu --env options", ARRAY_SIZE(env_seen));
+            env_seen[nenv_seen++] = optarg;
+            break;
+        case OPT_CWD:
+            if (*optarg != '/')
+                return complain(2, "--cwd takes an absolute path, not '%s'", optarg);
+            o->cwd = optarg;
+            break;
+        case OPT_UID:
+            if (!parse_uid(optarg, &o->uid, &o->gid))
+                return complain(2, "--uid takes UID or UID:GID, not '%s'", optarg);
+            break;
+        case OPT_OVERLAY_SIZE:
+            if (!parse_size(optarg, &o->overlay_size))
+                return complain(2, "--overlay-size takes bytes, or a number with K, M or G, not '%s'",
+                                optarg);
+            break;
+        case 't':
+            o->is_tty = true;
+            break;
+        default:
+            return 2;
+        }
+    }
+    if (optind == argc)
+        return complain(2, "do needs a program to run: cvisor do [FLAGS] -- CMD [ARG...]");
+    o->argv = argv + optind;
+    if (o->overlay_size && o->is_rw)
+        return complain(2, "--overlay-size does not go with --rw, which has no overlay");
+    if (o->is_tty && !isatty(STDIN_FILENO))
+        return complain(2, "-t needs a terminal on standard input");
+    if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
+        o->is_tty = true;
+    if (default_env(o, o->is_tty) < 0)
+        return complain(EXIT_SANDBOX, "out of memory");
+    for (u32 i = 0; i < nenv_seen; i++)
+        if (add_env(o, env_seen[i]) < 0)
+            return complain(EXIT_SANDBOX, "out of memory");
+    return 0;
+}
+
+/* What stands above the root besides the files themselves. */
+static struct boot_mount *standard_mounts(u32 *ret_n)
+{
+    static char proc[] = "proc", sysfs[] = "sysfs", dev[] = "devtmpfs", devpts[] = "devpts",
+                tmpfs[] = "tmpfs", mqueue[] = "mqueue", t_proc[] = "/proc", t_sys[] = "/sys",
+                t_dev[] = "/dev", t_pts[] = "/dev/pts", t_shm[] = "/dev/shm",
+                t_mq[] = "/dev/mqueue", none[] = "", pts_opts[] = "gid=5,mode=620,ptmxmode=666",
+                shm_opts[] = "mode=1777";
+    static struct boot_mount mounts[] = {
+        {proc, proc, t_proc, none, MS_NOSUID | MS_NODEV | MS_NOEXEC, -1},
+        {sysfs, sysfs, t_sys, none, MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, -1},
+        {dev, dev, t_dev, none, MS_NOSUID, -1},
+        {devpts, devpts, t_pts, pts_opts, MS_NOSUID | MS_NOEXEC, -1},
+        {tmpfs, tmpfs, t_shm, shm_opts, MS_NOSUID | MS_NODEV, -1},
+        {mqueue, mqueue, t_mq, none, MS_NOSUID | MS_NODEV | MS_NOEXEC, -1},
+    };
+    *ret_n = ARRAY_SIZE(mounts);
+    return mounts;
+}
+
+static int open_log(const char *path)
+{
+    return path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)
+                : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+}
+
+static void send_ctl(int control, u32 type, s32 a, s32 b)
+{
+    struct ctl_msg m = {.type = type, .a = a, .b = b};
+    /* A sandbox that has just ended takes no more messages; its end is reported elsewhere. */
+    if (send(control, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        return;
+}
+
+static void send_winsize(int control)
+{
+    struct winsize ws;
+    if (ioctl(STDIN_FILENO, TIOCGWINSZ, &ws) == 0)
+        send_ctl(control, CTL_WINSIZE, ws.ws_row, ws.ws_col);
+}
+
+/* Dies as the program did, so that our own parent sees the same. */
+static int pass_on(int status)
+{
+    terminal_restore();
+    if (WIFSIGNALED(status)) {
+        struct rlimit no_core = {0, 0};
+        int sig = WTERMSIG(status);
+        setrlimit(RLIMIT_CORE, &no_core);
+        signal(sig, SIG_DFL);
+        sigset_t set;
+        sigemptyset(&set);
+        sigaddset(&set, sig);
+        sigprocmask(SIG_UNBLOCK, &set, NULL);
+        raise(sig);
+        return 128 + sig;
+    }
+    return WEXITSTATUS(status);
+}
+
+static int gone(struct sandbox *sb)
+{
+    int status = 0;
+    pid_t r = waitpid(sb->sentry, &status, 0);
+    sb->sentry = -1;
+    sandbox_destroy(sb);
+    terminal_restore();
+    if (r > 0 && WIFSIGNALED(status))
+        return complain(EXIT_SANDBOX, "the sandbox died: its sentry was ended by signal %d (%s)",
+                        WTERMSIG(status), strsignal(WTERMSIG(status)));
+    return complain(EXIT_SANDBOX, "the sandbox ended before its program did (status %d)",
+                    r > 0 ? WEXITSTATUS(status) : -1);
+}
+
+/* Until the sandbox reports its end: signals in, messages out. */
+static int attend(struct sandbox *sb, int sig_fd, bool is_tty)
+{
+    for (;;) {
+        struct pollfd fds[] = {{sb->control, POLLIN, 0}, {sig_fd, POLLIN, 0}};
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            return complain(EXIT_SANDBOX, "poll: %s", strerror(errno));
+        if (fds[1].revents & POLLIN) {
+            struct signalfd_siginfo si;
+            if (read(sig_fd, &si, sizeof(si)) == sizeof(si)) {
+                if (si.ssi_signo == SIGWINCH) {
+                    if (is_tty)
+                        send_winsize(sb->control);
+                } else if (si.ssi_signo != SIGCHLD) {
+                    send_ctl(sb->control, CTL_SIGNAL, (s32)si.ssi_signo, 0);
+                }
+            }
+        }
+        if (!(fds[0].revents & (POLLIN | POLLHUP | POLLERR)))
+            continue;
+        struct ctl_msg m;
+        ssize_t n = recv(sb->control, &m, sizeof(m), 0);
+        if (n != sizeof(m))
+            return gone(sb);
+        m.text[sizeof(m.text) - 1] = 0;
+        switch (m.type) {
+        case CTL_STARTED:
+            break;
+        case CTL_FAILED:
+            sandbox_destroy(sb);
+            terminal_restore();
+            return complain(m.a, "%s", m.text);
+        case CTL_EXITED:
+            sandbox_destroy(sb);
+            return pass_on(m.a);
+        default:
+            break;
+        }
+    }
+}
+
+int cmd_do(const struct global_opts *g, int argc, char **argv)
+{
+    static char hostname[] = "cvisor";
+    struct do_opts o = {.root = "/", .uid = geteuid(), .gid = getegid()};
+    struct err e = {0};
+    int r = parse(argc, argv, &o);
+    if (r)
+        return r;
+
+    char cwd[4096];
+    if (!o.cwd)
+        o.cwd = !strcmp(o.root, "/") && getcwd(cwd, sizeof(cwd)) && cwd[0] == '/' ? cwd : "/";
+    struct rlimit nofile = {1024, 1024};
+    getrlimit(RLIMIT_NOFILE, &nofile);
+    struct winsize ws = {0};
+    if (o.is_tty)
+        ioctl(STDIN_FILENO, TIOCGWINSZ, &ws);
+
+    struct bootcfg boot = {
+        .flags = (o.is_rw ? BOOT_RW : 0) | (o.is_tty ? BOOT_TTY : 0) |
+                 (g->is_strace ? BOOT_STRACE : 0) | (g->is_patch_off ? BOOT_PATCH_OFF : 0) |
+                 (g->is_mm_helper ? BOOT_MM_HELPER : 0) | BOOT_PATH_SEARCH |
+                 (g->is_directfs_off ? 0 : BOOT_DIRECTFS),
+        .log_level = g->is_debug ? 3 : 1,
+        .uid = o.uid, .gid = o.gid,
+        .rows = ws.ws_row, .cols = ws.ws_col,
+        .rlimit_nofile = nofile.rlim_max,
+        .overlay_size = o.overlay_size,
+        .nenvp = o.nenv, .envp = o.env,
+        .hostname = hostname, .argv = o.argv,
+    };
+    boot.cwd = strdup(o.cwd);
+    while (boot.argv[boot.nargv])
+        boot.nargv++;
+    boot.mounts = standard_mounts(&boot.nmounts);
+
+    int log_fd = open_log(g->log_path);
+    if (log_fd < 0)
+        return complain(EXIT_SANDBOX, "cannot open the log '%s': %s",
+                        g->log_path ? g->log_path : "standard error", strerror(errno));
+    int strace_fd = g->strace_path ? open_log(g->strace_path) : log_fd;
+    if (strace_fd < 0)
+        return complain(EXIT_SANDBOX, "cannot open '%s': %s", g->strace_path, strerror(errno));
+
+    sigset_t set;
+    sigfillset(&set);
+    const int kept[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS, SIGTTIN, SIGTTOU, SIGTSTP, SIGCONT};
+    for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+        sigdelset(&set, kept[i]);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    int sig_fd = signalfd(-1, &set, SFD_CLOEXEC);
+    if (sig_fd < 0)
+        return complain(EXIT_SANDBOX, "signalfd: %s", strerror(errno));
+
+    struct sandbox_params params = {
+        .boot = &boot, .root = o.root, .is_rw = o.is_rw,
+        .stdio = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO},
+        .log_fd = log_fd, .strace_fd = strace_fd, .nlanes = NLANES,
+    };
+    for (int i = 0; i < 3; i++)
+        if (fcntl(i, F_GETFD) < 0)
+            params.stdio[i] = -1;
+    if (o.is_tty && terminal_raw(&e) < 0)
+        return complain(EXIT_SANDBOX, "%s", e.msg);
+    struct sandbox sb;
+    if (sandbox_start(&params, &sb, &e) < 0) {
+        terminal_restore();
+        return complain(EXIT_SANDBOX, "%s", e.msg);
+    }
+    return attend(&sb, sig_fd, o.is_tty);
+}

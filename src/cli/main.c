@@ -1,0 +1,141 @@
+/*
+ * cvisor: the command. Global flags, then a command with its own. A flag that
+ * is not known is refused.
+ */
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cmd.h"
+
+#define CVISOR_VERSION "0.1.0"
+
+static const struct command commands[] = {
+    {"do", "do [--root DIR] [--rw] [--env NAME=VALUE] [--cwd DIR] [--uid UID[:GID]] [--overlay-size SIZE] [-t] [--] CMD [ARG...]",
+     "run a program in a new sandbox over this machine's files, unchanged by it", cmd_do, false},
+    {"syscalls", "syscalls [--markdown]", "print the table of system calls", cmd_syscalls, false},
+    {"filters", "filters", "print the filters of host calls of a sandbox's processes", cmd_filters, false},
+    {"sentry", "", "", cmd_sentry, true},
+    {"gofer", "", "", cmd_gofer, true},
+};
+
+int complain(int status, const char *fmt, ...)
+{
+    va_list ap;
+    fputs("cvisor: ", stderr);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputc('\n', stderr);
+    return status;
+}
+
+static void usage(FILE *f)
+{
+    fputs("usage: cvisor [FLAGS] COMMAND ...\n\ncommands:\n", f);
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+        if (!commands[i].is_hidden)
+            fprintf(f, "  %s\n      %s\n", commands[i].usage, commands[i].help);
+    fputs("\nflags:\n"
+          "  --debug            log what the sandbox does to the log\n"
+          "  --log FILE         where the log goes (default: standard error)\n"
+          "  --strace           print every system call with its arguments\n"
+          "  --strace-log FILE  where --strace prints (default: standard error)\n"
+          "  --network none     loopback only (the default; other networks are not there yet)\n"
+          "  --mm helper|direct who makes memory calls in the host (default: direct)\n"
+          "  --patch on|off     rewrite system-call instructions (default: on)\n"
+          "  --directfs on|off  let the sentry itself look files up below the root (default: on)\n"
+          "  --version, --help\n",
+          f);
+}
+
+/* Value of an option that takes one of two words: 0 the first, 1 the second, -1 neither. */
+static int choice(const char *value, const char *first, const char *second)
+{
+    return !strcmp(value, first) ? 0 : !strcmp(value, second) ? 1 : -1;
+}
+
+int main(int argc, char **argv)
+{
+    enum { OPT_DEBUG = 256, OPT_LOG, OPT_STRACE, OPT_STRACE_LOG, OPT_NETWORK, OPT_MM, OPT_PATCH,
+           OPT_DIRECTFS, OPT_VERSION, OPT_HELP };
+    static const struct option options[] = {
+        {"debug", no_argument, NULL, OPT_DEBUG},
+        {"log", required_argument, NULL, OPT_LOG},
+        {"strace", no_argument, NULL, OPT_STRACE},
+        {"strace-log", required_argument, NULL, OPT_STRACE_LOG},
+        {"network", required_argument, NULL, OPT_NETWORK},
+        {"mm", required_argument, NULL, OPT_MM},
+        {"patch", required_argument, NULL, OPT_PATCH},
+        {"directfs", required_argument, NULL, OPT_DIRECTFS},
+        {"version", no_argument, NULL, OPT_VERSION},
+        {"help", no_argument, NULL, OPT_HELP},
+        {NULL, 0, NULL, 0},
+    };
+    struct global_opts g = {0};
+    int opt, which;
+    while ((opt = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
+        switch (opt) {
+        case OPT_DEBUG:
+            g.is_debug = true;
+            break;
+        case OPT_LOG:
+            g.log_path = optarg;
+            break;
+        case OPT_STRACE:
+            g.is_strace = true;
+            break;
+        case OPT_STRACE_LOG:
+            g.is_strace = true;
+            g.strace_path = optarg;
+            break;
+        case OPT_NETWORK:
+            if (strcmp(optarg, "none"))
+                return complain(2, "--network=%s is not supported; 'none' (loopback only) is", optarg);
+            g.network = optarg;
+            break;
+        case OPT_MM:
+            which = choice(optarg, "direct", "helper");
+            if (which < 0)
+                return complain(2, "--mm takes 'direct' or 'helper', not '%s'", optarg);
+            g.is_mm_helper = which == 1;
+            break;
+        case OPT_PATCH:
+            which = choice(optarg, "on", "off");
+            if (which < 0)
+                return complain(2, "--patch takes 'on' or 'off', not '%s'", optarg);
+            g.is_patch_off = which == 1;
+            break;
+        case OPT_DIRECTFS:
+            which = choice(optarg, "on", "off");
+            if (which < 0)
+                return complain(2, "--directfs takes 'on' or 'off', not '%s'", optarg);
+            g.is_directfs_off = which == 1;
+            break;
+        case OPT_VERSION:
+            puts("cvisor " CVISOR_VERSION);
+            return 0;
+        case OPT_HELP:
+        case 'h':
+            usage(stdout);
+            return 0;
+        default:
+            return 2; /* getopt has said what is wrong */
+        }
+    }
+    if (optind == argc) {
+        usage(stderr);
+        return 2;
+    }
+    const char *name = argv[optind];
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+        if (strcmp(commands[i].name, name))
+            continue;
+        argc -= optind;
+        argv += optind;
+        optind = 0; /* starts getopt over for the command */
+        return commands[i].run(&g, argc, argv);
+    }
+    return complain(2, "'%s' is not a command; see 'cvisor --help'", name);
+}

@@ -1,0 +1,231 @@
+/*
+ * Micro-benchmarks as a guest sees them. Prints "name nanoseconds" lines: the
+ * median of several rounds. Arguments: names to run; none: all.
+ */
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ROUNDS 9
+
+static double now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Runs fn(n) ROUNDS times; median of the time of one of its n steps. */
+static double measure(void (*fn)(long), long n)
+{
+    double t[ROUNDS];
+    fn(n / 10 + 1);
+    for (int i = 0; i < ROUNDS; i++) {
+        double a = now_ns();
+        fn(n);
+        t[i] = (now_ns() - a) / (double)n;
+    }
+    qsort(t, ROUNDS, sizeof(t[0]), by_value);
+    return t[ROUNDS / 2];
+}
+
+static void pin(int cpu)
+{
+    cpu_set_t s;
+    CPU_ZERO(&s);
+    CPU_SET(cpu, &s);
+    sched_setaffinity(0, sizeof(s), &s);
+}
+
+static void do_getpid(long n)
+{
+    for (long i = 0; i < n; i++)
+        syscall(SYS_getpid);
+}
+
+/* A call that no fast path answers: the Sentry's own work is nil. */
+static void do_trivial(long n)
+{
+    for (long i = 0; i < n; i++)
+        syscall(SYS_umask, 022);
+}
+
+static void do_touch(long n)
+{
+    char *p = mmap(NULL, (size_t)n * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    madvise(p, (size_t)n * 4096, MADV_NOHUGEPAGE);
+    for (long i = 0; i < n; i++)
+        p[i * 4096] = 1;
+    munmap(p, (size_t)n * 4096);
+}
+
+static int ball;
+
+static void futex_turn(int me, long n)
+{
+    for (long i = 0; i < n; i++) {
+        while (__atomic_load_n(&ball, __ATOMIC_ACQUIRE) != me)
+            syscall(SYS_futex, &ball, FUTEX_WAIT_PRIVATE, !me, NULL, NULL, 0);
+        __atomic_store_n(&ball, !me, __ATOMIC_RELEASE);
+        syscall(SYS_futex, &ball, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    }
+}
+
+static void *futex_peer(void *arg)
+{
+    pin(0);
+    futex_turn(1, *(long *)arg);
+    return NULL;
+}
+
+static void do_futex(long n)
+{
+    pthread_t th;
+    ball = 0;
+    pin(0);
+    pthread_create(&th, NULL, futex_peer, &n);
+    futex_turn(0, n);
+    pthread_join(th, NULL);
+    cpu_set_t all;
+    memset(&all, 0xff, sizeof(all));
+    sched_setaffinity(0, sizeof(all), &all);
+}
+
+static void do_fork(long n)
+{
+    for (long i = 0; i < n; i++) {
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(0);
+        waitpid(pid, NULL, 0);
+    }
+}
+
+static const char *static_true;
+
+static void do_fork_exec(long n)
+{
+    for (long i = 0; i < n; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            execl(static_true, "true", (char *)NULL);
+            _exit(99);
+        }
+        waitpid(pid, NULL, 0);
+    }
+}
+
+static void do_mmap(long n)
+{
+    for (long i = 0; i < n; i++) {
+        void *p = mmap(NULL, 16384, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        munmap(p, 16384);
+    }
+}
+
+static void do_sleep(long n)
+{
+    struct timespec ts = {0, 50000};
+    for (long i = 0; i < n; i++)
+        nanosleep(&ts, NULL);
+}
+
+static void do_stat(long n)
+{
+    struct stat st;
+    for (long i = 0; i < n; i++)
+        stat("/etc/passwd", &st);
+}
+
+static void do_open_close(long n)
+{
+    for (long i = 0; i < n; i++)
+        close(open("/etc/passwd", O_RDONLY));
+}
+
+static void do_pread(long n)
+{
+    static char buf[4096];
+    int fd = open("/bin/bash", O_RDONLY);
+    for (long i = 0; i < n; i++)
+        if (pread(fd, buf, sizeof(buf), (i % 64) * 4096) != (ssize_t)sizeof(buf))
+            abort();
+    close(fd);
+}
+
+static void do_pipe(long n)
+{
+    int a[2], b[2];
+    char c = 0;
+    if (pipe(a) || pipe(b))
+        abort();
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (long i = 0; i < n; i++)
+            if (read(a[0], &c, 1) != 1 || write(b[1], &c, 1) != 1)
+                _exit(1);
+        _exit(0);
+    }
+    for (long i = 0; i < n; i++)
+        if (write(a[1], &c, 1) != 1 || read(b[0], &c, 1) != 1)
+            abort();
+    waitpid(pid, NULL, 0);
+    for (int i = 0; i < 2; i++) {
+        close(a[i]);
+        close(b[i]);
+    }
+}
+
+static void do_clock(long n)
+{
+    struct timespec t;
+    for (long i = 0; i < n; i++)
+        clock_gettime(CLOCK_MONOTONIC, &t);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*fn)(long);
+        long n;
+    } all[] = {
+        {"getpid", do_getpid, 20000},     {"trivial", do_trivial, 5000},
+        {"page_touch", do_touch, 4096},   {"futex", do_futex, 1000},
+        {"fork", do_fork, 30},            {"fork_exec", do_fork_exec, 20},
+        {"mmap_munmap", do_mmap, 1000},   {"nanosleep_50us", do_sleep, 100},
+        {"stat", do_stat, 2000},          {"open_close", do_open_close, 1000},
+        {"pread_4k", do_pread, 2000},     {"pipe", do_pipe, 500},
+        {"clock_gettime", do_clock, 20000},
+    };
+    /* A 10 MB process, for fork. */
+    size_t size = 10 << 20;
+    char *ballast = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(ballast, 1, size);
+    static_true = getenv("STATIC_TRUE") ? getenv("STATIC_TRUE") : "/bin/true";
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        int is_wanted = argc == 1;
+        for (int k = 1; k < argc; k++)
+            is_wanted |= !strcmp(argv[k], all[i].name);
+        if (is_wanted)
+            printf("%s %.1f\n", all[i].name, measure(all[i].fn, all[i].n));
+        fflush(stdout);
+    }
+    return 0;
+}
