@@ -15,10 +15,23 @@
 #include "kern/parts.h"
 #include "kern/task.h"
 
+/* For a call whose failure changes nothing, with the reason beside it. */
+#define ignore_result(e)                                                                           \
+    do {                                                                                           \
+        if (e) {                                                                                   \
+        }                                                                                          \
+    } while (0)
+
 /* ---- thread.c: host threads ---------------------------------------------------------------- */
 
-/* Runs fn(arg) on a host thread with all signals blocked; idle ones are reused. -LX_EAGAIN. */
-int kthread_start(void (*fn)(void *arg), void *arg) must_check;
+struct worker;
+/*
+ * A host thread with all signals blocked, an idle one or a new one: taken first, so that what needs
+ * it cannot fail later; then given its work, or put back.
+ */
+struct worker *worker_take(void) must_check; /* NULL: the limit */
+void worker_run(struct worker *w, void (*fn)(void *arg), void *arg);
+void worker_put(struct worker *w);
 u32 kthread_count(void);
 
 /* ---- pid.c --------------------------------------------------------------------------------- */
@@ -44,6 +57,7 @@ struct task *task_alloc(void) must_check;
 struct tgroup *tgroup_alloc(void) must_check;
 void task_set_current(struct task *t); /* also parker, vfs_current and mm_use */
 struct sighand *sighand_new(void) must_check;
+void sighand_reset(struct sighand *s); /* exec: handlers become the default; what is ignored stays */
 void sighand_put(struct sighand *s);
 
 struct vfork_done {
@@ -56,6 +70,7 @@ void vfork_done_put(struct vfork_done *v);
 void task_put_base(struct task *t); /* the list's or the group's own reference */
 void tgroup_publish_ids(struct tgroup *g); /* under task_lock */
 void task_publish_limits(struct task *t);
+void task_publish_fastpath(struct task *t); /* which in-stub answers a fresh aspace must not give */
 void mm_sharer_add(struct mm *mm);
 void mm_sharer_del(struct mm *mm);
 
@@ -78,6 +93,7 @@ void nsproxy_put(struct nsproxy *p);
 /* A copy of `old` with new namespaces for the flags; fs is moved into a new mount namespace. */
 int nsproxy_copy(struct nsproxy *old, u64 flags, const struct cred *cred, struct fs_ctx *fs,
                  struct nsproxy **ret) must_check;
+struct nsproxy *nsproxy_dup(const struct nsproxy *old) must_check;
 void cred_set_new_user_ns(struct cred *c, struct user_ns *ns); /* all capabilities in it; consumes ns */
 
 /* ---- run.c --------------------------------------------------------------------------------- */
@@ -85,6 +101,7 @@ void cred_set_new_user_ns(struct cred *c, struct user_ns *ns); /* all capabiliti
 void task_main(void *arg); /* a task's host thread */
 /* Leaves the run loop for good: jumps to the bottom of the host thread. */
 noreturn_fn void task_leave(struct task *t);
+void task_started(struct task *t); /* clone.c: a new task, first on its own thread */
 
 /* ---- signal.c ------------------------------------------------------------------------------ */
 
@@ -104,6 +121,17 @@ void siginfo_kernel(struct lx_siginfo *info, int signo);
 bool signal_default_is_ignore(int signo);
 bool signal_default_is_core(int signo);
 
+/* Under sig_lock: takes one of mask; *ret_timer is to be told after unlocking. */
+int signal_take_locked(struct task *t, sigset_lx mask, struct lx_siginfo *ret, void **ret_timer);
+int signal_take_sync_locked(struct task *t, struct lx_siginfo *ret); /* a fault of this thread */
+int signal_set_action(struct task *t, int signo, const struct lx_sigaction *act,
+                      struct lx_sigaction *ret_old) must_check;
+/* sigtimedwait: signo, -LX_EAGAIN, -LX_EINTR. deadline 0: do not wait. */
+int signal_wait(struct task *t, sigset_lx these, s64 deadline_ns,
+                struct lx_siginfo *ret_info) must_check;
+/* utime and stime of a SIGCHLD, in clock ticks. */
+void siginfo_child_times(struct lx_siginfo *info, struct tgroup *g);
+
 /* What get_signal found. */
 struct ksignal {
     int signo; /* 0: nothing to deliver */
@@ -117,16 +145,22 @@ bool signal_get(struct task *t, struct ksignal *ret);
 
 int sigframe_setup(struct task *t, const struct ksignal *ks) must_check;
 s64 sigframe_return(struct task *t); /* rt_sigreturn */
+/* sigaltstack(2): as seen with the stack pointer at sp. min_size: below it -LX_ENOMEM. */
+#define KERNEL_MINSIGSTKSZ 2048
+void altstack_get(const struct task *t, u64 sp, struct lx_stack *ret);
+int altstack_set(struct task *t, u64 sp, const struct lx_stack *ss, u64 min_size) must_check;
 
 /* ---- stop.c -------------------------------------------------------------------------------- */
 
 bool stop_begin(struct task *t, int signo); /* under sig_lock */
+bool stop_count_down(struct task *t);       /* under sig_lock */
 void stop_take_part(struct task *t);
 /* Tells the parent (and tracer) CLD_STOPPED or CLD_CONTINUED. No locks. */
 void stop_notify_parent(struct tgroup *g, int why);
 
 /* ---- exit.c -------------------------------------------------------------------------------- */
 
+void exit_clear_tid(struct task *t); /* CLONE_CHILD_CLEARTID's zero and wake; t->mm is still there */
 void tgroup_release(struct tgroup *g); /* reap: under task_lock */
 bool pgrp_is_orphaned(struct pid *pgrp, struct tgroup *ignored);
 void tgroup_pgrp_set(struct tgroup *g, struct pid *pgrp); /* under task_lock; takes a reference */
@@ -136,11 +170,34 @@ void tgroup_pgrp_set(struct tgroup *g, struct pid *pgrp); /* under task_lock; ta
 int session_new(struct pid *leader, struct session **ret_s) must_check;
 void session_get(struct session *s);
 void session_put(struct session *s);
+void tgroup_session_init(struct tgroup *g, struct session *s); /* under task_lock; consumes s */
+s64 session_create(struct task *t);                            /* setsid */
+s64 session_setpgid(struct task *t, s32 pid, s32 pgid);
+s64 session_getpgid(struct task *t, s32 pid, bool is_session);
+void session_forget_tty(struct pid *session, struct tty *tty); /* no locks */
 void session_disassociate(struct tgroup *g); /* leader's exit: hang up its terminal. No locks */
+
+/* ---- pidfd.c -------------------------------------------------------------------------------- */
+
+#define LX_PIDFD_THREAD LX_O_EXCL
+int pidfd_install(struct pid *p, u32 flags) must_check; /* the new fd, close-on-exec */
+struct pid *pidfd_pid(struct file *f);                  /* not referenced; NULL: not a pidfd */
+bool pidfd_is_thread(struct file *f);
 
 /* ---- exec.c -------------------------------------------------------------------------------- */
 
-struct exec_src;
+/* ---- ptrace.c ------------------------------------------------------------------------------ */
+
+bool ptrace_is_traced(const struct task *t);
+bool ptrace_makes_exec_unsafe(const struct task *t);
+void ptrace_exit_event(struct task *t, int code);
+void ptrace_exit(struct task *t); /* under task_lock, written: its tracer and its tracees are free */
+void ptrace_exec_event(struct task *t, s32 old_tid);
+void ptrace_clone_event(struct task *t, struct task *child, const struct clone_args *args);
+void ptrace_vfork_done(struct task *t, s32 tid);
+/* Stops for the tracer; the signal to go on with, 0: none. *info may be changed. No locks. */
+int ptrace_signal_stop(struct task *t, int signo, struct lx_siginfo *info);
+bool ptrace_wants_attention(const struct task *t); /* under sig_lock: leave a group stop for the tracer */
 
 /* ---- seccomp.c ----------------------------------------------------------------------------- */
 

@@ -299,7 +299,6 @@ void tgroup_publish_ids(struct tgroup *g)
         .pgid = (u32)pid_nr_in(g->pgrp, ns),
         .sid = g->session ? (u32)pid_nr_in(g->session->pid, ns) : 0,
     };
-    struct mm *mm = NULL;
     mutex_lock(&g->sig_lock);
     struct task *t;
     list_for_each(t, &g->tasks, tg_node) {
@@ -308,15 +307,15 @@ void tgroup_publish_ids(struct tgroup *g)
         ids.euid = from_kuid(c->user_ns, c->euid);
         ids.gid = from_kgid(c->user_ns, c->gid);
         ids.egid = from_kgid(c->user_ns, c->egid);
-        mm = task_get_mm(t);
-        if (mm)
+        mutex_lock(&t->ptr_lock); /* keeps the mm without a reference that might be the last */
+        bool has_mm = t->mm != NULL;
+        if (has_mm)
+            aspace_set_ids(t->mm->as, &ids);
+        mutex_unlock(&t->ptr_lock);
+        if (has_mm)
             break;
     }
     mutex_unlock(&g->sig_lock);
-    if (!mm)
-        return;
-    aspace_set_ids(mm->as, &ids);
-    mm_put(mm);
 }
 
 void task_publish_limits(struct task *t)
@@ -352,6 +351,19 @@ void task_publish(struct task *t)
     rwlock_rdlock(&task_lock);
     tgroup_publish_ids(t->tg);
     rwlock_rdunlock(&task_lock);
+}
+
+void task_publish_fastpath(struct task *t)
+{
+    u32 reasons = kern_hooks.fastpath_off;
+    if (t->seccomp_mode != LX_SECCOMP_MODE_DISABLED)
+        reasons |= FASTPATH_OFF_SECCOMP;
+    if (t->ns->time && time_ns_has_offsets(t->ns->time))
+        reasons |= FASTPATH_OFF_TIMENS;
+    if (t->ptrace && ptrace_is_traced(t))
+        reasons |= FASTPATH_OFF_TRACED;
+    if (reasons)
+        aspace_fastpath_off(t->mm->as, reasons, true);
 }
 
 /* Fast paths of an mm that several processes run in. */

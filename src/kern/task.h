@@ -232,7 +232,8 @@ struct tgroup {
 
     struct task *leader;        /* owned; never NULL, lives as long as the group */
     struct list tasks;          /* changed under task_lock and sig_lock; either suffices to read */
-    u32 ntasks;                 /* live ones; as tasks */
+    u32 ntasks;                 /* that have not ended; as tasks */
+    u32 nlive;                  /* of those, not ending; guarded by sig_lock */
     struct tty *tty;            /* controlling terminal, counted; guarded by task_lock */
 
     struct tgroup *parent;      /* guarded by task_lock; NULL: init */
@@ -253,16 +254,19 @@ struct tgroup {
     int exit_code;              /* wait status form */
     struct task *exec_task;     /* de-threading for this one */
     int cont_notify;            /* CLD_* that the next thread to look tells the parent; 0 none */
+    u64 cont_seq;               /* SIGCONTs sent: a stop begun before one is off */
     u64 pgrp_signal_seq;        /* signals sent to many processes at once: fork restarts on them */
     bool is_unkillable;         /* pid 1: signals without a handler do nothing from inside */
     u32 exec_seq, parent_exec_seq; /* a child made before its parent's exec reports SIGCHLD */
     struct waitq sigfd_wait;    /* signalfd watchers */
     struct waitq stop_wait;     /* tasks sleeping in a stop; thread-exit watchers */
 
-    bool is_zombie;             /* guarded by task_lock */
+    bool is_zombie;             /* written under task_lock and sig_lock */
+    bool is_sentry_owned;       /* made by kern_start_process: kern_wait_process reaps it */
     bool is_reaped;
     bool has_execed;            /* setpgid's EACCES */
     bool is_mm_sharer;          /* runs in another process's mm (vfork, CLONE_VM) */
+    bool is_files_shared;       /* another process may use its fd table (CLONE_FILES) */
     bool has_mixed_creds;       /* threads may differ: ids are not answered in the stub */
     u32 oom_score_adj;
 
@@ -311,6 +315,7 @@ struct task {
     bool is_vfork_child;         /* wakes vfork_done at exec or exit */
     struct vfork_done *vfork_done; /* owned reference */
     u64 clear_child_tid;         /* set_tid_address / CLONE_CHILD_CLEARTID */
+    u64 set_child_tid;           /* CLONE_CHILD_SETTID, until the child has run */
     u64 robust_list;
     _Atomic bool is_futex_dead;  /* futex_exit_task has run: owns no PI futex any more; exec clears it */
     u64 rseq_addr;
@@ -456,7 +461,8 @@ struct kern_hooks {
     int (*net_ns_new)(struct net_ns **ret_ns);
     u64 (*net_ns_ino)(struct net_ns *ns);
     void (*tgroup_gone)(struct tgroup *g); /* last thread of a process ended */
-    void (*pid_gone)(struct pid *p);       /* proc drops its dentries */
+    void (*pid_gone)(struct pid *p);       /* proc drops its dentries; under task_lock: must not block */
+    u32 fastpath_off; /* FASTPATH_OFF_* of every process (--strace) */
 };
 extern struct kern_hooks kern_hooks;
 

@@ -98,5 +98,7 @@ void sys_init(void)
             shapes[i] = shape_of(&e->args[i]);
         platform_set_shapes(nr, shapes);
     }
+    if (sys_strace_on)
+        kern_hooks.fastpath_off |= FASTPATH_OFF_STRACE;
     kern_hooks.syscall = sys_strace_on ? strace_call : sys_dispatch;
 }

@@ -1,0 +1,208 @@
+/*
+ * The life of a task's host thread: let the application run, answer what it
+ * asks, look after signals, again.
+ *
+ * Between a system call's answer and the application there is no lock and no
+ * allocation unless there is work: task.is_kicked says so. A kick sets is_kicked, interrupts waits
+ * and kicks the stub; this loop clears is_kicked and the interruption before
+ * it looks, so what comes later is seen by the next look, or ends uctx_run at
+ * once (its kicks are sticky).
+ *
+ * Restarting a call. A call that returns one of LX_ERESTART* did not happen.
+ * If a handler is about to run, it becomes EINTR or is set up to be made again
+ * after the handler, by Linux's rules. If no handler runs, it is made again
+ * right here: the application never sees that it was disturbed.
+ */
+#include <setjmp.h>
+#include <string.h>
+
+#include "abi/nr.h"
+#include "base/log.h"
+#include "kern/kern_int.h"
+
+static _Thread_local jmp_buf thread_bottom;
+
+/* What there is to finish on the way back to the application. */
+struct unfinished {
+    bool is_call;   /* result is to be given */
+    s64 result;
+};
+
+static bool is_restart(s64 r)
+{
+    return r == -LX_ERESTARTSYS || r == -LX_ERESTARTNOINTR || r == -LX_ERESTARTNOHAND ||
+           r == -LX_ERESTART_RESTARTBLOCK;
+}
+
+/* A handler runs now: what the interrupted call returns, or its making again, goes in the registers. */
+static void finish_before_handler(struct task *t, struct unfinished *u, const struct ksignal *ks)
+{
+    if (!u->is_call)
+        return;
+    u->is_call = false;
+    struct uregs *regs = uctx_regs(t->uctx);
+    s64 r = u->result;
+    bool is_again = r == -LX_ERESTARTNOINTR ||
+                    (r == -LX_ERESTARTSYS && (ks->act.flags & LX_SA_RESTART));
+    if (is_again) {
+        regs->rax = regs->orig_rax;
+        regs->rip -= 2;
+    } else {
+        regs->rax = (u64)(is_restart(r) ? -LX_EINTR : r);
+    }
+    uctx_regs_changed(t->uctx);
+}
+
+static void restore_mask(struct task *t)
+{
+    if (!t->has_saved_mask)
+        return;
+    t->has_saved_mask = false;
+    signal_set_blocked(t, t->saved_mask);
+}
+
+static bool was_interrupted(const struct unfinished *u)
+{
+    return u->is_call && (is_restart(u->result) || u->result == -LX_EINTR);
+}
+
+/* The slow way out. On return nothing is left to do, but the result of a call (u->is_call). */
+static void do_work(struct task *t, struct unfinished *u)
+{
+    for (;;) {
+        atomic_store(&t->is_kicked, false);
+        parker_clear_interrupt(&t->parker);
+        if (!was_interrupted(u))
+            restore_mask(t); /* ppoll and kin finished: their mask is over before signals are looked at */
+        struct ksignal ks;
+        if (!signal_get(t, &ks)) {
+            if (!t->has_saved_mask)
+                return;
+            restore_mask(t); /* may unblock what is pending */
+            continue;
+        }
+        finish_before_handler(t, u, &ks);
+        ignore_result(sigframe_setup(t, &ks)); /* a failure has queued SIGSEGV */
+    }
+}
+
+static void work(struct task *t, struct unfinished *u)
+{
+    do
+        do_work(t, u);
+    while (unlikely(atomic_load(&t->is_kicked)));
+}
+
+/* One system call, made again until it is done or has a handler to run first. */
+static void handle_call(struct task *t, struct uevent *ev)
+{
+    t->cur_nr = ev->nr;
+    memcpy(t->cur_args, ev->args, sizeof(t->cur_args));
+    s64 r = ev->kind == UEV_FUTEX ? futex_interrupted(t, ev)
+                                  : kern_hooks.syscall(t, ev->nr, ev->args);
+    for (;;) {
+        if (likely(!atomic_load_explicit(&t->is_kicked, memory_order_acquire) &&
+                   !t->is_result_set && !is_restart(r))) {
+            uctx_set_result(t->uctx, r);
+            break;
+        }
+        struct unfinished u = {.is_call = !t->is_result_set, .result = r};
+        t->is_result_set = false;
+        work(t, &u);
+        if (!u.is_call)
+            break;
+        if (!is_restart(r)) {
+            uctx_set_result(t->uctx, r);
+            break;
+        }
+        if (r == -LX_ERESTART_RESTARTBLOCK && t->restart.fn)
+            r = t->restart.fn(t, &t->restart);
+        else
+            r = kern_hooks.syscall(t, ev->nr, ev->args);
+    }
+    t->cur_nr = LX_NR_COUNT;
+}
+
+/* A fault of the application: mended by the memory manager, or a signal. */
+static void handle_fault(struct task *t, const struct uevent *ev)
+{
+    struct lx_siginfo info = {.si_signo = ev->signo, .si_code = ev->code};
+    info.fault.addr = ev->addr;
+    bool is_memory = (ev->signo == LX_SIGSEGV || ev->signo == LX_SIGBUS) &&
+                     ev->code != LX_SI_KERNEL;
+    if (is_memory) {
+        int code = ev->code;
+        int signo = mm_fault(t->mm, ev, &code);
+        if (signo == 0)
+            return;
+        info.si_signo = signo;
+        info.si_code = code;
+    }
+    t->fault_addr = is_memory ? ev->addr : 0;
+    t->fault_trapno = (u64)ev->trapno;
+    t->fault_err = ev->err;
+    if (info.si_signo < 1 || info.si_signo > LX_NSIG)
+        info.si_signo = LX_SIGSEGV;
+    log_debug("task %d: fault: signal %d code %d at %llx rip %llx", t->pid->nr[0], info.si_signo,
+              info.si_code, (unsigned long long)ev->addr,
+              (unsigned long long)uctx_regs(t->uctx)->rip);
+    signal_force(t, &info);
+}
+
+/* The stub is gone: the host killed it (out of memory), or another task's exit did. */
+static void handle_death(struct task *t, const struct uevent *ev)
+{
+    int signo = ev->wait_status & 0x7f;
+    tgroup_exit_start(t->tg, signo ? signo : LX_SIGKILL);
+    task_exit_thread(t, t->tg->exit_code);
+}
+
+static noreturn_fn void run_loop(struct task *t)
+{
+    struct uevent ev;
+    for (;;) {
+        if (unlikely(atomic_load_explicit(&t->is_kicked, memory_order_acquire))) {
+            struct unfinished none = {0};
+            work(t, &none);
+        }
+        uctx_run(t->uctx, &ev);
+        if (likely(ev.kind == UEV_SYSCALL)) {
+            handle_call(t, &ev);
+            continue;
+        }
+        switch (ev.kind) {
+        case UEV_FUTEX:
+            handle_call(t, &ev);
+            break;
+        case UEV_FAULT:
+            handle_fault(t, &ev);
+            break;
+        case UEV_DEAD:
+            handle_death(t, &ev);
+            break;
+        case UEV_KICK:
+        case UEV_SYSCALL:
+            break;
+        }
+    }
+}
+
+void task_main(void *arg)
+{
+    struct task *t = arg;
+    task_set_current(t);
+    if (setjmp(thread_bottom) == 0) {
+        usage_task_start(t);
+        task_started(t);
+        run_loop(t);
+    }
+    task_set_current(NULL);
+    task_put(t);
+}
+
+void task_leave(struct task *t)
+{
+    if (t != task_current())
+        panic("task %p is not this thread's", (void *)t);
+    longjmp(thread_bottom, 1);
+}
