@@ -10,10 +10,12 @@
  * fork made.
  */
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -28,8 +30,7 @@
 #include "platform/internal.h"
 #include "platform/patch.h"
 
-/* A helper that does not answer for this long is a hostile guest's: its process is ended. */
-#define HELPER_TIMEOUT_NS (60 * NSEC_PER_SEC)
+#define SETTLE_TIMEOUT_NS (10 * NSEC_PER_SEC)
 
 static s64 now_ns(void)
 {
@@ -67,6 +68,19 @@ struct aspace *aspace_alloc(void)
     as->proc->unit = as->unit;
     as->pid = -1;
     as->pidfd = -1;
+    as->helper_cpu = -1;
+    as->efd = eventfd(0, EFD_CLOEXEC);
+    if (as->efd < 0) {
+        arena_free(as->unit);
+        patches_free(as->patches);
+        free(as);
+        return NULL;
+    }
+    as->ord->efd = (u32)as->efd;
+    size_t mask_size;
+    const void *mask = wait_all_cpus(&mask_size);
+    memcpy((void *)(uintptr_t)as->ord->cpu_mask, mask, MIN(mask_size, sizeof(as->ord->cpu_mask)));
+    mutex_init(&as->settle_lock, "platform.settle");
     ref_init(&as->ref);
     mutex_init(&as->helper_lock, "platform.helper");
     mutex_init(&as->lock, "platform.aspace");
@@ -85,11 +99,13 @@ void aspace_free(struct aspace *as)
     }
     if (as->pidfd >= 0)
         close(as->pidfd);
-    for (u32 i = 0; i < as->nslots; i++)
+    close(as->efd);
+    for (u32 i = 0; i < as->nslots && !as->is_quarantined; i++)
         arena_free(as->slots[i].unit);
     free(as->slots);
     patches_free(as->patches);
-    arena_free(as->unit);
+    if (!as->is_quarantined)
+        arena_free(as->unit);
     free(as);
 }
 
@@ -106,18 +122,23 @@ void aspace_put(struct aspace *as)
 
 void aspace_kill(struct aspace *as)
 {
+    aspace_settle(as);
     if (as->pid > 0)
         kill(as->pid, SIGKILL); /* at worst our own zombie: the pid is ours until aspace_free */
 }
 
 int aspace_host_pid(const struct aspace *as)
 {
+    aspace_settle((struct aspace *)(uintptr_t)as);
     return as->pid;
 }
 
 u64 aspace_cpu_ns(const struct aspace *as)
 {
     struct timespec ts;
+    aspace_settle((struct aspace *)(uintptr_t)as);
+    if (as->pid <= 0)
+        return 0;
     clockid_t clock = (clockid_t)((~(u32)as->pid << 3) | 2); /* CPUCLOCK_SCHED of a process */
     if (clock_gettime(clock, &ts) < 0)
         return 0;
@@ -158,40 +179,44 @@ static u32 order_post(struct aspace *as, u32 count)
     return as->seq;
 }
 
-static int order_wait(struct aspace *as, u32 seq)
+/*
+ * The helper runs where we are: we sleep meanwhile, and a wake on the same core
+ * costs a switch instead of an interrupt to another one.
+ */
+static void bind_helper(struct aspace *as) REQUIRES(as->helper_lock)
 {
-    s64 give_up = 0;
-    for (;;) {
-        u32 done = __atomic_load_n(&as->res->done, __ATOMIC_ACQUIRE);
-        if (atomic_load(&as->is_dead))
-            return -LX_ESRCH;
-        if (done == seq)
-            return 0;
-        __atomic_store_n(&as->res->is_waiting, 1, __ATOMIC_SEQ_CST);
-        done = __atomic_load_n(&as->res->done, __ATOMIC_SEQ_CST);
-        if (done != seq && !atomic_load(&as->is_dead))
-            host_futex_wait(&as->res->done, done, NSEC_PER_SEC);
-        __atomic_store_n(&as->res->is_waiting, 0, __ATOMIC_SEQ_CST);
-        s64 now = now_ns();
-        if (!give_up)
-            give_up = now + HELPER_TIMEOUT_NS;
-        if (now > give_up) {
-            log_warn("platform: stub %d does not answer; it is ended", as->pid);
-            aspace_kill(as);
-            return -LX_ESRCH;
-        }
-    }
+    int cpu = sched_getcpu();
+    if (cpu < 0 || cpu == as->helper_cpu || cpu >= CPU_SETSIZE)
+        return;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    if (sched_setaffinity(as->pid, sizeof(one), &one) == 0)
+        as->helper_cpu = cpu;
+}
+
+void order_unbind(struct aspace *as, u32 i)
+{
+    order_set(as, i, OP_SYSCALL, 0, LX_NR_sched_setaffinity, 0, sizeof(as->ord->cpu_mask),
+              STUB_ORDER + offsetof(struct stub_orders, cpu_mask), 0, 0, 0);
 }
 
 int order_run(struct aspace *as, u32 count, s64 *ret_values)
 {
+    aspace_settle(as);
     if (atomic_load(&as->is_dead))
         return -LX_ESRCH;
-    u32 seq = order_post(as, count);
+    bind_helper(as);
+    for (u32 i = 0; i < count; i++)
+        if (as->ord->ops[i].nr == LX_NR_sched_setaffinity && as->ord->ops[i].kind == OP_SYSCALL)
+            as->helper_cpu = -1;
+    order_post(as, count);
     host_futex_wake(&as->ord->seq, 1);
-    int r = order_wait(as, seq);
-    if (r < 0)
-        return r;
+    u64 n;
+    while (read(as->efd, &n, sizeof(n)) < 0 && errno == EINTR)
+        ;
+    if (atomic_load(&as->is_dead))
+        return -LX_ESRCH;
     for (u32 i = 0; i < count; i++)
         ret_values[i] = as->res->value[i];
     return 0;
@@ -225,55 +250,88 @@ static bool is_our_child(const struct aspace *child, s64 pid)
            unit == child->unit;
 }
 
+/* Waits until the child's helper has run its first list. False: there is no such child. */
+static bool await_child(struct aspace *as)
+{
+    s64 give_up = now_ns() + SETTLE_TIMEOUT_NS;
+    struct pollfd pfd = {as->efd, POLLIN, 0};
+    while (poll(&pfd, 1, 200) <= 0) {
+        siginfo_t info = {0};
+        if (now_ns() > give_up ||
+            waitid(P_PID, (id_t)as->claimed_pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0)
+            return false;
+        if (info.si_pid)
+            break; /* it has died: before or after it attached, is_our_child will tell */
+    }
+    u64 n;
+    if (poll(&pfd, 1, 0) > 0 && read(as->efd, &n, sizeof(n)) < 0)
+        return false;
+    return true;
+}
+
+static bool settle(struct aspace *as)
+{
+    if (as->claimed_pid <= 1 || as->claimed_pid > INT32_MAX || !await_child(as) ||
+        !is_our_child(as, as->claimed_pid))
+        return false;
+    as->pid = (pid_t)as->claimed_pid;
+    struct uctx *ctx = as->first_ctx;
+    if (ctx) {
+        s64 tid = as->res->value[as->first_count - 1];
+        /* A forged tid must not make us touch another process's thread. */
+        if (tid > 0 && tid <= INT32_MAX && syscall(SYS_tgkill, as->pid, tid, 0) == 0)
+            ctx->tid = (pid_t)tid;
+        else
+            kill(as->pid, SIGKILL);
+    }
+    return reaper_watch(as) == 0;
+}
+
+void aspace_settle_slow(struct aspace *as)
+{
+    MUTEX_GUARD(&as->settle_lock);
+    if (atomic_load(&as->is_settled))
+        return;
+    if (!settle(as)) {
+        log_warn("platform: a forked stub (%ld) is not there; its process counts as killed",
+                 (long)as->claimed_pid);
+        if (as->pid > 0)
+            kill(as->pid, SIGKILL);
+        else
+            as->is_quarantined = true;
+        as->wait_status = SIGKILL;
+        atomic_store(&as->is_dead, 1);
+    }
+    atomic_store_explicit(&as->is_settled, 1, memory_order_release);
+}
+
 /*
  * Forks `parent` into the half-built `child`, whose first order list of `count`
- * entries is already written.
+ * entries is already written, the last of them that of its thread, when it has one.
+ * The child is only claimed to exist afterwards: aspace_settle makes sure.
  */
-static int fork_into(struct aspace *parent, struct aspace *child, u32 count, s64 *ret_values)
+static int fork_into(struct aspace *parent, struct aspace *child, u32 count, struct uctx *ctx)
     REQUIRES(parent->helper_lock)
 {
     MUTEX_GUARD(&child->helper_lock);
-    u32 seq = order_post(child, count);
+    order_post(child, count);
     order_set(parent, 0, OP_FORK, 0, 0, FORK_FLAGS, (u64)arena_fd(), arena_offset(child->unit), 0,
               0, 0);
     s64 pid;
     int r = order_run(parent, 1, &pid);
-    if (r < 0)
-        return r;
-    if (pid < 0)
-        return pid >= -4095 ? (int)pid : -LX_EIO;
-    /* Until the child's first answer its pid is only a claim: nothing is done to it. */
-    s64 give_up = now_ns() + 10 * NSEC_PER_SEC;
-    for (;;) {
-        u32 done = __atomic_load_n(&child->res->done, __ATOMIC_ACQUIRE);
-        if (done == seq)
-            break;
-        __atomic_store_n(&child->res->is_waiting, 1, __ATOMIC_SEQ_CST);
-        if (__atomic_load_n(&child->res->done, __ATOMIC_SEQ_CST) == done)
-            host_futex_wait(&child->res->done, done, 100 * NSEC_PER_MSEC);
-        if (now_ns() > give_up)
-            break;
-        siginfo_t info = {0};
-        if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0 ||
-            info.si_pid == pid)
-            break; /* no such child, or it has died */
+    if (r < 0 || pid < 0) {
+        /*
+         * Nobody lies about this in a process whose only thread waits for us. Else there
+         * may be a child after all, which would attach to the units at any time.
+         */
+        child->is_quarantined = atomic_load(&parent->nthreads) > 1;
+        atomic_store(&child->is_dead, 1);
+        atomic_store(&child->is_settled, 1);
+        return r < 0 ? r : pid >= -4095 ? (int)pid : -LX_EAGAIN;
     }
-    child->res->is_waiting = 0;
-    if (!is_our_child(child, pid)) {
-        log_warn("platform: stub %d claims a child %ld that is not its own; it is ended",
-                 parent->pid, (long)pid);
-        if (parent != platform_zygote())
-            aspace_kill(parent);
-        return -LX_EAGAIN;
-    }
-    child->pid = (pid_t)pid;
-    r = reaper_watch(child);
-    if (r < 0) {
-        kill(child->pid, SIGKILL);
-        return r;
-    }
-    for (u32 i = 0; i < count; i++)
-        ret_values[i] = child->res->value[i];
+    child->claimed_pid = pid;
+    child->first_count = count;
+    child->first_ctx = ctx;
     return 0;
 }
 
@@ -288,12 +346,12 @@ int aspace_new(struct aspace **ret_as)
     if (!as)
         return -LX_ENOMEM;
     struct aspace *z = platform_zygote();
-    set_pdeathsig_order(as, 0);
-    s64 values[1];
     int r;
     {
         MUTEX_GUARD(&z->helper_lock);
-        r = fork_into(z, as, 1, values);
+        order_unbind(as, 0);
+        set_pdeathsig_order(as, 1);
+        r = fork_into(z, as, 2, NULL);
     }
     if (r < 0) {
         aspace_put(as);
@@ -301,6 +359,14 @@ int aspace_new(struct aspace **ret_as)
     }
     *ret_as = as;
     return 0;
+}
+
+/* Drops an aspace that never became a process. */
+static void aspace_discard(struct aspace *as)
+{
+    atomic_store(&as->is_dead, 1);
+    atomic_store(&as->is_settled, 1);
+    aspace_put(as);
 }
 
 static void copy_proc_page(struct aspace *to, const struct aspace *from)
@@ -319,7 +385,7 @@ int aspace_fork(struct aspace *parent, struct uctx *caller, struct aspace **ret_
     if (!as)
         return -LX_ENOMEM;
     if (patches_copy(as->patches, parent->patches) < 0) {
-        aspace_put(as);
+        aspace_discard(as);
         return -LX_ENOMEM;
     }
     copy_proc_page(as, parent);
@@ -330,13 +396,14 @@ int aspace_fork(struct aspace *parent, struct uctx *caller, struct aspace **ret_
     int r = slot_take(as, caller->slot, &slot);
     struct uctx *ctx = r == 0 ? uctx_alloc(as, slot) : NULL;
     if (!ctx) {
-        aspace_put(as);
+        aspace_discard(as);
         return -LX_ENOMEM;
     }
     MUTEX_GUARD(&parent->helper_lock);
     queue_flush_locked(parent);
     u32 n = 0;
     u64 base = slot_addr(slot);
+    order_unbind(as, n++);
     set_pdeathsig_order(as, n++);
     order_set(as, n++, OP_SYSCALL, OP_STOP_ON_ERROR, LX_NR_mmap, base, SLOT_SHARED_SIZE,
               PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, (u64)arena_fd(),
@@ -348,21 +415,16 @@ int aspace_fork(struct aspace *parent, struct uctx *caller, struct aspace **ret_
     if (slot + 1 < nslots)
         order_set(as, n++, OP_SYSCALL, 0, LX_NR_munmap, slot_addr(slot + 1),
                   (u64)(nslots - slot - 1) * STUB_SLOT_SIZE, 0, 0, 0, 0);
-    u32 clone_at = n;
     ctx->ch->ctid = 1;
     order_set(as, n++, OP_THREAD, 0, 0, THREAD_FLAGS, base, OP_THREAD_CONTINUE,
               base + offsetof(struct stub_channel, ctid), 0, 0);
-    s64 values[8];
-    r = fork_into(parent, as, n, values);
-    if (r == 0 && values[clone_at] <= 0)
-        r = values[clone_at] >= -4095 ? (int)values[clone_at] : -LX_EAGAIN;
+    as->slots[slot].is_mapped = true;
+    r = fork_into(parent, as, n, ctx);
     if (r < 0) {
         uctx_free(ctx);
         aspace_put(as);
         return r;
     }
-    as->slots[slot].is_mapped = true;
-    ctx->tid = (pid_t)values[clone_at];
     ctx->regs = caller->regs;
     ctx->has_regs = true;
     ctx->is_dirty = true;

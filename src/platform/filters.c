@@ -66,7 +66,7 @@ static const struct seccomp_rule app_rules[] = {
 };
 #define NR_APP_RULES_NO_MM 10
 
-static const struct seccomp_rule helper_rules[] = {
+static struct seccomp_rule helper_rules[] = {
     {.nr = LX_NR_futex, FROM_TEXT},
     {.nr = LX_NR_rt_sigreturn, FROM_TEXT},
     {.nr = LX_NR_sched_yield, FROM_TEXT},
@@ -93,6 +93,9 @@ static const struct seccomp_rule helper_rules[] = {
      FROM_TEXT},
     {.nr = LX_NR_sigaltstack, FROM_TEXT},
     {.nr = LX_NR_membarrier, FROM_TEXT},
+    {.nr = LX_NR_sched_setaffinity, .conds = {{0, SECCOMP_EQ, 0, 0}}, FROM_TEXT},
+    /* Eight constant bytes in the text, to the eventfd that the order page names. */
+    {.nr = LX_NR_write, .conds = {{1, SECCOMP_EQ, 0, 0}, {2, SECCOMP_EQ, 8, 0}}, FROM_TEXT},
     {.nr = LX_NR_exit, FROM_TEXT},
     {.nr = LX_NR_exit_group, FROM_TEXT},
 };
@@ -110,13 +113,15 @@ bool filter_allows_advice(int advice)
     return false;
 }
 
-int filters_write(struct stub_const *c, u64 text_end)
+int filters_write(struct stub_const *c)
 {
     size_t room =
         (STUB_CONST_SIZE - offsetof(struct stub_const, filters)) / sizeof(struct sock_filter);
     struct sock_filter *insns = (struct sock_filter *)(void *)c->filters;
     u64 at = STUB_CONST + offsetof(struct stub_const, filters);
-    (void)text_end;
+    for (size_t i = 0; i < ARRAY_SIZE(helper_rules); i++)
+        if (helper_rules[i].nr == LX_NR_write)
+            helper_rules[i].conds[0].value = platform_stub.one;
     int nhelper =
         seccomp_compile(helper_rules, ARRAY_SIZE(helper_rules), SECCOMP_RET_TRAP, insns, room);
     if (nhelper < 0)

@@ -149,7 +149,7 @@ static int make_const(struct stub_const *c)
         };
     }
     make_unmap_table((u64 *)(void *)((u8 *)c + UNMAP_TABLE_OFFSET));
-    return filters_write(c, platform_stub.text_end);
+    return filters_write(c);
 }
 
 /* In the child, with the Sentry's memory copied: never returns. */
@@ -213,6 +213,7 @@ static int start_zygote(void)
     if (r < 0)
         return r;
     zygote->pid = (pid_t)pid;
+    atomic_store(&zygote->is_settled, 1);
     r = reaper_watch(zygote);
     if (r < 0)
         return r;

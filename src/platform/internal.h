@@ -57,7 +57,17 @@ struct aspace {
     int pidfd;
 
     struct mutex helper_lock;
-    u32 seq; /* guarded by helper_lock: last order */
+    u32 seq;        /* guarded by helper_lock: last order */
+    int helper_cpu; /* guarded by helper_lock: where the helper is bound; -1 nowhere */
+    int efd;        /* immutable: the helper tells here that a list is done */
+
+    /* A forked child is looked at only when somebody first needs it: see aspace_settle. */
+    struct mutex settle_lock;
+    _Atomic u32 is_settled; /* atomic */
+    s64 claimed_pid;        /* guarded by settle_lock, like the rest until it is settled */
+    u32 first_count;        /* orders in the child's first list */
+    struct uctx *first_ctx; /* its thread, or NULL */
+    bool is_quarantined;    /* a process that we do not know may use the units: never reuse them */
 
     struct mutex lock;
     struct slot *slots;            /* guarded by lock */
@@ -129,6 +139,15 @@ void aspace_free(struct aspace *as);
 
 /* An aspace object with its control unit, not yet a process. */
 struct aspace *aspace_alloc(void);
+/* Waits for a just forked stub and makes sure that it is what it claims to be. */
+void aspace_settle_slow(struct aspace *as);
+static inline void aspace_settle(struct aspace *as)
+{
+    if (unlikely(!atomic_load_explicit(&as->is_settled, memory_order_acquire)))
+        aspace_settle_slow(as);
+}
+/* For the order list of a new process or thread: it does not keep the helper's binding. */
+void order_unbind(struct aspace *as, u32 i) REQUIRES(as->helper_lock);
 /* Fills order i. */
 void order_set(struct aspace *as, u32 i, u32 kind, u32 flags, u64 nr, u64 a0, u64 a1, u64 a2,
                u64 a3, u64 a4, u64 a5) REQUIRES(as->helper_lock);
@@ -159,6 +178,8 @@ bool uctx_exchange(struct uctx *ctx, u32 cmd);
 /* ---- wait.c ----- */
 
 void wait_init(void);
+/* The cpus that this process may use. */
+const void *wait_all_cpus(size_t *ret_size);
 u32 wait_spin_cycles(void);
 /* Returns when the channel's state is not CH_APP, or the stub is dead. */
 void wait_for_event(struct uctx *ctx);
@@ -172,6 +193,6 @@ static inline u64 slot_addr(u32 slot)
  * ---------------------------------------------------------------------------------------- */
 
 /* Writes both filter programs and their descriptors into a constant block. */
-int filters_write(struct stub_const *c, u64 text_end) must_check;
+int filters_write(struct stub_const *c) must_check;
 
 #endif

@@ -30,7 +30,8 @@ static size_t clip(u64 addr, size_t size)
 
 static size_t plain_read(struct aspace *as, u64 addr, void *buf, size_t size)
 {
-    if (!size)
+    aspace_settle(as);
+    if (!size || as->pid <= 0)
         return 0;
     struct iovec local = {buf, size};
     struct iovec remote = {(void *)(uintptr_t)addr, size};
@@ -40,7 +41,8 @@ static size_t plain_read(struct aspace *as, u64 addr, void *buf, size_t size)
 
 static size_t plain_write(struct aspace *as, u64 addr, const void *buf, size_t size)
 {
-    if (!size)
+    aspace_settle(as);
+    if (!size || as->pid <= 0)
         return 0;
     struct iovec local = {(void *)(uintptr_t)buf, size};
     struct iovec remote = {(void *)(uintptr_t)addr, size};
@@ -115,6 +117,7 @@ static bool force_word(struct aspace *as, u64 addr, u64 *ret_word)
 static size_t force_copy(struct aspace *as, u64 addr, void *to, const void *from, size_t size)
 {
     MUTEX_GUARD(&as->helper_lock);
+    aspace_settle(as);
     if (atomic_load(&as->is_dead) || !force_begin(as))
         return 0;
     size_t done = 0;

@@ -44,9 +44,10 @@ static int to_wait_status(const siginfo_t *info)
 static void announce_death(struct aspace *as)
 {
     atomic_store(&as->is_dead, 1);
-    /* Nobody in the stub changes these words any more, so a changed value cannot be missed. */
-    __atomic_fetch_xor(&as->res->done, 0x80000000U, __ATOMIC_SEQ_CST);
-    host_futex_wake(&as->res->done, INT32_MAX);
+    u64 one = 1;
+    if (write(as->efd, &one, sizeof(one)) < 0)
+        log_warn("platform: a stub's end cannot be told");
+    /* Nobody in the stub changes the state any more, so the new value cannot be missed. */
     MUTEX_GUARD(&as->lock);
     struct uctx *ctx;
     list_for_each (ctx, &as->ctxs, node) {
@@ -160,6 +161,7 @@ int reaper_watch(struct aspace *as)
 
 void reaper_abandon(struct aspace *as)
 {
+    aspace_settle(as);
     {
         MUTEX_GUARD(&reaper.lock);
         if (!atomic_load(&as->is_dead) && reaper.by_unit[as->unit] == as) {

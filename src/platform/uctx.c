@@ -134,6 +134,7 @@ int uctx_new(struct aspace *as, struct uctx *from, struct uctx **ret_ctx)
                       arena_offset(ctx->unit));
         }
         ctx->ch->ctid = 1;
+        order_unbind(as, n++);
         order_set(as, n++, OP_THREAD, 0, 0, THREAD_FLAGS, base, OP_THREAD_BIRTH,
                   base + offsetof(struct stub_channel, ctid), 0, 0);
         s64 values[4];
@@ -174,7 +175,9 @@ void uctx_free(struct uctx *ctx)
     if (!ctx)
         return;
     struct aspace *as = ctx->as;
-    queue_flush(as);
+    aspace_settle(as);
+    if (atomic_load(&as->queued) == ctx)
+        queue_flush(as);
     {
         MUTEX_GUARD(&as->lock);
         list_del(&ctx->node);
@@ -202,6 +205,7 @@ bool uctx_exchange(struct uctx *ctx, u32 cmd)
 {
     volatile struct stub_channel *ch = ctx->ch;
     struct aspace *as = ctx->as;
+    aspace_settle(as);
     if (atomic_load(&as->is_dead))
         return false;
     ch->cmd = cmd;
@@ -395,6 +399,7 @@ static bool read_event(struct uctx *ctx, struct uevent *ev)
 void uctx_run(struct uctx *ctx, struct uevent *ret_ev)
 {
     struct aspace *as = ctx->as;
+    aspace_settle(as);
     for (;;) {
         *ret_ev = (struct uevent){.kind = UEV_KICK};
         gate_enter(ctx);
@@ -513,7 +518,8 @@ u64 uctx_cpu_ns(const struct uctx *ctx)
 
 int uctx_set_affinity(struct uctx *ctx, u64 cpu_mask)
 {
-    if (syscall(SYS_tgkill, ctx->as->pid, ctx->tid, 0) < 0)
+    aspace_settle(ctx->as);
+    if (!ctx->tid || syscall(SYS_tgkill, ctx->as->pid, ctx->tid, 0) < 0)
         return -LX_ESRCH;
     if (syscall(SYS_sched_setaffinity, ctx->tid, sizeof(cpu_mask), &cpu_mask) < 0)
         return -errno;

@@ -54,6 +54,12 @@ void wait_init(void)
     max_spinning = MIN(platform_cfg.nr_cpus, CPU_COUNT(&all_cpus)) / 2;
 }
 
+const void *wait_all_cpus(size_t *ret_size)
+{
+    *ret_size = sizeof(all_cpus);
+    return &all_cpus;
+}
+
 u32 wait_spin_cycles(void)
 {
     return (u32)(SPIN_US * cycles_per_us);

@@ -81,13 +81,12 @@
 /* Offsets used by assembly; checked against the structs below. */
 #define ORD_SEQ      0
 #define ORD_COUNT    4
+#define ORD_EFD      8
 #define ORD_OPS      64
 #define OPS_KIND     0
 #define OPS_FLAGS    4
 #define OPS_NR       8
 #define OPS_ARGS     16
-#define RSL_DONE     0
-#define RSL_WAIT     4
 #define RSL_VALUE    64
 #define PRV_SP       0
 #define PRV_KICK     16
@@ -117,14 +116,14 @@ struct stub_op {
 struct stub_orders {
     uint32_t seq;
     uint32_t count;
-    uint64_t pad[7];
+    uint32_t efd; /* eventfd to write to when a list is done */
+    uint32_t pad[13];
     struct stub_op ops[STUB_MAX_OPS];
+    uint8_t cpu_mask[128]; /* every cpu that the sandbox may use */
 };
 
 struct stub_results {
-    uint32_t done;
-    uint32_t is_waiting;
-    uint64_t pad[7];
+    uint64_t pad[8];
     int64_t value[STUB_MAX_OPS];
     uint8_t bytes[2048]; /* mincore */
 };
@@ -209,7 +208,7 @@ struct stub_private {
 /* In front of the text; written by the linker. */
 struct stub_header {
     uint64_t magic, zygote_entry, text_end, birth, restorer, handler;
-    uint64_t trampoline, fast_begin, fast_end, fast[STUB_NR_FAST];
+    uint64_t trampoline, fast_begin, fast_end, one, fast[STUB_NR_FAST];
 };
 #define STUB_MAGIC 0x31627574736376ULL
 
