@@ -176,6 +176,17 @@ static void bench_copies(void)
     aspace_put(as);
 }
 
+static void bench_helper(void)
+{
+    struct aspace *as = SPACE(calls);
+    double begin = seconds();
+    u64 n = 20000;
+    for (u64 i = 0; i < n; i++)
+        OK(aspace_futex(as, DATA, FUTEX_WAKE, 1, 0, 0, 0));
+    report("call by the helper", begin, n);
+    aspace_put(as);
+}
+
 static void *run_to_exit(void *arg)
 {
     struct uevent ev;
@@ -237,6 +248,7 @@ int main(void)
     stop = 1;
     for (int i = 0; i < 2; i++)
         pthread_join(t[i], NULL);
+    bench_helper();
     bench_touch();
     bench_maps();
     bench_fork(0);
