@@ -129,13 +129,11 @@ static s64 move_to(struct mm *mm, struct vma *v, const struct remap *rq, u64 new
 static s64 remap_to(struct mm *mm, struct remap *rq, struct graveyard *g) REQUIRES(mm->lock)
 {
     bool is_fixed = rq->flags & LX_MREMAP_FIXED;
-    if (rq->new_size > PLATFORM_MAX)
+    if (rq->new_size > PLATFORM_MAX || rq->new_addr & ~PAGE_MASK ||
+        rq->new_addr > PLATFORM_MAX - rq->new_size ||
+        (rq->old < rq->new_addr + rq->new_size && rq->new_addr < rq->old + rq->old_size))
         return -LX_EINVAL;
     if (is_fixed) {
-        if (rq->new_addr & ~PAGE_MASK || rq->new_addr > PLATFORM_MAX - rq->new_size)
-            return -LX_EINVAL;
-        if (rq->old < rq->new_addr + rq->new_size && rq->new_addr < rq->old + rq->old_size)
-            return -LX_EINVAL;
         if (rq->new_addr < PLATFORM_LOW_MIN)
             return -LX_EPERM;
         if (!range_is_mappable(rq->new_addr, rq->new_size))

@@ -9,7 +9,7 @@
     (LX_MAP_SHARED | LX_MAP_PRIVATE | LX_MAP_FIXED | LX_MAP_ANONYMOUS | LX_MAP_DENYWRITE |         \
      LX_MAP_EXECUTABLE | LX_MAP_UNINITIALIZED | LX_MAP_GROWSDOWN | LX_MAP_LOCKED |                 \
      LX_MAP_NORESERVE | LX_MAP_POPULATE | LX_MAP_NONBLOCK | LX_MAP_STACK | LX_MAP_HUGETLB |        \
-     LX_MAP_32BIT)
+     LX_MAP_32BIT | LX_MAP_HUGE_2MB | LX_MAP_HUGE_1GB)
 #define DEV_ZERO MKDEV(1, 5)
 
 /* ---- mmap ---------------------------------------------------------------------------------- */
