@@ -31,7 +31,6 @@ int cmd_gofer(const struct global_opts *g, int argc, char **argv)
         .nlanes = nlanes,
         .proc_fd = -1,
         .jail_fd = BOOT_FD_GOFER_JAIL,
-        .is_uid_mapped = is_rw,
     };
     return gofer_main(&cfg);
 }

@@ -80,8 +80,10 @@ static int probe_cpu(void)
 }
 
 /* Finds the vDSO and, contiguous with it, its data pages. */
-static int probe_vdso(void)
+int platform_probe(void)
 {
+    if (platform_vdso.vdso_size)
+        return 0;
     FILE *f = fopen("/proc/self/maps", "re");
     if (!f)
         return -errno;
@@ -232,7 +234,7 @@ int platform_init(const struct platform_config *cfg)
         panic("the embedded stub is damaged");
     int r = probe_cpu();
     if (r == 0)
-        r = probe_vdso();
+        r = platform_probe();
     if (r == 0)
         r = arena_init();
     if (r == 0)

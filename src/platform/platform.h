@@ -47,6 +47,9 @@ struct platform_config {
     bool is_patching_off;   /* --patch=off: every call takes the SIGSYS path (debugging) */
 };
 
+/* Reads what platform_init needs of /proc; for a caller that gives /proc up before it. */
+int platform_probe(void) must_check;
+
 /*
  * Starts the zygote. Called once, before the Sentry installs its own filter
  * and while it may still exec (a memfd). Every stub process is a child of the calling

@@ -22,6 +22,7 @@
 
 #include "base/log.h"
 #include "host/seccomp.h"
+#include "sentry/pending.h"
 #include "sentry/sentry.h"
 #include "sys/sys.h"
 #include "vfs/vfs.h"
@@ -107,6 +108,7 @@ static const struct seccomp_rule rules[] = {
     {.nr = SYS_process_vm_readv}, {.nr = SYS_process_vm_writev}, {.nr = SYS_tgkill},
     {.nr = SYS_kill}, {.nr = SYS_wait4}, {.nr = SYS_waitid}, {.nr = SYS_memfd_create},
     {.nr = SYS_ftruncate}, {.nr = SYS_prlimit64},
+    {.nr = SYS_pidfd_open},
     /* files behind descriptors: tmpfs, gofer client, host stdio */
     {.nr = SYS_read}, {.nr = SYS_write}, {.nr = SYS_readv}, {.nr = SYS_writev},
     {.nr = SYS_pread64}, {.nr = SYS_pwrite64}, {.nr = SYS_preadv}, {.nr = SYS_pwritev},

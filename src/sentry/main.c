@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "kern/host_info.h"
 #include "sentry/sentry.h"
 #include "sys/strace.h"
 
@@ -73,6 +74,11 @@ int sentry_main(void)
     sigprocmask(SIG_SETMASK, &set, NULL);
     signal(SIGPIPE, SIG_IGN);
 
+    host_info_gather();
+    step = "find the host's vDSO";
+    r = platform_probe();
+    if (r < 0)
+        return fail(step, r);
     r = jail_empty_root(&step);
     if (r < 0)
         return fail(step, r);
