@@ -84,15 +84,27 @@ static void emit_cond(struct builder *b, const struct seccomp_cond *c)
         emit_load(b, lo_off);
         emit_jump(b, BPF_JGE, lo, 0, TO_END);
         break;
+    case SECCOMP_ONE_OF:
+        emit_half(b, hi_off, 0, (u32)(c->mask >> 32));
+        emit_load(b, lo_off);
+        emit(b, BPF_ALU | BPF_AND | BPF_K, 0, 0, (u32)c->mask);
+        emit_jump(b, BPF_JGE, 32, TO_END, 0);
+        emit(b, BPF_MISC | BPF_TAX, 0, 0, 0);
+        emit(b, BPF_LD | BPF_IMM, 0, 0, 1);
+        emit(b, BPF_ALU | BPF_LSH | BPF_X, 0, 0, 0);
+        emit_jump(b, BPF_JSET, lo, 0, TO_END);
+        break;
     }
 }
 
-static int emit_rule(struct builder *b, const struct seccomp_rule *r)
+/* The accumulator holds the number when is_loaded. */
+static int emit_rule(struct builder *b, const struct seccomp_rule *r, bool is_loaded, bool has_ip)
 {
+    if (!is_loaded)
+        emit_load(b, OFF_NR);
     size_t begin = b->count;
-    emit_load(b, OFF_NR);
     emit_jump(b, BPF_JEQ, r->nr, 0, TO_END);
-    if (r->ip_end) {
+    if (r->ip_end && !has_ip) {
         emit_half(b, OFF_IP + 4, (u32)(r->ip_min >> 32), 0xffffffff);
         emit_load(b, OFF_IP);
         emit_jump(b, BPF_JGE, (u32)r->ip_min, 0, TO_END);
@@ -116,17 +128,39 @@ static int emit_rule(struct builder *b, const struct seccomp_rule *r)
     return 0;
 }
 
+/* All rules have the same instruction-pointer check: it is made once, in front. */
+static bool has_common_ip(const struct seccomp_rule *rules, size_t nrules)
+{
+    for (size_t i = 0; i < nrules; i++)
+        if (!rules[i].ip_end || rules[i].ip_min != rules[0].ip_min ||
+            rules[i].ip_end != rules[0].ip_end)
+            return false;
+    return nrules > 0;
+}
+
 int seccomp_compile(const struct seccomp_rule *rules, size_t nrules, u32 default_action,
                     struct sock_filter *ret_insns, size_t cap)
 {
     struct builder b = {ret_insns, 0, cap};
+    bool has_ip = has_common_ip(rules, nrules);
     emit_load(&b, OFF_ARCH);
     emit_jump(&b, BPF_JEQ, AUDIT_ARCH_X86_64, 1, 0);
     emit(&b, BPF_RET | BPF_K, 0, 0, default_action);
+    if (has_ip) {
+        emit_load(&b, OFF_IP + 4);
+        emit_jump(&b, BPF_JEQ, (u32)(rules[0].ip_min >> 32), 1, 0);
+        emit(&b, BPF_RET | BPF_K, 0, 0, default_action);
+        emit_load(&b, OFF_IP);
+        emit_jump(&b, BPF_JGE, (u32)rules[0].ip_end, 1, 0);
+        emit_jump(&b, BPF_JGE, (u32)rules[0].ip_min, 1, 0);
+        emit(&b, BPF_RET | BPF_K, 0, 0, default_action);
+    }
+    bool is_loaded = false;
     for (size_t i = 0; i < nrules; i++) {
-        int r = emit_rule(&b, &rules[i]);
+        int r = emit_rule(&b, &rules[i], is_loaded, has_ip);
         if (r < 0)
             return r;
+        is_loaded = !rules[i].conds[0].op && (has_ip || !rules[i].ip_end);
     }
     emit(&b, BPF_RET | BPF_K, 0, 0, default_action);
     return b.count > cap || b.count > BPF_MAXINSNS ? -LX_E2BIG : (int)b.count;
@@ -169,6 +203,10 @@ void seccomp_print(int fd, const char *title, const struct seccomp_rule *rules, 
             case SECCOMP_MASKED_EQ:
             case SECCOMP_MASKED_EQ32:
                 dprintf(fd, " arg%u&%#lx=%#lx", c->arg, (unsigned long)c->mask,
+                        (unsigned long)c->value);
+                break;
+            case SECCOMP_ONE_OF:
+                dprintf(fd, " arg%u&%#lx in bits of %#lx", c->arg, (unsigned long)c->mask,
                         (unsigned long)c->value);
                 break;
             case SECCOMP_LE:

@@ -21,6 +21,7 @@ enum seccomp_op {
     SECCOMP_GE,          /* arg >= value, unsigned 64 */
     SECCOMP_EQ32,        /* low 32 bits: for arguments that the host reads as int */
     SECCOMP_MASKED_EQ32, /* likewise */
+    SECCOMP_ONE_OF,      /* arg & mask is below 32, and that bit is set in value */
 };
 
 struct seccomp_cond {

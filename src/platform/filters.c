@@ -19,31 +19,25 @@
 #include "platform/filters.h"
 #include "platform/internal.h"
 
-#define LO32_MAX 0x100000000UL
-
 #define FROM_TEXT .ip_min = STUB_TEXT, .ip_end = STUB_CONST
 
-#define MADVISE(advice)                                                                            \
-    {                                                                                              \
-        .nr = LX_NR_madvise,                                                                       \
-        .conds = {{0, SECCOMP_GE, PLATFORM_MIN, 0}, {2, SECCOMP_EQ, advice, 0}}, FROM_TEXT         \
-    }
-#define FUTEX(op)                                                                                  \
-    {                                                                                              \
-        .nr = LX_NR_futex, .conds = {{1, SECCOMP_MASKED_EQ, op, ~0x180UL}}, FROM_TEXT              \
-    }
+#define BIT(n) (1UL << (n))
+
+/* The advice that threads may give: never REMOVE, HWPOISON or what changes forks and dumps. */
+#define ADVICES                                                                                    \
+    (BIT(MADV_NORMAL) | BIT(MADV_RANDOM) | BIT(MADV_SEQUENTIAL) | BIT(MADV_WILLNEED) |             \
+     BIT(MADV_DONTNEED) | BIT(MADV_FREE) | BIT(MADV_HUGEPAGE) | BIT(MADV_NOHUGEPAGE))
 
 static const struct seccomp_rule app_rules[] = {
-    FUTEX(0 /* WAIT */),
-    FUTEX(1 /* WAKE */),
-    FUTEX(9 /* WAIT_BITSET */),
-    FUTEX(10 /* WAKE_BITSET */),
+    /* WAIT, WAKE, WAIT_BITSET, WAKE_BITSET; private or not, either clock. */
+    {.nr = LX_NR_futex,
+     .conds = {{1, SECCOMP_ONE_OF, BIT(0) | BIT(1) | BIT(9) | BIT(10), ~0x180UL}},
+     FROM_TEXT},
     {.nr = LX_NR_rt_sigreturn, FROM_TEXT},
     {.nr = LX_NR_sched_yield, FROM_TEXT},
-    {.nr = LX_NR_clock_gettime, .conds = {{0, SECCOMP_EQ, 2, 0}}, FROM_TEXT},
-    {.nr = LX_NR_clock_gettime, .conds = {{0, SECCOMP_EQ, 3, 0}}, FROM_TEXT},
     {.nr = LX_NR_exit, FROM_TEXT},
     {.nr = LX_NR_sigaltstack, FROM_TEXT},
+    {.nr = LX_NR_clock_gettime, .conds = {{0, SECCOMP_ONE_OF, BIT(2) | BIT(3), ~0UL}}, FROM_TEXT},
     /* The rest is left out with --mm=helper. */
     {.nr = LX_NR_mmap,
      .conds = {{0, SECCOMP_GE, PLATFORM_MIN, 0},
@@ -55,16 +49,11 @@ static const struct seccomp_rule app_rules[] = {
     {.nr = LX_NR_mprotect,
      .conds = {{0, SECCOMP_GE, PLATFORM_MIN, 0}, {2, SECCOMP_LE, 7, 0}},
      FROM_TEXT},
-    MADVISE(MADV_DONTNEED),
-    MADVISE(MADV_FREE),
-    MADVISE(MADV_WILLNEED),
-    MADVISE(MADV_NORMAL),
-    MADVISE(MADV_RANDOM),
-    MADVISE(MADV_SEQUENTIAL),
-    MADVISE(MADV_HUGEPAGE),
-    MADVISE(MADV_NOHUGEPAGE),
+    {.nr = LX_NR_madvise,
+     .conds = {{0, SECCOMP_GE, PLATFORM_MIN, 0}, {2, SECCOMP_ONE_OF, ADVICES, ~0UL}},
+     FROM_TEXT},
 };
-#define NR_APP_RULES_NO_MM 10
+#define NR_APP_RULES_NO_MM 6
 
 static struct seccomp_rule helper_rules[] = {
     {.nr = LX_NR_futex, FROM_TEXT},
@@ -107,10 +96,7 @@ static size_t nr_app_rules(void)
 
 bool filter_allows_advice(int advice)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(app_rules); i++)
-        if (app_rules[i].nr == LX_NR_madvise && app_rules[i].conds[1].value == (u64)advice)
-            return true;
-    return false;
+    return advice >= 0 && advice < 32 && (ADVICES & BIT(advice));
 }
 
 int filters_write(struct stub_const *c)

@@ -234,9 +234,15 @@ static void *burn(void *arg)
     return NULL;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     start();
+    if (argc > 1 && !strcmp(argv[1], "fork")) {
+        for (int i = 0; i < 10; i++)
+            bench_fork(0);
+        platform_shutdown();
+        return 0;
+    }
     bench_getpid();
     bench_call("trivial call, rewritten, cores as they are", TEXT_START, 200000);
     bench_call("trivial call, trapping", CODE, 50000);
