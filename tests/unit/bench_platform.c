@@ -237,6 +237,11 @@ static void *burn(void *arg)
 int main(int argc, char **argv)
 {
     start();
+    if (argc > 1 && !strcmp(argv[1], "maps")) {
+        for (int i = 0; i < 20; i++)
+            bench_maps();
+        return 0;
+    }
     if (argc > 1 && !strcmp(argv[1], "fork")) {
         for (int i = 0; i < 10; i++)
             bench_fork(0);
