@@ -24,7 +24,7 @@ void log_set_name(const char *static_name)
     log_name = static_name;
 }
 
-static void log_line(const char *tag, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void log_line(const char *tag, const char *fmt, va_list ap)
 {
     char line[1024];
     struct timespec now;

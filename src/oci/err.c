@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void format(struct err *e, int status, const char *tail, const char *fmt, va_list ap)
+__attribute__((format(printf, 4, 0))) static void format(struct err *e, int status, const char *tail, const char *fmt, va_list ap)
 {
     char text[sizeof(e->msg)];
     vsnprintf(text, sizeof(text), fmt, ap);
