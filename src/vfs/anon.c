@@ -60,7 +60,7 @@ int file_new_anon(const char *name, u32 imode, const struct file_ops *ops, void 
         name = buf;
         n = strlen(buf);
     }
-    struct dentry *d = dentry_new_unhashed(sb->root, name, n);
+    struct dentry *d = dentry_alloc_unhashed(sb->root, name, n);
     if (!d) {
         inode_put(i);
         return -LX_ENOMEM;

@@ -155,7 +155,7 @@ struct dentry *dentry_make_root(struct super *sb, struct inode *i)
     return d;
 }
 
-struct dentry *dentry_new_unhashed(struct dentry *parent, const char *name, size_t size)
+struct dentry *dentry_alloc_unhashed(struct dentry *parent, const char *name, size_t size)
 {
     return dentry_alloc(parent->sb, parent, dname_new(name, size));
 }

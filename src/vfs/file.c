@@ -1,6 +1,9 @@
 /*
  * Open files, the mappable that VMAs see of them, and fs contexts (root, cwd, umask).
  */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,14 +72,23 @@ static void map_allow_write(struct mappable *m)
     inode_allow_write(file_of_mappable(m)->inode);
 }
 
-/* MADV_REMOVE. */
-static int map_punch(struct mappable *m, u64 offset, u64 size)
+static int map_vma_opened(struct mappable *m, bool is_writable_shared)
 {
     struct file *f = file_of_mappable(m);
-    if (!f->ops->fallocate)
-        return -LX_EOPNOTSUPP;
-    return f->ops->fallocate(f, LX_FALLOC_FL_PUNCH_HOLE | LX_FALLOC_FL_KEEP_SIZE, (s64)offset,
-                             (s64)size);
+    return f->ops->vma_opened ? f->ops->vma_opened(f, is_writable_shared) : 0;
+}
+
+static void map_vma_closed(struct mappable *m, bool is_writable_shared)
+{
+    struct file *f = file_of_mappable(m);
+    if (f->ops->vma_closed)
+        f->ops->vma_closed(f, is_writable_shared);
+}
+
+static int map_punch(struct mappable *m, u64 offset, u64 size)
+{
+    return vfs_fallocate(file_of_mappable(m), LX_FALLOC_FL_PUNCH_HOLE | LX_FALLOC_FL_KEEP_SIZE,
+                         (s64)offset, (s64)size);
 }
 
 const struct mappable_ops file_mappable_ops = {
@@ -85,10 +97,22 @@ const struct mappable_ops file_mappable_ops = {
     .put = map_put,
     .describe = map_describe,
     .sync = map_sync,
+    .vma_opened = map_vma_opened,
+    .vma_closed = map_vma_closed,
     .deny_write = map_deny_write,
     .allow_write = map_allow_write,
     .punch = map_punch,
 };
+
+static int reopen_by_proc(int fd)
+{
+    char name[32];
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+    int ro = open(name, O_RDONLY | O_CLOEXEC);
+    return ro < 0 ? -errno : ro;
+}
+
+int (*vfs_host_reopen_ro)(int fd) = reopen_by_proc;
 
 /* ---- files --------------------------------------------------------------------------------- */
 

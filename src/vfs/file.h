@@ -18,5 +18,11 @@ s64 vfs_write_limit(u64 pos, u64 count) must_check;
 int vfs_fsync(struct file *f, bool is_data_only) must_check;
 int vfs_fallocate(struct file *f, u32 mode, s64 off, s64 len) must_check;
 int vfs_ftruncate(struct file *f, s64 size) must_check;
+/*
+ * A second host descriptor of a memfd, open for reading only: mappings that a guest may not write
+ * are made from it. Set by sentry to what works inside the sandbox; until then by /proc/self/fd.
+ * The new fd (CLOEXEC), or -LX_Exxx.
+ */
+extern int (*vfs_host_reopen_ro)(int fd);
 
 #endif

@@ -52,8 +52,6 @@ struct dentry *dentry_find_rcu(struct dentry *dir, const char *name, size_t size
 /* As dentry_lookup with dir->inode->lock held; no revalidation. */
 int dentry_lookup_locked(struct dentry *dir, const char *name, size_t size,
                          struct dentry **ret_d) must_check REQUIRES(dir->inode->lock);
-/* A child that no lookup finds (O_TMPFILE). */
-struct dentry *dentry_new_unhashed(struct dentry *parent, const char *name, size_t size) must_check;
 /* After a successful unlink or rmdir: out of the cache, a negative one in its place. */
 void dentry_unlinked(struct dentry *d);
 /* After a successful rename: d takes the place and name of target, which leaves the cache. */

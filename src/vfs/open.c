@@ -199,7 +199,7 @@ static int open_tmpfile(const struct path *dir, const struct open_how *how, stru
         if (n > 1 || ino / v % 10 || v == 1)
             name[n++] = (char)('0' + ino / v % 10);
     }
-    struct dentry *d = dentry_new_unhashed(dir->dentry, name, n);
+    struct dentry *d = dentry_alloc_unhashed(dir->dentry, name, n);
     if (!d) {
         inode_put(i);
         return -LX_ENOMEM;

@@ -87,7 +87,7 @@ s64 vfs_path_string(const struct path *p, const struct path *root, char *buf, si
         }
         if (is_stale)
             continue;
-        if (ok && !is_reached)
+        if (ok && !is_reached && !(d->sb->flags & SB_NODEV_INTERNAL))
             ok = put_back(&b, UNREACHABLE, sizeof(UNREACHABLE) - 1);
         if (!ok)
             return -LX_ENAMETOOLONG;

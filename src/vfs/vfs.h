@@ -287,6 +287,9 @@ int dentry_lookup(struct dentry *dir, const char *name, size_t size, struct dent
 struct dentry *dentry_peek(struct dentry *dir, const char *name, size_t size);
 /* Adds a cached positive child (readdir-ahead of remote file systems); no-op when one is cached. Consumes i. */
 void dentry_prime(struct dentry *dir, const char *name, size_t size, struct inode *i);
+/* A negative dentry that no lookup finds, for files without a name (O_TMPFILE, memfd): shown as
+ * "name (deleted)". */
+struct dentry *dentry_alloc_unhashed(struct dentry *parent, const char *name, size_t size) must_check;
 bool dentry_is_ancestor(struct dentry *ancestor, struct dentry *d);
 
 /* ---- mounts -------------------------------------------------------------------------------- */
@@ -383,6 +386,9 @@ struct file_ops {
     /* As mappable_ops.host_fd. */
     int (*host_fd)(struct file *f, u64 offset, u64 size, bool is_writable_shared, int *ret_fd,
                    u64 *ret_offset) must_check;
+    /* As the mappable_ops of the same names; optional. */
+    int (*vma_opened)(struct file *f, bool is_writable_shared) must_check;
+    void (*vma_closed)(struct file *f, bool is_writable_shared);
     int (*fsync)(struct file *f, bool is_data_only) must_check;            /* absent: EINVAL */
     int (*fallocate)(struct file *f, u32 mode, s64 off, s64 len) must_check; /* absent: EOPNOTSUPP */
     int (*open)(struct inode *i, struct file *f) must_check; /* absent: success; sets f->priv, may change f->ops */
