@@ -50,9 +50,6 @@ int overlay_new_on_tmpfs(struct super *lower, u64 size, struct super **ret_sb)
     return 0;
 }
 
-/* fs/tmpfs: a read-only descriptor of the same memfd; set by the sentry's jail. */
-int (*vfs_host_reopen_ro)(int fd);
-
 /* sentry/console.c, once fs/devpts.h is there */
 int console_open(u32 rows, u32 cols, struct file **ret_slave)
 {
