@@ -167,10 +167,14 @@ static void lost_name(struct gofer_inode *gi, struct inode *dir, struct wire_byt
         gofer_unhash(gi);
 }
 
-/* Anybody but the dentry: the object must stay reachable after its name is gone. */
-static bool is_in_use(const struct inode *i)
+/*
+ * Does anybody use d's object: then it must stay reachable after its name is
+ * gone. Not counted: the dentry cache's reference to d, the vfs's own for the call, and d's to its
+ * inode.
+ */
+static bool is_in_use(const struct dentry *d)
 {
-    return ref_read(&i->ref) > 1;
+    return ref_read(&d->ref) > 2 || ref_read(&d->inode->ref) > 1;
 }
 
 static int remove_name(struct inode *dir, struct dentry *d, u32 flags)
@@ -178,7 +182,7 @@ static int remove_name(struct inode *dir, struct dentry *d, u32 flags)
     struct gofer_sb *s = gofer_sb_of(dir->sb);
     struct gofer_inode *gi = gofer_of(d->inode);
     struct gofer_call call = {.req = {.op = GP_UNLINK, .name = gofer_dname(d)}};
-    call.req.flags = flags | (is_in_use(d->inode) ? GP_U_PIN : 0);
+    call.req.flags = flags | (is_in_use(d) ? GP_U_PIN : 0);
     call.req.victim = atomic_load(&gi->node);
     int r = gofer_node_of(dir, &call.req.node);
     if (r == 0)
@@ -227,7 +231,7 @@ int gofer_rename(struct inode *odir, struct dentry *od, struct inode *ndir, stru
     call.req.moved = atomic_load(&gofer_of(moved)->node);
     if (other) {
         call.req.victim = atomic_load(&gofer_of(other)->node);
-        if (!(flags & LX_RENAME_EXCHANGE) && is_in_use(other))
+        if (!(flags & LX_RENAME_EXCHANGE) && is_in_use(nd))
             call.req.flags |= GP_R_PIN;
     }
     int r = gofer_node_of(odir, &call.req.node);
@@ -277,7 +281,7 @@ static struct gp_time gp_time_of(struct ktime t)
     return (struct gp_time){t.sec, t.nsec, 0};
 }
 
-static void fill_set(const struct inode *i, const struct iattr *a, struct gp_set *set)
+static void fill_set(const struct iattr *a, struct gp_set *set)
 {
     u32 v = 0;
     v |= a->valid & ATTR_MODE ? GP_S_MODE : 0;
@@ -299,16 +303,6 @@ static void fill_set(const struct inode *i, const struct iattr *a, struct gp_set
             set->mtime = gp_time_of(a->mtime);
         }
     }
-    if ((a->valid & ATTR_KILL_PRIV) && !(a->valid & ATTR_MODE) &&
-        (i->mode & LX_S_IFMT) != LX_S_IFDIR) {
-        u32 mode = i->mode & ~(u32)LX_S_ISUID;
-        if (mode & LX_S_IXGRP)
-            mode &= ~(u32)LX_S_ISGID;
-        if (mode != i->mode) {
-            v |= GP_S_MODE;
-            set->mode = mode & 07777;
-        }
-    }
     set->valid = v;
 }
 
@@ -328,7 +322,7 @@ int gofer_setattr(struct inode *i, const struct iattr *a)
     struct gofer_sb *s = gofer_sb_of(i->sb);
     struct gofer_call call = {.req = {.op = GP_SETATTR}};
     int r = 0;
-    fill_set(i, a, &call.req.set);
+    fill_set(a, &call.req.set);
     if ((call.req.set.valid & GP_S_SIZE) && truncate_open(i, a->size, &r)) {
         call.req.set.valid &= ~GP_S_SIZE;
         gofer_mark_stale(i);

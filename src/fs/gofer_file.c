@@ -416,8 +416,13 @@ static s64 reg_write(struct file *f, struct uio *from, s64 *off)
 
 static s64 reg_seek(struct file *f, s64 off, int whence)
 {
-    if (whence == LX_SEEK_DATA || whence == LX_SEEK_HOLE)
-        return host_lseek(file_of(f)->io->fd, off, whence == LX_SEEK_DATA ? SEEK_DATA : SEEK_HOLE);
+    if (whence == LX_SEEK_DATA || whence == LX_SEEK_HOLE) {
+        s64 pos =
+            host_lseek(file_of(f)->io->fd, off, whence == LX_SEEK_DATA ? SEEK_DATA : SEEK_HOLE);
+        if (pos >= 0)
+            f->pos = pos;
+        return pos;
+    }
     if (whence == LX_SEEK_END && gofer_is_shared(gofer_sb_of(f->inode->sb))) {
         int r = gofer_refresh(f->inode);
         if (r < 0)

@@ -285,9 +285,18 @@ void dentry_instantiate(struct dentry *d, struct inode *i)
     d->inode = i;
 }
 
-void dentry_drop(struct dentry *d)
+/* With what is cached below: that would keep d, and could not be found again to be freed. */
+static void unhash_tree(struct dentry *d)
 {
     unhash(d);
+    struct inode *i = d->inode;
+    if (i && mode_is_dir(i->mode))
+        dentry_shrink_tree(d);
+}
+
+void dentry_drop(struct dentry *d)
+{
+    unhash_tree(d);
 }
 
 void dentry_shrink(void)
@@ -507,7 +516,7 @@ void dentry_unlinked(struct dentry *d)
 {
     struct dentry *p = d->parent;
     bool was_hashed = d->is_hashed;
-    unhash(d);
+    unhash_tree(d);
     if (!was_hashed || (p->sb->flags & SB_REVALIDATE) || (p->inode->flags & INODE_DEAD))
         return;
     struct dname *n = dname_of(d->name);
@@ -550,7 +559,7 @@ void dentry_move(struct dentry *d, struct dentry *target)
     struct dentry *op = d->parent, *np = target->parent;
     char *old_name = d->name;
     struct dname *n = dname_of(target->name);
-    unhash(target);
+    unhash_tree(target);
     mutex_lock(&move_lock);
     lock_two(op, np);
     atomic_fetch_add_explicit(&vfs_rename_seq, 1, memory_order_seq_cst);
