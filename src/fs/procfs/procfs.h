@@ -1,0 +1,38 @@
+/*
+ * proc, sys and a minimal cgroup file system: what the kernel tells about itself in text.
+ * They stand above kern: everything in them is made from the objects of the
+ * rooms below at the moment it is read. Nothing here reads the host's /proc.
+ */
+#ifndef PROCFS_PROCFS_H
+#define PROCFS_PROCFS_H
+
+#include "base/defs.h"
+
+struct seq;
+
+/* Registers the file system types "proc", "sysfs", "cgroup2" and "cgroup". */
+int procfs_init(void) must_check;
+
+/*
+ * Files below /proc/net that a higher room makes (net: tcp, udp, unix, dev, …). show prints from
+ * *cursor (0 at first) and leaves it at where to go on, or at UINT64_MAX at the end; it
+ * may print any number of lines a call. net: the namespace of the process asked for.
+ */
+struct net_ns;
+struct procfs_net_file {
+    const char *name;
+    int (*show)(struct seq *s, struct net_ns *net, u64 *cursor);
+};
+/* Called once at start; the table stays the caller's. */
+void procfs_set_net_files(const struct procfs_net_file *files, u32 count);
+
+/* For those: text into the buffer; a seq that is full marks itself and loses nothing. */
+void seq_printf(struct seq *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void seq_puts(struct seq *s, const char *text);
+void seq_putc(struct seq *s, char c);
+/* Octal escapes for the bytes of `esc`, as in /proc/mounts. */
+void seq_escape(struct seq *s, const char *text, const char *esc);
+/* True when the caller should stop for now and keep its place in the cursor. */
+bool seq_is_full(const struct seq *s);
+
+#endif

@@ -1,0 +1,18 @@
+/*
+ * System V IPC: namespaces, and what shm, sem and msg have in common: ids,
+ * keys, permissions.
+ *
+ * Lock order: ipc_ids.lock → ipc object's lock → waitq. No user copy under either.
+ */
+#ifndef KERN_IPC_H
+#define KERN_IPC_H
+
+#include "kern/task.h"
+
+struct ipc_ns {
+    struct ref ref;
+    u64 ino;
+    struct user_ns *user_ns; /* counted */
+};
+
+#endif
