@@ -205,6 +205,8 @@ static void copy_plain(struct task *c, struct task *t, const struct clone_args *
     c->affinity = t->affinity;
     c->timer_slack_ns = t->timer_slack_ns;
     c->ioprio = t->ioprio;
+    c->mempolicy = t->mempolicy;
+    c->mempolicy_nodes = t->mempolicy_nodes;
     c->is_tsc_denied = t->is_tsc_denied;
     c->is_io_flusher = t->is_io_flusher;
     c->is_thp_disabled = t->is_thp_disabled;

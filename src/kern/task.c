@@ -190,6 +190,8 @@ void task_drop_resources(struct task *t, bool is_mm_too)
         fs_ctx_put(fs);
     if (ns)
         nsproxy_put(ns);
+    if (uctx && mm)
+        mm_forget_ctx(mm, uctx);
     if (uctx)
         uctx_free(uctx);
     if (mm)
