@@ -90,6 +90,11 @@ int ipc_ns_new(struct user_ns *uns, struct ipc_ns **ret_ns)
     return -LX_ENOSYS;
 }
 
+u64 ipc_ns_ino(const struct ipc_ns *ns)
+{
+    return NS_INO_ROOT_IPC;
+}
+
 void sysvsem_exit(struct task *t)
 {
 }
