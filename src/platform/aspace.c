@@ -103,6 +103,7 @@ void aspace_free(struct aspace *as)
     for (u32 i = 0; i < as->nslots && !as->is_quarantined; i++)
         arena_free(as->slots[i].unit);
     free(as->slots);
+    free(as->spare);
     patches_free(as->patches);
     if (!as->is_quarantined)
         arena_free(as->unit);
@@ -340,7 +341,7 @@ static void set_pdeathsig_order(struct aspace *as, u32 i)
     order_set(as, i, OP_SYSCALL, 0, LX_NR_prctl, 1, SIGKILL, 0, 0, 0, 0);
 }
 
-int aspace_new(struct aspace **ret_as)
+int aspace_new_cold(struct aspace **ret_as)
 {
     struct aspace *as = aspace_alloc();
     if (!as)

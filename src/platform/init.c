@@ -243,6 +243,8 @@ int platform_init(const struct platform_config *cfg)
         r = reaper_start();
     if (r == 0)
         r = start_zygote();
+    if (r == 0)
+        r = spare_start();
     if (r < 0)
         log_error("platform: cannot start the first stub: error %d", -r);
     return r;
@@ -252,6 +254,7 @@ void platform_shutdown(void)
 {
     if (!zygote)
         return;
+    spare_stop();
     aspace_put(take_ptr(zygote));
     reaper_stop();
 }

@@ -62,6 +62,8 @@ struct aspace {
     int efd;        /* immutable: the helper tells here that a list is done */
 
     /* A forked child is looked at only when somebody first needs it: see aspace_settle. */
+    struct uctx *spare; /* atomic: a thread made ahead, owned by this aspace; see spare.c */
+
     struct mutex settle_lock;
     _Atomic u32 is_settled; /* atomic */
     s64 claimed_pid;        /* guarded by settle_lock, like the rest until it is settled */
@@ -188,6 +190,15 @@ static inline u64 slot_addr(u32 slot)
 {
     return STUB_SLOTS + (u64)slot * STUB_SLOT_SIZE;
 }
+
+/* ---- spare.c ---- */
+
+int spare_start(void) must_check;
+void spare_stop(void);
+/* The spare thread of a spare aspace, once; else NULL. */
+struct uctx *spare_take(struct aspace *as);
+/* aspace_new without the pool. */
+int aspace_new_cold(struct aspace **ret_as) must_check;
 
 /* ---- filters.c
  * ---------------------------------------------------------------------------------------- */

@@ -111,6 +111,11 @@ struct uctx *uctx_alloc(struct aspace *as, u32 slot)
 
 int uctx_new(struct aspace *as, struct uctx *from, struct uctx **ret_ctx)
 {
+    struct uctx *spare = from ? NULL : spare_take(as);
+    if (spare) {
+        *ret_ctx = spare;
+        return 0;
+    }
     u32 slot;
     int r = slot_take(as, -1, &slot);
     if (r < 0)

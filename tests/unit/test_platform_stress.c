@@ -128,7 +128,6 @@ TEST(stress)
     static struct worker w[NSPACES][NEACH];
     static pthread_t t[NSPACES][NEACH];
     struct aspace_ids ids = {.pid = 77};
-    double end = seconds() + stress_seconds();
     unsigned seed = 1;
     long ndeaths = 0, ncalls = 0, nfaults = 0, nkicks = 0, nforks = 0;
     int nbad = 0;
@@ -146,6 +145,7 @@ TEST(stress)
             pthread_create(&t[i][j], NULL, run_worker, &w[i][j]);
         }
     }
+    double end = seconds() + stress_seconds();
     while (seconds() < end) {
         usleep(200);
         int i = rand_r(&seed) % NSPACES, j = rand_r(&seed) % NEACH;
