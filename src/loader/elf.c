@@ -192,9 +192,10 @@ static int map_segment(const struct elf *e, struct mm *mm, const struct lx_elf64
     }
     if (anon >= end)
         return 0;
+    /* Writable whatever the segment says, as on Linux. */
     struct mm_map_req req = {.addr = anon,
                              .size = end - anon,
-                             .prot = prot_of(p),
+                             .prot = prot_of(p) | LX_PROT_READ | LX_PROT_WRITE,
                              .flags = LX_MAP_PRIVATE | LX_MAP_ANONYMOUS | LX_MAP_FIXED};
     s64 at = mm_map(mm, NULL, &req);
     return at < 0 ? (int)at : 0;

@@ -167,6 +167,8 @@ static int find_interp(struct exec *x)
     if (!x->elf.interp)
         return 0;
     struct file *f;
+    if (!x->elf.interp[0]) /* Linux opens the working directory then, which is no regular file */
+        return -LX_EACCES;
     int r = loader_open(LX_AT_FDCWD, x->elf.interp, WALK_FOLLOW, &f);
     if (r < 0)
         return r;
