@@ -162,6 +162,8 @@
 
 #define LX_IUCLC 0x200
 
+#define LX_IUTF8 0x4000
+
 #define LX_IXANY 0x800
 
 #define LX_IXOFF 0x1000

@@ -1,7 +1,14 @@
 /* Registers every file system of this room. */
 #include "fs/fs_init.h"
 
+#include "fs/dev.h"
+#include "fs/tmpfs.h"
+
 int fs_init(void)
 {
+    int r = tmpfs_init();
+    if (r < 0)
+        return r;
+    dev_init();
     return 0;
 }

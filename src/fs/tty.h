@@ -21,7 +21,7 @@ u64 tty_dev(const struct tty *t);
 /* Foreground process group (kid) for tpgid; 0 none. */
 s32 tty_fg_pgrp(struct tty *t);
 /*
- * The leader of the session ends: SIGHUP and SIGCONT to the foreground group, and the terminal is
+ * The leader of the session ends: SIGHUP to the foreground group, and the terminal is
  * nobody's any more. The caller then makes the session's processes forget it.
  */
 void tty_session_exit(struct tty *t, s32 session);

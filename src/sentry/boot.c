@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "fs/fs_init.h"
 #include "fs/gofer_client.h"
+#include "fs/hostfd.h"
 #include "kern/host_info.h"
 #include "kern/kern_int.h"
 #include "kern/parts.h"
@@ -130,7 +131,7 @@ static int make_files(const struct bootcfg *cfg, struct fdtable **ret_files, str
             file_get(*ret_tty);
             f = *ret_tty;
         } else {
-            r = hostfd_file_new(fd, &f);
+            r = hostfd_new(fd, 0, &f);
         }
         if (r == 0)
             r = fdtable_install(files, f, fd, 0, 1024);

@@ -4,7 +4,6 @@
 
 #include "vfs/vfs.h"
 
-int hostfd_file_new(int fd, struct file **ret_f) must_check;
 int overlay_new_on_tmpfs(struct super *lower, u64 size, struct super **ret_sb) must_check;
 extern int (*vfs_host_reopen_ro)(int fd);
 

@@ -209,7 +209,7 @@ int file_open_path(const struct path *p, u32 flags, struct file **ret_f)
     struct path own = *p;
     struct inode *i = p->dentry->inode;
     path_get(&own);
-    flags &= ~(u32)(LX_O_CREAT | LX_O_EXCL | LX_O_NOCTTY | LX_O_TRUNC | LX_O_CLOEXEC);
+    flags &= ~(u32)(LX_O_CREAT | LX_O_EXCL | LX_O_TRUNC | LX_O_CLOEXEC);
     if (flags & LX_O_PATH) {
         struct file *f =
             file_alloc(&own, flags & (LX_O_PATH | LX_O_DIRECTORY | LX_O_NOFOLLOW), FMODE_PATH);
@@ -241,6 +241,7 @@ int file_open_path(const struct path *p, u32 flags, struct file **ret_f)
         file_discard(f);
         return r;
     }
+    atomic_fetch_and(&f->flags, ~(u32)LX_O_NOCTTY); /* shown to open alone */
     set_seek_mode(f);
     vfs_notify(f->path.dentry, LX_IN_OPEN);
     *ret_f = f;

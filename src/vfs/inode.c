@@ -134,6 +134,7 @@ void inode_get(struct inode *i)
 static void inode_free(struct epoch_node *n)
 {
     struct inode *i = container_of(n, struct inode, rcu);
+    notify_free(i);
     free(i->link);
     free(i);
 }

@@ -29,7 +29,7 @@ s64 vfs_read(struct file *f, struct uio *to, s64 *off)
     } else if (off) {
         pos = *off;
     }
-    s64 n = f->ops->read(f, to, &pos);
+    s64 n = f->ops->read(f, to, off || has_pos ? &pos : NULL);
     if (has_pos) {
         f->pos = pos;
         mutex_unlock(&f->pos_lock);
@@ -96,7 +96,7 @@ s64 vfs_write(struct file *f, struct uio *from, s64 *off)
     if (n == 0 && from->left > 0)
         n = file_remove_privs(f);
     if (n == 0)
-        n = f->ops->write(f, from, &pos);
+        n = f->ops->write(f, from, off || has_pos ? &pos : NULL);
     from->left += cut;
     if (has_pos) {
         f->pos = pos;

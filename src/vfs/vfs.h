@@ -363,7 +363,7 @@ struct dir_ctx {
 
 struct file_ops {
     /*
-     * Data at an explicit offset (streams ignore it). Return bytes moved, 0 at
+     * Data at an explicit offset (streams ignore it: it is NULL there but for pread). Return bytes moved, 0 at
      * the end, or an error. The vfs has checked the mode, handles f_pos, and
      * rejects what is absent with EINVAL. Blocking unless file_is_nonblock(f)
      * (then -LX_EAGAIN); an interrupted wait gives -LX_ERESTARTSYS. write
