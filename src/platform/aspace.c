@@ -382,6 +382,7 @@ int aspace_fork(struct aspace *parent, struct uctx *caller, struct aspace **ret_
                 struct uctx **ret_ctx)
 {
     (void)uctx_regs(caller);
+    window_flush(caller);
     struct aspace *as = aspace_alloc();
     if (!as)
         return -LX_ENOMEM;

@@ -35,12 +35,18 @@ struct stub_header platform_stub;
 struct aspace_vdso platform_vdso;
 
 static struct aspace *zygote;
+static u32 shapes_unit;
 static u32 xstate_size;
 static u64 xcr0;
 
 struct aspace *platform_zygote(void)
 {
     return zygote;
+}
+
+struct stub_shape *platform_shapes(void)
+{
+    return shapes_unit ? arena_ptr(shapes_unit) : NULL;
 }
 
 u32 platform_xstate_size(void)
@@ -109,10 +115,11 @@ int platform_probe(void)
 static void make_unmap_table(u64 *table)
 {
     u64 at = 0;
-    u64 keep[5][2] = {{STUB_TEXT, STUB_CONST + STUB_CONST_SIZE},
+    u64 keep[6][2] = {{STUB_TEXT, STUB_CONST + STUB_CONST_SIZE},
+                      {STUB_SHAPES, STUB_SHAPES + STUB_SHAPES_SIZE},
                       {STUB_SITES, STUB_SITES + STUB_SITES_SIZE},
                       {STUB_THUNKS, STUB_THUNKS + STUB_THUNKS_SIZE}};
-    u32 n = 3;
+    u32 n = 4;
     if (platform_vdso.vvar_size) {
         keep[n][0] = platform_vdso.vvar;
         keep[n++][1] = platform_vdso.vvar + platform_vdso.vvar_size;
@@ -181,6 +188,9 @@ static noreturn_fn void zygote_main(const u8 *image, u64 image_size, u64 entry, 
     /* The site table and the thunks: empty here, private to each stub. */
     mmap((void *)(uintptr_t)STUB_SITES, STUB_SITES_SIZE, PROT_READ | PROT_WRITE,
          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+    if (mmap((void *)(uintptr_t)STUB_SHAPES, STUB_SHAPES_SIZE, PROT_READ, MAP_SHARED | MAP_FIXED,
+             arena_fd(), (off_t)arena_offset(shapes_unit)) == MAP_FAILED)
+        _exit(103);
     mmap((void *)(uintptr_t)STUB_THUNKS, STUB_THUNKS_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     __asm__ volatile("jmp *%0"
@@ -196,7 +206,8 @@ static int start_zygote(void)
     const u64 image_size = STUB_TEXT_SIZE + STUB_CONST_SIZE;
     u8 *image = calloc(1, image_size);
     zygote = aspace_alloc();
-    if (!image || !zygote) {
+    shapes_unit = arena_alloc();
+    if (!image || !zygote || !shapes_unit) {
         free(image);
         return -LX_ENOMEM;
     }

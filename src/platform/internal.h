@@ -104,6 +104,8 @@ struct uctx {
     bool is_syscall; /* the last event was one */
     s64 result;
     u32 last_nr;
+    u32 nwin; /* windows of the current call; checked copies of the channel's */
+    struct stub_win win[STUB_MAX_WIN];
     u32 nmmcalls;
     struct stub_mmcall mmcalls[STUB_MAX_MMCALLS];
 
@@ -128,6 +130,8 @@ extern struct aspace_vdso platform_vdso;
  * ---------------------------------------------------------------------------- */
 
 struct aspace *platform_zygote(void);
+/* The table of shapes in the arena. */
+struct stub_shape *platform_shapes(void);
 int reaper_start(void) must_check;
 void reaper_stop(void);
 /* Watches as->pid. The pid must be a child of ours. */
@@ -166,6 +170,9 @@ void queue_flush_locked(struct aspace *as) REQUIRES(as->helper_lock);
 /* ---- uctx.c
  * ----------------------------------------------------------------------------------------- */
 
+/* Writes what waits in the window to guest memory, for a caller that looks at it before the resume.
+ */
+void window_flush(struct uctx *ctx);
 int slot_take(struct aspace *as, s64 want, u32 *ret_slot) must_check;
 void slot_drop(struct aspace *as, u32 slot);
 struct uctx *uctx_alloc(struct aspace *as, u32 slot);

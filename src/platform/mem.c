@@ -50,9 +50,82 @@ static size_t plain_write(struct aspace *as, u64 addr, const void *buf, size_t s
     return n < 0 ? 0 : (size_t)n;
 }
 
+/* ---- the window
+ * ------------------------------------------------------------------------------------ */
+
+void window_flush(struct uctx *ctx)
+{
+    for (u32 i = 0; i < ctx->nwin; i++) {
+        const struct stub_win *w = &ctx->win[i];
+        if (w->out_lo < w->out_hi)
+            (void)!plain_write(ctx->as, w->addr + w->out_lo, ctx->window + w->off + w->out_lo,
+                               w->out_hi - w->out_lo);
+    }
+    ctx->nwin = 0;
+}
+
+/* The window piece that was copied in from all of [addr, addr + size). */
+static const u8 *window_in(const struct uctx *ctx, u64 addr, size_t size)
+{
+    for (u32 i = 0; i < ctx->nwin; i++) {
+        const struct stub_win *w = &ctx->win[i];
+        if (addr >= w->addr && addr - w->addr <= w->in_size &&
+            size <= w->in_size - (addr - w->addr) && w->out_lo >= w->out_hi)
+            return ctx->window + w->off + (addr - w->addr);
+    }
+    return NULL;
+}
+
+/* Something in [addr, addr + size) was written to the window and is not in guest memory yet. */
+static bool is_window_dirty(const struct uctx *ctx, u64 addr, size_t size)
+{
+    for (u32 i = 0; i < ctx->nwin; i++) {
+        const struct stub_win *w = &ctx->win[i];
+        if (w->out_lo < w->out_hi && addr < w->addr + w->out_hi &&
+            addr + size > w->addr + w->out_lo)
+            return true;
+    }
+    return false;
+}
+
+/* True when the bytes were left in the window, for the thread to copy out itself. */
+static bool window_out(struct uctx *ctx, u64 addr, const void *buf, size_t size)
+{
+    for (u32 i = 0; i < ctx->nwin; i++) {
+        struct stub_win *w = &ctx->win[i];
+        if (addr < w->addr || addr - w->addr > w->out_cap || size > w->out_cap - (addr - w->addr))
+            continue;
+        u32 lo = (u32)(addr - w->addr), hi = lo + (u32)size;
+        if (w->out_lo >= w->out_hi) {
+            w->out_lo = lo;
+            w->out_hi = hi;
+        } else if (lo <= w->out_hi && hi >= w->out_lo) {
+            w->out_lo = MIN(w->out_lo, lo);
+            w->out_hi = MAX(w->out_hi, hi);
+        } else {
+            return false; /* a gap would be copied out as garbage */
+        }
+        memcpy(ctx->window + w->off + lo, buf, size);
+        return true;
+    }
+    return false;
+}
+
+/* ---- plain
+ * ------------------------------------------------------------------------------------------- */
+
 size_t aspace_read(struct aspace *as, struct uctx *ctx, u64 addr, void *buf, size_t size)
 {
-    (void)ctx;
+    if (ctx && ctx->nwin && ctx->as == as) {
+        const u8 *in = window_in(ctx, addr, size);
+        if (in) {
+            memcpy(buf, in, size);
+            patches_hide(as->patches, addr, buf, size);
+            return size;
+        }
+        if (is_window_dirty(ctx, addr, size))
+            window_flush(ctx);
+    }
     queue_flush(as);
     size_t got = plain_read(as, addr, buf, clip(addr, size));
     patches_hide(as->patches, addr, buf, got);
@@ -61,7 +134,14 @@ size_t aspace_read(struct aspace *as, struct uctx *ctx, u64 addr, void *buf, siz
 
 size_t aspace_write(struct aspace *as, struct uctx *ctx, u64 addr, const void *buf, size_t size)
 {
-    (void)ctx;
+    if (ctx && ctx->nwin && ctx->as == as) {
+        if (size && window_out(ctx, addr, buf, size)) {
+            patches_undo(as, addr, addr + size);
+            return size;
+        }
+        /* What was copied in, or waits to be copied out, must not hide or undo this. */
+        window_flush(ctx);
+    }
     queue_flush(as);
     size = clip(addr, size);
     patches_undo(as, addr, addr + size);
@@ -71,6 +151,20 @@ size_t aspace_write(struct aspace *as, struct uctx *ctx, u64 addr, const void *b
 size_t aspace_read_str(struct aspace *as, struct uctx *ctx, u64 addr, char *buf, size_t size)
 {
     size_t have = 0;
+    if (ctx && ctx->nwin && ctx->as == as) {
+        for (u32 i = 0; i < ctx->nwin; i++) {
+            const struct stub_win *w = &ctx->win[i];
+            if (w->addr != addr || w->out_cap || !w->in_size)
+                continue;
+            size_t n = MIN(size, (size_t)w->in_size);
+            memcpy(buf, ctx->window + w->off, n);
+            const char *nul = memchr(buf, 0, n);
+            if (nul)
+                return (size_t)(nul - buf) + 1;
+            if (n == size)
+                return size;
+        }
+    }
     size = clip(addr, size);
     while (have < size) {
         /* To the end of the page, at most 256 bytes at first: most strings are short. */
@@ -79,12 +173,40 @@ size_t aspace_read_str(struct aspace *as, struct uctx *ctx, u64 addr, char *buf,
         size_t got = aspace_read(as, ctx, addr + have, buf + have, n);
         if (!got)
             return 0;
-        char *nul = memchr(buf + have, 0, got);
+        const char *nul = memchr(buf + have, 0, got);
         if (nul)
             return (size_t)(nul - buf) + 1;
         have += got;
     }
     return have;
+}
+
+/* ---- shapes
+ * ------------------------------------------------------------------------------------------ */
+
+_Static_assert(USHAPE_IN_STR == SHAPE_STR && USHAPE_IN_BUF == SHAPE_IN &&
+                   USHAPE_OUT_BUF == SHAPE_OUT && USHAPE_IN_FIXED == SHAPE_INFIX &&
+                   USHAPE_OUT_FIXED == SHAPE_OUTFIX && USHAPE_INOUT_FIXED == SHAPE_INOUT,
+               "one numbering");
+_Static_assert(sizeof(struct stub_shape) * STUB_NR_SHAPES <= STUB_SHAPES_SIZE, "layout");
+
+void platform_set_shapes(u32 nr, const struct ushape shapes[6])
+{
+    struct stub_shape *table = platform_shapes();
+    if (!table || nr >= STUB_NR_SHAPES)
+        return;
+    struct stub_shape row = {0};
+    for (u32 i = 0; i < 6 && row.count < STUB_MAX_WIN; i++) {
+        const struct ushape *s = &shapes[i];
+        if (s->kind == USHAPE_NONE || s->size_arg > 5)
+            continue;
+        u32 n = row.count++;
+        row.args[n].arg = (u8)i;
+        row.args[n].kind = s->kind;
+        row.args[n].size_arg = s->size_arg;
+        row.args[n].elem_size = s->elem_size;
+    }
+    table[nr] = row;
 }
 
 /* ---- forced

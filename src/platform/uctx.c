@@ -163,6 +163,7 @@ int uctx_new(struct aspace *as, struct uctx *from, struct uctx **ret_ctx)
         return r;
     }
     if (from) {
+        window_flush(from);
         ctx->regs = *uctx_regs(from);
         ctx->ch->arg = slot_addr(from->slot);
         (void)uctx_exchange(ctx, CMD_COPYX);
@@ -214,6 +215,8 @@ bool uctx_exchange(struct uctx *ctx, u32 cmd)
     if (atomic_load(&as->is_dead))
         return false;
     ch->cmd = cmd;
+    if (cmd > CMD_NONE)
+        ch->nwin = 0;
     ch->spin = ctx->credit > 0 && ctx->stub_credit > 0 ? wait_spin_cycles() : 0;
     __atomic_store_n(&ch->state, CH_APP, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&ch->is_app_waiting, __ATOMIC_SEQ_CST)) {
@@ -328,6 +331,12 @@ static u32 prepare_resume(struct uctx *ctx)
         atomic_store(&ctx->as->queued, NULL);
     }
     ch->nmmcalls = n;
+    for (u32 i = 0; i < ctx->nwin; i++) {
+        ch->win[i].out_lo = ctx->win[i].out_lo;
+        ch->win[i].out_hi = ctx->win[i].out_hi;
+    }
+    ch->nwin = ctx->nwin;
+    ctx->nwin = 0;
     ctx->is_dirty = false;
     ctx->has_result = false;
     ctx->has_regs = false;
@@ -361,12 +370,31 @@ static bool repair_fault(struct uctx *ctx, struct uevent *ev)
     return false;
 }
 
+/* Copies and checks the stub's description of the window. */
+static void window_fetch(struct uctx *ctx)
+{
+    const volatile struct stub_channel *ch = ctx->ch;
+    u32 n = ch->nwin;
+    ctx->nwin = 0;
+    for (u32 i = 0; i < n && i < STUB_MAX_WIN; i++) {
+        struct stub_win w = {.addr = ch->win[i].addr,
+                             .off = ch->win[i].off,
+                             .in_size = ch->win[i].in_size,
+                             .out_cap = ch->win[i].out_cap};
+        if (w.off > SLOT_WINDOW_SIZE || w.in_size > SLOT_WINDOW_SIZE - w.off ||
+            w.out_cap > SLOT_WINDOW_SIZE - w.off)
+            return;
+        ctx->win[ctx->nwin++] = w;
+    }
+}
+
 /* True when there is nothing to tell and the thread must run on. */
 static bool read_event(struct uctx *ctx, struct uevent *ev)
 {
     const volatile struct stub_channel *ch = ctx->ch;
     u32 kind = ch->kind;
     ctx->is_syscall = false;
+    ctx->nwin = 0;
     ctx->is_tramp = ch->is_tramp == 1;
     switch (kind) {
     case EV_SYSCALL:
@@ -376,6 +404,7 @@ static bool read_event(struct uctx *ctx, struct uevent *ev)
         for (int i = 0; i < 6; i++)
             ev->args[i] = ch->args[i];
         ctx->is_syscall = true;
+        window_fetch(ctx);
         if (!ctx->is_tramp)
             patches_trapped(ctx, ch->regs.rip - 2, ev->nr);
         break;
@@ -411,6 +440,7 @@ void uctx_run(struct uctx *ctx, struct uevent *ret_ev)
         if (atomic_exchange(&ctx->kick, 0) && !atomic_load(&as->is_dead)) {
             atomic_store(&ctx->is_in_app, 0);
             queue_flush(as);
+            window_flush(ctx);
             ctx->is_syscall = false;
             return;
         }
@@ -467,6 +497,7 @@ void uctx_regs_changed(struct uctx *ctx)
 int uctx_get_xstate(struct uctx *ctx, void *buf)
 {
     (void)uctx_regs(ctx);
+    window_flush(ctx); /* the state goes through the window too */
     if (!uctx_exchange(ctx, CMD_GETX))
         return -LX_ESRCH;
     u32 size = ctx->ch->xsize;
@@ -480,6 +511,7 @@ int uctx_get_xstate(struct uctx *ctx, void *buf)
 int uctx_set_xstate(struct uctx *ctx, const void *buf)
 {
     (void)uctx_regs(ctx);
+    window_flush(ctx);
     u32 size = platform_xstate_size();
     if (!buf)
         return uctx_exchange(ctx, CMD_INITX) ? 0 : -LX_ESRCH;
@@ -536,10 +568,4 @@ void uctx_set_tid(struct uctx *ctx, u32 tid)
     ctx->ch->tid = tid;
     if (tid)
         aspace_tids_known(ctx->as);
-}
-
-void platform_set_shapes(u32 nr, const struct ushape shapes[6])
-{
-    (void)nr;
-    (void)shapes;
 }

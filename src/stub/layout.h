@@ -7,6 +7,7 @@
  *   0x60020000  process     read-only here; the Sentry writes ids, switches
  *   0x60021000  orders      read-only here; the helper's orders
  *   0x60022000  results     read, write; the helper's answers
+ *   0x60030000  shapes      read-only here; which arguments of which call go through the window
  *   0x60600000  site table  one 8-byte pointer a rewritten site (see patch.c)
  *   0x61000000  thunks      code of rewritten sites
  *   0x80000000  slots       one a thread, 256 KiB each
@@ -25,6 +26,8 @@
 #define STUB_PROC         0x60020000
 #define STUB_ORDER        0x60021000
 #define STUB_RESULT       0x60022000
+#define STUB_SHAPES       0x60030000
+#define STUB_SHAPES_SIZE  0x4000
 #define STUB_SITES        0x60600000
 #define STUB_SITES_SIZE   0x10000
 #define STUB_THUNKS       0x61000000
@@ -162,6 +165,37 @@ struct stub_mmcall {
 };
 #define STUB_MAX_MMCALLS 8
 
+/* Shapes of a call's arguments, as far as the window deals with them. */
+#define STUB_NR_SHAPES 512
+#define STUB_MAX_WIN   3
+struct stub_shape {
+    uint8_t count, pad[3];
+    struct {
+        uint8_t arg, kind, size_arg, pad; /* kind: enum ushape_kind */
+        uint32_t elem_size;
+    } args[STUB_MAX_WIN];
+    uint32_t pad2;
+};
+#define SHAPE_STR    1 /* as enum ushape_kind of platform.h */
+#define SHAPE_IN     2
+#define SHAPE_OUT    3
+#define SHAPE_INFIX  4
+#define SHAPE_OUTFIX 5
+#define SHAPE_INOUT  6
+#define WIN_MAX_IN   0x4000 /* larger buffers are left to the Sentry */
+#define WIN_MAX_OUT  0x1000
+#define WIN_MAX_STR  0x1000
+
+/* A piece of the window that stands for guest memory at addr. */
+struct stub_win {
+    uint64_t addr;
+    uint32_t off;            /* in the window */
+    uint32_t in_size;        /* bytes copied in */
+    uint32_t out_cap;        /* bytes that can be written: the pages have been probed */
+    uint32_t out_lo, out_hi; /* what the Sentry wrote; the stub copies it out */
+    uint32_t pad;
+};
+
 /* A site that the thread rewrites itself on its way out (single-threaded processes). */
 struct stub_patch {
     uint32_t is_set, thunk;
@@ -191,9 +225,11 @@ struct stub_channel {
     uint64_t arg;
     uint64_t cpu_ns;
     uint32_t spin; /* cycles to spin for the Sentry's answer */
-    uint32_t pad[25];
+    uint32_t nwin;
+    uint32_t pad[24];
     struct stub_regs regs;
     struct stub_mmcall mmcalls[STUB_MAX_MMCALLS];
+    struct stub_win win[STUB_MAX_WIN];
     struct stub_patch patch;
 };
 
@@ -242,6 +278,7 @@ _Static_assert(__builtin_offsetof(struct stub_const, sigact) == CST_SIGACT, "lay
 _Static_assert(__builtin_offsetof(struct stub_private, saved_sp) == PRV_SP, "layout");
 _Static_assert(__builtin_offsetof(struct stub_channel, result) == 64, "layout");
 _Static_assert(sizeof(struct stub_channel) <= 4096, "layout");
+_Static_assert(sizeof(struct stub_shape) == 32, "layout");
 _Static_assert(__builtin_offsetof(struct stub_channel, tid) == CH_TID, "layout");
 _Static_assert(__builtin_offsetof(struct stub_channel, regs) == CH_REGS, "layout");
 _Static_assert(__builtin_offsetof(struct stub_proc, pid) == PRC_PID, "layout");

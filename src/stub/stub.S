@@ -389,6 +389,44 @@ stub_futex_wait_kicked:
     mov $-4, %rax
     ret
 
+/* u64 stub_copy(to, from, size): the bytes not copied, because of a fault. */
+    .globl stub_copy, stub_copy_insn, stub_copy_insn_end
+stub_copy:
+    mov %rdx, %rcx
+stub_copy_insn:
+    rep movsb
+stub_copy_insn_end:
+    mov %rcx, %rax
+    ret
+
+/* u64 stub_copy_str(to, from, max): bytes copied with the NUL; 0 on a fault or without a NUL. */
+    .globl stub_copy_str, stub_copy_str_fault, stub_copy_str_end
+stub_copy_str:
+    xor %ecx, %ecx
+1:  movzbl (%rsi, %rcx), %eax
+    mov %al, (%rdi, %rcx)
+    inc %rcx
+    test %al, %al
+    jz 2f
+    cmp %rdx, %rcx
+    jb 1b
+stub_copy_str_fault:
+    xor %ecx, %ecx
+2:  mov %rcx, %rax
+    ret
+stub_copy_str_end:
+
+/* int stub_probe(addr): 1 when the byte cannot be written. */
+    .globl stub_probe, stub_probe_insn, stub_probe_fault
+stub_probe:
+    xor %eax, %eax
+stub_probe_insn:
+    lock addb $0, (%rdi)
+    ret
+stub_probe_fault:
+    mov $1, %eax
+    ret
+
 /* Neither flags nor any register but rax change here; a kick inside rewinds to the site. */
     .globl stub_fast_begin, stub_fast_end
 stub_fast_begin:

@@ -23,6 +23,7 @@ typedef uint32_t u32;
 #define NR_futex         202
 #define SIG_SYS          31
 #define SIG_SEGV         11
+#define SIG_BUS          7
 #define ARCH_X86_64      0xc000003eU
 
 struct siginfo {
@@ -61,11 +62,15 @@ void stub_post(char *slot);
 void stub_wait(char *slot);
 void stub_handler(int signo, struct siginfo *info, struct ucontext *uc);
 long stub_futex_wait(u64 uaddr, u64 op, u64 val, u64 timeout, u64 uaddr2, u64 val3, u32 *kick);
+u64 stub_copy(void *to, const void *from, u64 size);
+u64 stub_copy_str(char *to, const char *from, u64 max);
+int stub_probe(void *addr);
 int stub_tramp(char *slot, u64 *f);
 int stub_tramp_kick(char *slot, u64 *f);
 extern const char stub_birth[], stub_text_end[], stub_demote[], stub_trampoline_gs[], tramp_exit[],
     tramp_exit_end[], stub_futex_wait_end[], stub_futex_wait_kicked[], stub_fast_begin[],
-    stub_fast_end[];
+    stub_fast_end[], stub_copy_insn[], stub_copy_insn_end[], stub_copy_str_fault[],
+    stub_copy_str_end[], stub_probe_insn[], stub_probe_fault[];
 
 #define channel_of(slot) ((volatile struct stub_channel *)(slot))
 #define private_of(slot) ((struct stub_private *)((slot) + SLOT_PRIVATE))
@@ -274,6 +279,90 @@ static long do_mmcalls(volatile struct stub_channel *ch)
     return err;
 }
 
+/* ---- the window
+ * ---------------------------------------------------------------------------------- */
+
+/* Guest memory only: anything else is left to the Sentry, which refuses it. */
+static int is_guest(u64 addr, u64 size)
+{
+    u64 end = addr + size;
+    if (end < addr)
+        return 0;
+    return addr >= STUB_SLOTS_END || (addr >= 0x10000 && end <= STUB_TEXT);
+}
+
+/* How many of the first `size` bytes at addr can be written, up to WIN_MAX_OUT. */
+static u32 probe(u64 addr, u64 size)
+{
+    u64 end = addr + (size < WIN_MAX_OUT ? size : WIN_MAX_OUT);
+    u64 at = addr;
+    while (at < end) {
+        if (stub_probe((void *)at))
+            break;
+        at = (at + 4096) & ~4095UL;
+    }
+    return (u32)((at < end ? at : end) - addr);
+}
+
+/* Copies in what the call's shapes say. What does not fit or faults is simply not there. */
+static void fill_windows(char *slot)
+{
+    volatile struct stub_channel *ch = channel_of(slot);
+    const volatile struct stub_shape *shape =
+        (const volatile struct stub_shape *)STUB_SHAPES + ch->nr % STUB_NR_SHAPES;
+    char *window = slot + SLOT_WINDOW;
+    u32 n = 0, off = 0, count = shape->count;
+    ch->nwin = 0;
+    if (ch->nr >= STUB_NR_SHAPES)
+        return;
+    for (u32 i = 0; i < count && i < STUB_MAX_WIN; i++) {
+        volatile struct stub_win *w = &ch->win[n];
+        u32 kind = shape->args[i].kind;
+        u64 addr = ch->args[shape->args[i].arg % 6], size = shape->args[i].elem_size;
+        u64 in = 0, cap = 0;
+        if (kind == SHAPE_IN || kind == SHAPE_OUT) {
+            u64 nelem = ch->args[shape->args[i].size_arg % 6];
+            if (nelem > 0x10000)
+                nelem = 0x10000;
+            size *= nelem;
+        }
+        if (kind == SHAPE_STR) {
+            if (addr < 0x10000 || !is_guest(addr, 1))
+                continue;
+            in = stub_copy_str(window + off, (const char *)addr, WIN_MAX_STR);
+        } else if (!size || !is_guest(addr, size)) {
+            continue;
+        }
+        if ((kind == SHAPE_IN || kind == SHAPE_INFIX || kind == SHAPE_INOUT) && size <= WIN_MAX_IN)
+            in = size - stub_copy(window + off, (const void *)addr, size);
+        if (kind == SHAPE_OUT || kind == SHAPE_OUTFIX || kind == SHAPE_INOUT)
+            cap = probe(addr, size);
+        if (!in && !cap)
+            continue;
+        w->addr = addr;
+        w->off = off;
+        w->in_size = (u32)in;
+        w->out_cap = (u32)cap;
+        w->out_lo = w->out_hi = 0;
+        off += (u32)(((in > cap ? in : cap) + 63) & ~63UL);
+        n++;
+    }
+    ch->nwin = n;
+}
+
+/* Copies out what the Sentry left in the window. */
+static void drain_windows(char *slot)
+{
+    volatile struct stub_channel *ch = channel_of(slot);
+    for (u32 i = 0; i < ch->nwin && i < STUB_MAX_WIN; i++) {
+        volatile struct stub_win *w = &ch->win[i];
+        u64 lo = w->out_lo, hi = w->out_hi;
+        if (lo < hi)
+            stub_copy((void *)(w->addr + lo), slot + SLOT_WINDOW + w->off + lo, hi - lo);
+    }
+    ch->nwin = 0;
+}
+
 /* Rewrites a site. Only ever while this is the process's only application thread. */
 static void do_patch(volatile struct stub_channel *ch)
 {
@@ -306,6 +395,8 @@ static int tramp_answer(char *slot, u64 *f)
     }
     if (cmd == CMD_RESULT)
         f[F_RAX] = (u64)ch->result;
+    if (ch->nwin)
+        drain_windows(slot);
     if (ch->nmmcalls) {
         long err = do_mmcalls(ch);
         if (err)
@@ -326,6 +417,10 @@ static int tramp_handover(char *slot, u64 *f, u32 kind)
     ch->args[3] = f[F_R10];
     ch->args[4] = f[F_R8];
     ch->args[5] = f[F_R9];
+    if (kind == EV_SYSCALL)
+        fill_windows(slot);
+    else
+        ch->nwin = 0;
     stub_post(slot);
     stub_wait(slot);
     return tramp_answer(slot, f);
@@ -415,6 +510,20 @@ static void defer_kick(char *slot, struct sigcontext *mc)
     }
 }
 
+/* A fault of a copy on the application's behalf. */
+static int fix_copy(struct sigcontext *mc)
+{
+    if (is_in(mc->rip, stub_copy_insn, stub_copy_insn_end))
+        mc->rip = (u64)stub_copy_insn_end;
+    else if (is_in(mc->rip, (const char *)stub_copy_str, stub_copy_str_end))
+        mc->rip = (u64)stub_copy_str_fault;
+    else if (mc->rip == (u64)stub_probe_insn)
+        mc->rip = (u64)stub_probe_fault;
+    else
+        return 0;
+    return 1;
+}
+
 static void fill_syscall(volatile struct stub_channel *ch, const struct sigcontext *mc)
 {
     ch->kind = EV_SYSCALL;
@@ -452,6 +561,8 @@ void stub_handler(int signo, struct siginfo *info, struct ucontext *uc)
     struct stub_private *prv = private_of(slot);
     struct sigcontext *mc = &uc->mc;
     int is_text = mc->rip >= STUB_TEXT && mc->rip < (u64)stub_text_end;
+    if (is_text && (signo == SIG_SEGV || signo == SIG_BUS) && fix_copy(mc))
+        return;
     prv->uc = uc;
     if (is_text && mc->rip == (u64)stub_birth) {
         init_xstate(mc->fpstate);
@@ -463,6 +574,7 @@ void stub_handler(int signo, struct siginfo *info, struct ucontext *uc)
         ch->is_tramp = 0;
         if (prv->demotion == DEMOTE_SYSCALL) {
             fill_syscall(ch, mc);
+            ch->nwin = 0;
             stub_handover(slot);
         }
     } else {
@@ -477,9 +589,11 @@ void stub_handler(int signo, struct siginfo *info, struct ucontext *uc)
             is_text = 0;
         save_regs(&ch->regs, mc, slot);
         ch->is_tramp = 0;
-        if (is_text || (signo == SIG_SYS && info->code == 1 && info->sys.arch == ARCH_X86_64))
+        ch->nwin = 0;
+        if (is_text || (signo == SIG_SYS && info->code == 1 && info->sys.arch == ARCH_X86_64)) {
             fill_syscall(ch, mc);
-        else if (signo == STUB_KICK_SIGNAL)
+            fill_windows(slot);
+        } else if (signo == STUB_KICK_SIGNAL)
             ch->kind = EV_KICK;
         else
             fill_fault(ch, signo, info, mc);
@@ -491,6 +605,8 @@ void stub_handler(int signo, struct siginfo *info, struct ucontext *uc)
             stub_handover(slot);
         }
         /* ch->cmd may be forged under our feet; every value ends here all the same. */
+        if (ch->nwin)
+            drain_windows(slot);
         if (ch->cmd == CMD_FULL)
             load_regs(mc, &ch->regs, slot);
         else if (ch->cmd == CMD_RESULT)

@@ -266,6 +266,112 @@ TEST(many_spaces)
     }
 }
 
+/* ---- the window --------------------------------------------------------------------------------
+ */
+
+/* rdi string, rsi buffer of rdx, r10 out buffer of r8; then reports the out buffer's words. */
+SNIPPET(window,
+        "1: mov $499,%eax\n syscall\n mov (%r10),%rdi\n mov 8(%r10),%rsi\n mov %rax,%rdx\n"
+        "mov $498,%eax\n syscall\n mov %r12,%rdi\n mov %r13,%rsi\n mov %r14,%rdx\n jmp 1b\n");
+
+static void window_round(struct aspace *as, struct uctx *ctx, int i)
+{
+    struct uevent ev;
+    char buf[64];
+    u64 v = 0x1111 * (u64)(i + 1);
+    uctx_run(ctx, &ev);
+    CHECK_EQ(ev.kind, UEV_SYSCALL);
+    CHECK_EQ(ev.nr, 499);
+    CHECK_EQ(aspace_read_str(as, ctx, ev.args[0], buf, sizeof(buf)), 12);
+    CHECK_STR(buf, "hello, stub");
+    CHECK_EQ(aspace_read_str(as, ctx, ev.args[0], buf, 4), 4);
+    CHECK_EQ(aspace_read(as, ctx, ev.args[1], buf, 32), 32);
+    CHECK_EQ(buf[0], 'A');
+    CHECK_EQ(buf[31], 'A' + 31);
+    CHECK_EQ(aspace_read(as, ctx, ev.args[1] + 8, buf, 16), 16);
+    CHECK_EQ(buf[0], 'A' + 8);
+    CHECK_EQ(aspace_write(as, ctx, ev.args[3] + 8, &v, 8), 8);
+    if (i % 3 == 0)
+        CHECK_EQ(aspace_write(as, ctx, ev.args[3], &v, 8), 8);
+    if (i % 3 == 1) {
+        u64 back = 0;
+        CHECK_EQ(aspace_read(as, ctx, ev.args[3] + 8, &back, 8), 8);
+        CHECK_EQ(back, v);
+    }
+    if (i % 5 == 2) { /* a write elsewhere */
+        CHECK_EQ(aspace_write(as, ctx, DATA + 0x8000, &v, 8), 8);
+        CHECK_EQ(aspace_read_str(as, ctx, ev.args[0], buf, sizeof(buf)), 12);
+    }
+    if (i % 7 == 3) { /* seen by others before the thread has run again */
+        uctx_kick(ctx);
+        uctx_run(ctx, &ev);
+        CHECK_EQ(ev.kind, UEV_KICK);
+        u64 back = 0;
+        CHECK_EQ(aspace_read(as, NULL, DATA + 0x2008, &back, 8), 8);
+        CHECK_EQ(back, v);
+    }
+    if (i % 4 == 1)
+        uctx_regs_changed(ctx);
+    uctx_set_result(ctx, i);
+    uctx_run(ctx, &ev);
+    CHECK_EQ(ev.kind, UEV_SYSCALL);
+    CHECK_EQ(ev.nr, 498);
+    CHECK_EQ(ev.args[1], v);
+    if (i % 3 == 0)
+        CHECK_EQ(ev.args[0], v);
+    CHECK_EQ(ev.args[2], i);
+    uctx_set_result(ctx, 0);
+}
+
+TEST(windows)
+{
+    start();
+    struct ushape shapes[6] = {
+        {USHAPE_IN_STR, 0, 0}, {USHAPE_IN_BUF, 2, 1}, {USHAPE_NONE, 0, 0}, {USHAPE_OUT_BUF, 4, 1}};
+    platform_set_shapes(499, shapes);
+    struct aspace *as = SPACE(window);
+    struct uctx *ctx = thread_at(as, TEXT_START);
+    struct uregs *r = uctx_regs(ctx);
+    char buf[64];
+    for (int i = 0; i < 64; i++)
+        buf[i] = (char)('A' + i);
+    CHECK_EQ(aspace_write(as, NULL, DATA + 0x1000, "hello, stub", 12), 12);
+    CHECK_EQ(aspace_write(as, NULL, DATA + 0x1100, buf, 64), 64);
+    r->rdi = r->r12 = DATA + 0x1000;
+    r->rsi = r->r13 = DATA + 0x1100;
+    r->rdx = r->r14 = 64;
+    r->r10 = DATA + 0x2000;
+    r->r8 = 16;
+    uctx_regs_changed(ctx);
+    for (int i = 0; i < 200; i++)
+        window_round(as, ctx, i);
+    /* What the thread cannot reach is an ordinary fault here. */
+    struct uevent ev;
+    for (int i = 0; i < 20; i++) {
+        uctx_run(ctx, &ev);
+        CHECK_EQ(ev.nr, 499);
+        r = uctx_regs(ctx);
+        r->rip = TEXT_START;
+        r->rdi = i % 2 ? 0x700000000000UL : 0x80000010UL;
+        r->rsi = DATA + SIZE - 8;
+        r->rdx = 64;
+        r->r10 = DATA + SIZE;
+        uctx_regs_changed(ctx);
+        uctx_run(ctx, &ev);
+        CHECK_EQ(ev.nr, 499);
+        CHECK_EQ(aspace_read_str(as, ctx, ev.args[0], buf, sizeof(buf)), 0);
+        CHECK_EQ(aspace_read(as, ctx, ev.args[1], buf, 64), 8);
+        CHECK_EQ(aspace_write(as, ctx, ev.args[3], buf, 16), 0);
+        r = uctx_regs(ctx);
+        r->rip = TEXT_START;
+        r->rdi = DATA + 0x1000;
+        r->r10 = DATA + 0x2000;
+        uctx_regs_changed(ctx);
+    }
+    uctx_free(ctx);
+    aspace_put(as);
+}
+
 /* ---- rewritten sites ----------------------------------------------------------------------------
  */
 
