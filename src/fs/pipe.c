@@ -762,6 +762,37 @@ void pipe_consume(struct file *f, u64 size)
     wake_writers(p, is_room_new);
 }
 
+s64 pipe_room(struct file *f, bool is_nonblock)
+{
+    struct pipe *p = f->priv;
+    for (;;) {
+        if (atomic_load(&p->nreaders) == 0) {
+            raise_sigpipe();
+            return -LX_EPIPE;
+        }
+        u32 used = used_slots(p), nslots = p->nslots;
+        if (used < nslots)
+            return (s64)(nslots - used) * (s64)PAGE_SIZE;
+        if (is_nonblock)
+            return -LX_EAGAIN;
+        int r = pipe_sleep(p, EV_WRITE, can_write);
+        if (r < 0)
+            return r;
+    }
+}
+
+s64 pipe_read_uio(struct file *f, struct uio *to, bool is_nonblock)
+{
+    struct mover m = {.uio = to};
+    return pipe_read_from(f->priv, &m, to->left, is_nonblock);
+}
+
+s64 pipe_write_uio(struct file *f, struct uio *from, bool is_nonblock)
+{
+    struct mover m = {.uio = from};
+    return pipe_write_to(f->priv, &m, from->left, false, is_nonblock);
+}
+
 static const struct file_ops pipe_fops = {
     .read = pipe_fop_read,
     .write = pipe_fop_write,

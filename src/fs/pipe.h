@@ -30,5 +30,10 @@ s64 pipe_push(struct file *f, const void *buf, u64 size, bool is_nonblock) must_
  * write-then-consume). */
 s64 pipe_peek(struct file *f, void *buf, u64 size, bool is_nonblock) must_check;
 void pipe_consume(struct file *f, u64 size);
+/* Waits for a free slot: bytes that fit now; errors as pipe_push. */
+s64 pipe_room(struct file *f, bool is_nonblock) must_check;
+/* vmsplice: read(2) and write(2) with a wait of the caller's choice. */
+s64 pipe_read_uio(struct file *f, struct uio *to, bool is_nonblock) must_check;
+s64 pipe_write_uio(struct file *f, struct uio *from, bool is_nonblock) must_check;
 
 #endif

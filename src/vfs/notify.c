@@ -356,11 +356,22 @@ static int add_new(struct instance *in, struct inode *i, struct inotify_marks *m
     return wd;
 }
 
+int inotify_check_mask(u32 mask)
+{
+    bool is_both = (mask & LX_IN_MASK_ADD) && (mask & LX_IN_MASK_CREATE);
+    return !(mask & ADD_BITS) || (mask & ~(u32)ADD_BITS) || is_both ? -LX_EINVAL : 0;
+}
+
+bool is_inotify(const struct file *f)
+{
+    return f->ops == &inotify_fops;
+}
+
 int inotify_add(struct file *f, const struct path *p, u32 mask)
 {
     struct instance *in = f->priv;
     struct inode *i = p->dentry->inode;
-    if (!(mask & ADD_BITS) || ((mask & LX_IN_MASK_ADD) && (mask & LX_IN_MASK_CREATE)))
+    if (inotify_check_mask(mask) < 0)
         return -LX_EINVAL;
     if (f->ops != &inotify_fops)
         return -LX_EINVAL;

@@ -13,6 +13,9 @@
 
 /* flags: LX_IN_NONBLOCK, LX_IN_CLOEXEC (checked). */
 int inotify_new(u32 flags, struct file **ret_f) must_check;
+bool is_inotify(const struct file *f);
+/* Of inotify_add_watch(2), before anything else is looked at: 0 or -LX_EINVAL. */
+int inotify_check_mask(u32 mask) must_check;
 /* Returns the watch descriptor. path is not consumed. f must be an inotify file (LX_EINVAL). */
 int inotify_add(struct file *f, const struct path *p, u32 mask) must_check;
 int inotify_rm(struct file *f, s32 wd) must_check;
