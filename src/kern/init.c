@@ -4,8 +4,22 @@
 
 extern const struct vfs_task_ops kern_task_ops;
 
+/* What the vfs asks about user namespaces. */
+static bool ids_are_mapped(struct user_ns *ns, u32 uid, u32 gid)
+{
+    return from_kuid_raw(ns, uid) != UINT32_MAX && from_kgid_raw(ns, gid) != UINT32_MAX;
+}
+
+static bool capable_in(struct user_ns *ns, int cap)
+{
+    return ns_capable(ns ? ns : &root_user_ns, cap);
+}
+
 int kern_init(void)
 {
+    vfs_root_user_ns = &root_user_ns;
+    vfs_ids_are_mapped = ids_are_mapped;
+    vfs_capable_in = capable_in;
     int r = pid_init();
     if (r == 0)
         r = ipc_init();
