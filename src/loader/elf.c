@@ -169,13 +169,6 @@ static int map_file_part(const struct elf *e, struct mm *mm, const struct lx_elf
     return at == -LX_ENODEV ? -LX_ENOEXEC : at < 0 ? (int)at : 0;
 }
 
-static int zero_rest_of_page(struct mm *mm, u64 from)
-{
-    static const char zeros[PAGE_SIZE];
-    size_t n = page_up(from) - from;
-    return mm_write(mm, from, zeros, n) == n ? 0 : -LX_ENOEXEC;
-}
-
 static int map_segment(const struct elf *e, struct mm *mm, const struct lx_elf64_phdr *p, u64 bias)
 {
     u64 vaddr = p->vaddr + bias, start = page_down(vaddr);
@@ -184,9 +177,6 @@ static int map_segment(const struct elf *e, struct mm *mm, const struct lx_elf64
     if (p->filesz) {
         anon = page_up(file_end);
         int r = map_file_part(e, mm, p, start, file_end);
-        /* A segment that cannot be written keeps the file's bytes there, as on Linux. */
-        if (r == 0 && p->memsz > p->filesz && anon != file_end && p->flags & LX_PF_W)
-            r = zero_rest_of_page(mm, file_end);
         if (r < 0)
             return r;
     }
@@ -212,6 +202,32 @@ int elf_map(const struct elf *e, struct mm *mm, u64 bias)
         /* Where guests may not map (the stub's region, the vDSO) no program can be linked to. */
         if (r < 0)
             return r == -LX_EPERM || r == -LX_EINVAL ? -LX_ENOEXEC : r;
+    }
+    return 0;
+}
+
+/* Does a later segment take the place of this page (unrelocated)? */
+static bool is_overlaid(const struct elf *e, u32 i, u64 page)
+{
+    for (u32 j = i + 1; j < e->nsegs; j++)
+        if (page_down(e->segs[j].vaddr) <= page && page < e->segs[j].vaddr + e->segs[j].memsz)
+            return true;
+    return false;
+}
+
+int elf_zero(const struct elf *e, struct mm *mm, u64 bias)
+{
+    static const char zeros[PAGE_SIZE];
+    for (u32 i = 0; i < e->nsegs; i++) {
+        const struct lx_elf64_phdr *p = &e->segs[i];
+        u64 from = p->vaddr + p->filesz;
+        size_t n = page_up(from) - from;
+        /* A segment that cannot be written keeps the file's bytes there, as on Linux. */
+        if (!p->filesz || p->memsz <= p->filesz || !n || !(p->flags & LX_PF_W) ||
+            is_overlaid(e, i, page_down(from)))
+            continue;
+        if (mm_write(mm, from + bias, zeros, n) != n)
+            return -LX_ENOEXEC;
     }
     return 0;
 }

@@ -231,7 +231,8 @@ static void place_brk(struct mm *mm, const struct elf *e)
     mm->brk_start = mm->brk_end = at;
 }
 
-static int map_images(struct exec *x, struct mm *mm, struct stack_args *s, u64 *ret_start)
+static int map_images(struct exec *x, struct mm *mm, struct stack_args *s, u64 *ret_bias,
+                      u64 *ret_start)
 {
     const struct elf *e = &x->elf, *in = &x->interp_elf;
     u64 bias = 0;
@@ -244,6 +245,7 @@ static int map_images(struct exec *x, struct mm *mm, struct stack_args *s, u64 *
         r = elf_map(e, mm, bias);
     if (r < 0)
         return r;
+    *ret_bias = bias;
     s->entry = *ret_start = e->entry + bias;
     s->phdr = e->phdr_vaddr ? e->phdr_vaddr + bias : 0;
     s->phnum = e->phnum;
@@ -258,6 +260,25 @@ static int map_images(struct exec *x, struct mm *mm, struct stack_args *s, u64 *
         *ret_start = in->entry + s->base;
     }
     return *ret_start < PLATFORM_MAX ? 0 : -LX_ENOEXEC;
+}
+
+/* All mappings are made in one go, before the first bytes are written into the space. */
+static int fill_space(struct exec *x, struct mm *mm, struct stack_args *s,
+                      struct loader_result *res)
+{
+    u64 bias = 0;
+    int r = aspace_batch_begin(mm->as);
+    if (r < 0)
+        return r;
+    r = map_images(x, mm, s, &bias, &res->entry);
+    if (r == 0)
+        r = stack_build(mm, s, &res->sp);
+    if (r == 0)
+        r = elf_zero(&x->elf, mm, bias);
+    if (r == 0 && x->elf.interp)
+        r = elf_zero(&x->interp_elf, mm, s->base);
+    int err = aspace_batch_end(mm->as);
+    return err < 0 ? err : r;
 }
 
 static int build(struct exec *x, struct loader_result *res)
@@ -281,9 +302,7 @@ static int build(struct exec *x, struct loader_result *res)
         r = mm_set_exe(mm, &x->binary.f->map);
     }
     if (r == 0)
-        r = map_images(x, mm, &s, &res->entry);
-    if (r == 0)
-        r = stack_build(mm, &s, &res->sp);
+        r = fill_space(x, mm, &s, res);
     loader_strings_done(&dummy);
     if (r < 0) {
         mm_put(mm);

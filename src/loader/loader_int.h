@@ -62,6 +62,9 @@ void elf_done(struct elf *e);
 /* Maps all segments at +bias. What does not fit the space: -LX_ENOEXEC; else mm's errors. */
 int elf_map(const struct elf *e, struct mm *mm, u64 bias) must_check;
 
+/* After all is mapped: zeroes what a segment's last page holds of the file beyond it. */
+int elf_zero(const struct elf *e, struct mm *mm, u64 bias) must_check;
+
 /* ---- stack.c ------------------------------------------------------------------------------- */
 
 struct stack_args {

@@ -104,6 +104,7 @@ void aspace_free(struct aspace *as)
         arena_free(as->slots[i].unit);
     free(as->slots);
     free(as->spare);
+    free(as->batch);
     patches_free(as->patches);
     if (!as->is_quarantined)
         arena_free(as->unit);

@@ -83,6 +83,8 @@ struct aspace {
     bool has_ids, has_tids;  /* guarded by lock: in-stub answers may be given */
     _Atomic u32 has_gs;      /* atomic: an application thread uses %gs: no trampolines */
 
+    struct map_batch *batch; /* owned; the creator's alone while the space is new; NULL: none */
+
     _Atomic u32 is_dead; /* atomic: the host process has ended */
     int wait_status;     /* written before is_dead */
     bool is_abandoned;   /* guarded by the registry lock: freed by the reaper */
@@ -166,6 +168,9 @@ s64 helper_call(struct aspace *as, u64 nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 a
 void aspace_tids_known(struct aspace *as);
 void queue_flush(struct aspace *as) EXCLUDES(as->helper_lock);
 void queue_flush_locked(struct aspace *as) REQUIRES(as->helper_lock);
+
+struct map_batch;
+void batch_flush_locked(struct aspace *as) REQUIRES(as->helper_lock);
 
 /* ---- uctx.c
  * ----------------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <linux/futex.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -32,6 +33,8 @@ static bool is_guest_range(u64 addr, u64 size)
 
 void queue_flush_locked(struct aspace *as)
 {
+    if (unlikely(as->batch))
+        batch_flush_locked(as);
     struct uctx *ctx = atomic_load(&as->queued);
     if (likely(!ctx))
         return;
@@ -56,7 +59,7 @@ void queue_flush_locked(struct aspace *as)
 
 void queue_flush(struct aspace *as)
 {
-    if (likely(!atomic_load_explicit(&as->queued, memory_order_relaxed)))
+    if (likely(!atomic_load_explicit(&as->queued, memory_order_relaxed) && !as->batch))
         return;
     MUTEX_GUARD(&as->helper_lock);
     queue_flush_locked(as);
@@ -73,6 +76,64 @@ static bool try_queue(struct aspace *as, struct uctx *via, u32 nr, u64 a0, u64 a
     *c = (struct stub_mmcall){nr, 0, {a0, a1, a2, a3}};
     atomic_store(&as->queued, via);
     return true;
+}
+
+/* ---- batches -------------------------------------------------------------------------------- */
+
+struct map_batch {
+    u32 n;
+    int err; /* of the first call that failed */
+    struct stub_op ops[STUB_MAX_OPS];
+};
+
+void batch_flush_locked(struct aspace *as)
+{
+    struct map_batch *b = as->batch;
+    s64 values[STUB_MAX_OPS];
+    u32 n = b->n;
+    b->n = 0;
+    if (n == 0 || b->err)
+        return;
+    for (u32 i = 0; i < n; i++) {
+        const struct stub_op *op = &b->ops[i];
+        order_set(as, i, OP_SYSCALL, OP_STOP_ON_ERROR, op->nr, op->args[0], op->args[1],
+                  op->args[2], op->args[3], op->args[4], op->args[5]);
+    }
+    int r = order_run(as, n, values);
+    if (r < 0)
+        b->err = r;
+    for (u32 i = 0; i < n && !b->err; i++)
+        if ((u64)values[i] != b->ops[i].args[0])
+            b->err = values[i] < 0 && values[i] >= -4095 ? (int)values[i] : -LX_EIO;
+}
+
+static bool try_batch(struct aspace *as, u64 addr, u64 size, u64 prot, u64 flags, u64 fd, u64 off)
+{
+    struct map_batch *b = as->batch;
+    if (likely(!b))
+        return false;
+    if (b->n == STUB_MAX_OPS) {
+        MUTEX_GUARD(&as->helper_lock);
+        batch_flush_locked(as);
+    }
+    b->ops[b->n++] = (struct stub_op){.nr = LX_NR_mmap, .args = {addr, size, prot, flags, fd, off}};
+    return true;
+}
+
+int aspace_batch_begin(struct aspace *as)
+{
+    as->batch = calloc(1, sizeof(*as->batch));
+    return as->batch ? 0 : -LX_ENOMEM;
+}
+
+int aspace_batch_end(struct aspace *as)
+{
+    MUTEX_GUARD(&as->helper_lock);
+    batch_flush_locked(as);
+    int r = as->batch->err;
+    free(as->batch);
+    as->batch = NULL;
+    return r;
 }
 
 static int map_result(s64 r, u64 addr)
@@ -105,6 +166,8 @@ int aspace_map(struct aspace *as, struct uctx *via, u64 addr, u64 size, u32 prot
         offset = 0;
     } else {
         flags |= kind == ASPACE_SHARED_FILE ? MAP_SHARED : MAP_PRIVATE;
+        if (try_batch(as, addr, size, prot, flags, (u64)host_fd, offset))
+            return 0;
     }
     int r = map_result(helper_call(as, LX_NR_mmap, addr, size, prot, flags, (u64)host_fd, offset),
                        addr);

@@ -139,6 +139,14 @@ int aspace_map(struct aspace *as, struct uctx *via, u64 addr, u64 size, u32 prot
 int aspace_unmap(struct aspace *as, struct uctx *via, u64 addr, u64 size) must_check;
 int aspace_protect(struct aspace *as, struct uctx *via, u64 addr, u64 size, u32 prot) must_check;
 int aspace_advise(struct aspace *as, struct uctx *via, u64 addr, u64 size, int advice) must_check;
+/*
+ * While a batch is open, map calls of a space that only the caller uses yet are collected and
+ * made in one go, at the latest by batch_end; each of them returns 0 then. Copies and every other
+ * call make what is collected first. batch_end returns the first error, and nothing
+ * behind that was done.
+ */
+int aspace_batch_begin(struct aspace *as) must_check;
+int aspace_batch_end(struct aspace *as) must_check;
 /* mremap to a fixed new place (MREMAP_FIXED|MAYMOVE, or DONTUNMAP), or in place when equal. */
 int aspace_remap(struct aspace *as, u64 old_addr, u64 old_size, u64 new_addr, u64 new_size,
                  bool is_dontunmap) must_check;

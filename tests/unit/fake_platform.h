@@ -245,6 +245,16 @@ int aspace_msync(struct aspace *as, u64 addr, u64 size, int flags)
     return 0;
 }
 
+int aspace_batch_begin(struct aspace *as)
+{
+    return 0;
+}
+
+int aspace_batch_end(struct aspace *as)
+{
+    return 0;
+}
+
 int aspace_mlock(struct aspace *as, u64 addr, u64 size, bool is_lock, bool is_onfault)
 {
     return 0;

@@ -263,3 +263,24 @@ TEST(big_reservations)
     CHECK_EQ(aspace_membarrier(g.mm->as, 8), 0);
     done(&g);
 }
+
+TEST(batches)
+{
+    struct guest g;
+    char c = 0;
+    GUEST(&g, peek);
+    CHECK_EQ(aspace_batch_begin(g.mm->as), 0);
+    for (u64 i = 0; i < 150; i++)
+        CHECK_EQ(map_at(g.mm, PLACE + i * 0x2000, 0x1000, RW, ANON | LX_MAP_FIXED),
+                 PLACE + i * 0x2000);
+    CHECK_EQ(mm_write(g.mm, PLACE + 149 * 0x2000, "x", 1), 1);
+    CHECK_EQ(mm_protect(g.mm, NULL, PLACE, 0x1000, LX_PROT_READ), 0);
+    CHECK_EQ(map_at(g.mm, PLACE + 0x400000, 0x1000, RW, ANON | LX_MAP_FIXED), PLACE + 0x400000);
+    CHECK_EQ(aspace_batch_end(g.mm->as), 0);
+    CHECK_EQ(mm_read(g.mm, PLACE + 0x400000, &c, 1), 1);
+    CHECK_EQ(aspace_batch_begin(g.mm->as), 0);
+    CHECK_EQ(aspace_map(g.mm->as, NULL, PLACE, 0x1000, RW, ASPACE_PRIVATE_FILE, 0, 9999, 0), 0);
+    CHECK_EQ(map_at(g.mm, PLACE + 0x500000, 0x1000, RW, ANON | LX_MAP_FIXED), PLACE + 0x500000);
+    CHECK_EQ(aspace_batch_end(g.mm->as), -LX_EBADF);
+    done(&g);
+}
