@@ -231,6 +231,8 @@ size_t mm_copy_to(struct mm *mm, struct uctx *ctx, u64 addr, const void *buf,
 #define put_user(value, dst)                                                                       \
     ({                                                                                             \
         __auto_type put_v_ = (value);                                                              \
+        _Static_assert(__builtin_types_compatible_p(__typeof__(put_v_), __typeof__(value)),        \
+                       "an array: use copy_out");                                                  \
         copy_out((dst), &put_v_, sizeof(put_v_));                                                  \
     })
 

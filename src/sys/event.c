@@ -41,7 +41,7 @@ static s64 make_pipe(uaddr_t to, u32 flags)
     }
     fds[1] = (s32)install(0, w, flags);
     if (fds[1] >= 0) {
-        if (put_user(fds, to) == 0)
+        if (copy_out(to, fds, sizeof(fds)) == 0)
             return 0;
         close_own(fds[1]);
         fds[1] = -LX_EFAULT;

@@ -158,7 +158,7 @@ s64 sys_times(struct task *t, const u64 a[6])
         tgroup_usage_now(t->tg, &u);
         child_usage(t->tg, &c);
         s64 tms[4] = {ticks(u.utime_ns), ticks(u.stime_ns), ticks(c.utime_ns), ticks(c.stime_ns)};
-        int r = put_user(tms, uaddr(a[0]));
+        int r = copy_out(uaddr(a[0]), tms, sizeof(tms));
         if (r < 0)
             return r;
     }
