@@ -109,6 +109,10 @@ static const struct seccomp_rule rules[] = {
     {.nr = SYS_kill}, {.nr = SYS_wait4}, {.nr = SYS_waitid}, {.nr = SYS_memfd_create},
     {.nr = SYS_ftruncate}, {.nr = SYS_prlimit64},
     {.nr = SYS_pidfd_open},
+    /* forced writes to protected guest pages (debuggers): PEEKDATA, POKEDATA, DETACH, SEIZE, INTERRUPT */
+    {.nr = SYS_ptrace, .conds = {{0, SECCOMP_EQ, 2, 0}}}, {.nr = SYS_ptrace, .conds = {{0, SECCOMP_EQ, 5, 0}}},
+    {.nr = SYS_ptrace, .conds = {{0, SECCOMP_EQ, 17, 0}}}, {.nr = SYS_ptrace, .conds = {{0, SECCOMP_EQ, 0x4206, 0}}},
+    {.nr = SYS_ptrace, .conds = {{0, SECCOMP_EQ, 0x4207, 0}}},
     /* files behind descriptors: tmpfs, gofer client, host stdio */
     {.nr = SYS_read}, {.nr = SYS_write}, {.nr = SYS_readv}, {.nr = SYS_writev},
     {.nr = SYS_pread64}, {.nr = SYS_pwrite64}, {.nr = SYS_preadv}, {.nr = SYS_pwritev},
