@@ -4,11 +4,6 @@
 #include "net/parts.h"
 #include "net/sock.h"
 
-int inet_create(struct net_ns *ns, u16 family, s32 type, s32 protocol, struct sock **ret_sk)
-{
-    return -LX_EAFNOSUPPORT;
-}
-
 int netlink_create(struct net_ns *ns, s32 type, s32 protocol, struct sock **ret_sk)
 {
     return -LX_EAFNOSUPPORT;
@@ -17,16 +12,6 @@ int netlink_create(struct net_ns *ns, s32 type, s32 protocol, struct sock **ret_
 int packet_create(struct net_ns *ns, s32 type, s32 protocol, struct sock **ret_sk)
 {
     return -LX_EAFNOSUPPORT;
-}
-
-struct inet_ns *inet_ns_new(void)
-{
-    return calloc(1, 1);
-}
-
-void inet_ns_free(struct inet_ns *i)
-{
-    free(i);
 }
 
 struct netlink_ns *netlink_ns_new(void)

@@ -1,0 +1,403 @@
+/*
+ * ICMP over the loopback: echo sockets (SOCK_DGRAM with IPPROTO_ICMP or ICMPV6), raw sockets, and
+ * the host that answers echo requests.
+ *
+ * An echo socket's port is the identifier. Raw IPv4 socks see whole packets, so an IPv4
+ * header is built for them; raw IPv6 socks see the payload. Checksums are filled in as the
+ * kernel would, since programs check them.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "net/inet/inet.h"
+
+#define ICMP_HDR    8
+#define IP_HDR      20
+#define IP_MAX      65535
+#define MAX_FANOUT  64
+
+#define ECHO_REQ4   LX_ICMP_ECHO
+#define ECHO_REP4   LX_ICMP_ECHOREPLY
+#define ECHO_REQ6   LX_ICMPV6_ECHO_REQUEST
+#define ECHO_REP6   LX_ICMPV6_ECHO_REPLY
+
+static const struct sock_ops ping_ops, raw_ops;
+
+static int icmp_new(struct net_ns *ns, const struct sock_ops *ops, u16 family, u16 type,
+                    s32 protocol, struct sock **ret_sk)
+{
+    struct inet_sock *i = calloc(1, sizeof(*i));
+    if (!i)
+        return -LX_ENOMEM;
+    int r = inet_sock_init(i, ops, ns, family, type, protocol);
+    if (r < 0)
+        free(i);
+    else
+        *ret_sk = &i->sk;
+    return r;
+}
+
+static bool may_ping(struct net_ns *ns)
+{
+    const struct cred *c = vfs_cred();
+    u32 low = (u32)ns->sysctl.ping_group_low, high = (u32)ns->sysctl.ping_group_high;
+    if (c->egid >= low && c->egid <= high)
+        return true;
+    for (u32 n = 0; n < c->ngroups; n++) {
+        if (c->groups[n] >= low && c->groups[n] <= high)
+            return true;
+    }
+    return false;
+}
+
+int ping_create(struct net_ns *ns, u16 family, struct sock **ret_sk)
+{
+    s32 protocol = family == LX_AF_INET ? LX_IPPROTO_ICMP : LX_IPPROTO_ICMPV6;
+    if (!may_ping(ns))
+        return -LX_EACCES;
+    return icmp_new(ns, &ping_ops, family, LX_SOCK_DGRAM, protocol, ret_sk);
+}
+
+int raw_create(struct net_ns *ns, u16 family, s32 protocol, struct sock **ret_sk)
+{
+    int r = icmp_new(ns, &raw_ops, family, LX_SOCK_RAW, protocol, ret_sk);
+    if (r == 0) {
+        struct inet_sock *i = inet_sk(*ret_sk);
+        if (family == LX_AF_INET && protocol == LX_IPPROTO_RAW)
+            i->opt |= IPF_HDRINCL;
+        MUTEX_GUARD(&ns->inet_ns->raw_lock);
+        list_add_tail(&ns->inet_ns->raw, &i->port_node);
+    }
+    return r;
+}
+
+/* ---- checksums, headers -------------------------------------------------------------------- */
+
+static u32 sum16(const u8 *p, u32 size, u32 sum)
+{
+    for (; size > 1; p += 2, size -= 2)
+        sum += (u32)p[0] << 8 | p[1];
+    if (size)
+        sum += (u32)p[0] << 8;
+    return sum;
+}
+
+static u16 fold(u32 sum)
+{
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return (u16)~sum;
+}
+
+static void put16(u8 *p, u16 v)
+{
+    p[0] = (u8)(v >> 8);
+    p[1] = (u8)v;
+}
+
+static u16 get16(const u8 *p)
+{
+    return (u16)(p[0] << 8 | p[1]);
+}
+
+static void icmp_checksum(u8 *p, u32 size, const struct dgram_cb *cb)
+{
+    u32 sum = 0;
+    put16(p + 2, 0);
+    if (!ipaddr_is_v4(&cb->daddr)) /* with the pseudo header of RFC 8200 8.1 */
+        sum = sum16(cb->saddr.b, 16, sum16(cb->daddr.b, 16, size + LX_IPPROTO_ICMPV6));
+    put16(p + 2, fold(sum16(p, size, sum)));
+}
+
+static void ip_header(u8 *p, u32 total, u8 protocol, const struct dgram_cb *cb)
+{
+    memset(p, 0, IP_HDR);
+    p[0] = 0x45;
+    p[1] = cb->tos;
+    put16(p + 2, (u16)total);
+    put16(p + 4, (u16)net_random());
+    p[8] = cb->ttl;
+    p[9] = protocol;
+    memcpy(p + 12, cb->saddr.b + 12, 4);
+    memcpy(p + 16, cb->daddr.b + 12, 4);
+    put16(p + 10, fold(sum16(p, IP_HDR, 0)));
+}
+
+/* ---- delivery ------------------------------------------------------------------------------ */
+
+/* True when the sock's filter drops this type. */
+static bool is_filtered(struct inet_sock *i, s32 protocol, u8 type)
+{
+    if (protocol == LX_IPPROTO_ICMP)
+        return type < 32 && i->icmp_filter >> type & 1;
+    if (protocol != LX_IPPROTO_ICMPV6)
+        return false;
+    MUTEX_GUARD(&i->sk.lock);
+    return i->icmp6_filter[type / 32] >> (type % 32) & 1;
+}
+
+/* Gives payload p (without an IP header) to the raw socks of its protocol. */
+static void deliver_raw(struct net_ns *ns, s32 protocol, const u8 *p, u32 size,
+                        const struct dgram_cb *cb)
+{
+    struct inet_ns *n = ns->inet_ns;
+    struct inet_sock *found[MAX_FANOUT], *i;
+    bool is_v4 = ipaddr_is_v4(&cb->daddr);
+    u32 count = 0, head = is_v4 ? IP_HDR : 0;
+    mutex_lock(&n->raw_lock);
+    list_for_each(i, &n->raw, port_node) {
+        if (count == MAX_FANOUT || i->sk.protocol != protocol || inet_is_v6(i) == is_v4)
+            continue;
+        if (!dgram_score(i, cb) || (size && is_filtered(i, protocol, p[0])))
+            continue;
+        sock_get(&i->sk);
+        found[count++] = i;
+    }
+    mutex_unlock(&n->raw_lock);
+    for (u32 k = 0; k < count; k++) {
+        struct nmsg *m = nmsg_new(size + head, NULL);
+        if (m) {
+            if (head)
+                ip_header(m->data, size + head, (u8)protocol, cb);
+            memcpy(m->data + head, p, size);
+            *dgram_cb(m) = *cb;
+            dgram_deliver(found[k], m);
+        }
+        sock_put(&found[k]->sk);
+    }
+}
+
+/* An echo reply for the echo socket whose identifier it carries. */
+static void deliver_ping(struct net_ns *ns, const u8 *p, u32 size, const struct dgram_cb *cb)
+{
+    bool is_v4 = ipaddr_is_v4(&cb->daddr);
+    struct inet_table *t = is_v4 ? &ns->inet_ns->icmp : &ns->inet_ns->icmp6;
+    struct inet_sock *i, *to = NULL;
+    mutex_lock(&t->lock);
+    struct port_bucket *b = inet_find_bucket(t, get16(p + 4));
+    if (b) {
+        list_for_each(i, &b->holders, port_node) {
+            if (!dgram_score(i, cb))
+                continue;
+            sock_get(&i->sk);
+            to = i;
+            break;
+        }
+    }
+    mutex_unlock(&t->lock);
+    struct nmsg *m = to ? nmsg_new(size, NULL) : NULL;
+    if (m) {
+        memcpy(m->data, p, size);
+        *dgram_cb(m) = *cb;
+        dgram_deliver(to, m);
+    }
+    if (to)
+        sock_put(&to->sk);
+}
+
+/* An ICMP message arrives at this host: raw socks see it, requests are answered. */
+static void icmp_input(struct net_ns *ns, u8 *p, u32 size, const struct dgram_cb *cb)
+{
+    bool is_v4 = ipaddr_is_v4(&cb->daddr);
+    s32 protocol = is_v4 ? LX_IPPROTO_ICMP : LX_IPPROTO_ICMPV6;
+    deliver_raw(ns, protocol, p, size, cb);
+    if (size < ICMP_HDR)
+        return;
+    if (p[0] == (is_v4 ? ECHO_REP4 : ECHO_REP6)) {
+        deliver_ping(ns, p, size, cb);
+        return;
+    }
+    if (p[0] != (is_v4 ? ECHO_REQ4 : ECHO_REQ6) || !ipaddr_is_local(ns, &cb->daddr))
+        return;
+    struct dgram_cb back = *cb;
+    back.saddr = cb->daddr;
+    back.daddr = cb->saddr;
+    back.ttl = 64;
+    p[0] = is_v4 ? ECHO_REP4 : ECHO_REP6;
+    icmp_checksum(p, size, &back);
+    deliver_raw(ns, protocol, p, size, &back);
+    deliver_ping(ns, p, size, &back);
+}
+
+/* ---- sending ------------------------------------------------------------------------------- */
+
+static int read_payload(struct smsg *m, u64 size, u8 **ret_buf)
+{
+    u8 *buf = malloc(size ? size : 1);
+    if (!buf)
+        return -LX_ENOBUFS;
+    if (size && uio_copy_from(m->uio, buf, size) != (s64)size) {
+        free(buf);
+        return -LX_EFAULT;
+    }
+    *ret_buf = buf;
+    return 0;
+}
+
+static struct dgram_cb cb_of(const struct dgram_send *s)
+{
+    return (struct dgram_cb){
+        .saddr = s->src, .daddr = s->dest.addr, .tos = (u8)s->tos, .ttl = (u8)s->ttl};
+}
+
+static s64 ping_send(struct sock *sk, struct smsg *m)
+{
+    struct inet_sock *i = inet_sk(sk);
+    struct dgram_send s;
+    u64 size = m->uio->left;
+    u8 *buf = NULL, want = inet_is_v6(i) ? ECHO_REQ6 : ECHO_REQ4;
+    if (size > 0xffff)
+        return -LX_EMSGSIZE;
+    if (size < ICMP_HDR)
+        return -LX_EINVAL;
+    if (m->flags & LX_MSG_OOB)
+        return -LX_EOPNOTSUPP;
+    if (m->name_len && m->name->family != sk->family)
+        return -LX_EAFNOSUPPORT;
+    int r = inet_autobind(i);
+    if (r == 0)
+        r = dgram_prepare(i, m, &s);
+    if (r == 0 && size > IP_MAX - IP_HDR)
+        r = -LX_EMSGSIZE;
+    if (r == 0)
+        r = read_payload(m, size, &buf);
+    if (r < 0)
+        return r;
+    if (buf[0] != want || buf[1] != 0) {
+        free(buf);
+        return -LX_EINVAL;
+    }
+    struct dgram_cb cb = cb_of(&s);
+    put16(buf + 4, i->sport);
+    icmp_checksum(buf, (u32)size, &cb);
+    icmp_input(sk->ns, buf, (u32)size, &cb);
+    free(buf);
+    return (s64)size;
+}
+
+/* IP_HDRINCL: the header is the sender's; what the kernel fills in is filled in. */
+static int take_header(u8 *buf, u64 size, struct dgram_cb *cb, u8 *ret_protocol, u32 *ret_head)
+{
+    if (size < IP_HDR)
+        return -LX_EINVAL;
+    u32 head = (buf[0] & 0xfU) * 4;
+    if (head < IP_HDR || head > size)
+        return -LX_EINVAL;
+    u32 src;
+    memcpy(&src, buf + 12, 4);
+    if (src)
+        cb->saddr = ipaddr_v4(src);
+    cb->ttl = buf[8];
+    cb->tos = buf[1];
+    *ret_protocol = buf[9];
+    *ret_head = head;
+    return 0;
+}
+
+static s64 raw_send(struct sock *sk, struct smsg *m)
+{
+    struct inet_sock *i = inet_sk(sk);
+    struct dgram_send s;
+    u64 size = m->uio->left;
+    u8 *buf = NULL, protocol = (u8)sk->protocol;
+    u32 head = 0;
+    if (size > IP_MAX)
+        return -LX_EMSGSIZE;
+    if (m->flags & LX_MSG_OOB)
+        return -LX_EOPNOTSUPP;
+    int r = dgram_prepare(i, m, &s);
+    if (r == 0 && sock_shut(sk) & SHUT_SND)
+        r = -LX_EPIPE;
+    bool is_hdr = inet_opt(i) & IPF_HDRINCL && !inet_is_v6(i);
+    if (r == 0 && !is_hdr && size > (inet_is_v6(i) ? IP_MAX : IP_MAX - IP_HDR))
+        r = -LX_EMSGSIZE;
+    if (r == 0)
+        r = read_payload(m, size, &buf);
+    if (r < 0)
+        return r;
+    struct dgram_cb cb = cb_of(&s);
+    if (is_hdr)
+        r = take_header(buf, size, &cb, &protocol, &head);
+    if (r == 0) {
+        u8 *p = buf + head;
+        u32 n = (u32)size - head;
+        bool is_icmp = protocol == (inet_is_v6(i) ? LX_IPPROTO_ICMPV6 : LX_IPPROTO_ICMP);
+        if (is_icmp && inet_is_v6(i) && n >= 4)
+            icmp_checksum(p, n, &cb);
+        if (is_icmp)
+            icmp_input(sk->ns, p, n, &cb);
+        else
+            deliver_raw(sk->ns, protocol, p, n, &cb);
+    }
+    free(buf);
+    return r < 0 ? r : (s64)size;
+}
+
+/* ---- the rest ------------------------------------------------------------------------------ */
+
+static void ping_release(struct sock *sk)
+{
+    struct inet_sock *i = inet_sk(sk);
+    struct inet_table *t = inet_table_of(i);
+    mutex_lock(&t->lock);
+    inet_put_port(i);
+    mutex_unlock(&t->lock);
+    mq_purge(&i->rxq);
+}
+
+static void raw_release(struct sock *sk)
+{
+    struct inet_sock *i = inet_sk(sk);
+    mutex_lock(&sk->ns->inet_ns->raw_lock);
+    list_del(&i->port_node);
+    mutex_unlock(&sk->ns->inet_ns->raw_lock);
+    mq_purge(&i->rxq);
+}
+
+/* A raw sock has an address and no port. */
+static int raw_bind(struct sock *sk, const union saddr *addr, u32 len)
+{
+    struct inet_sock *i = inet_sk(sk);
+    struct inet_dest d;
+    int r = inet_parse_dest(i, addr, len, &d);
+    if (r < 0)
+        return r == -LX_EAFNOSUPPORT ? -LX_EINVAL : r;
+    bool is_ok = ipaddr_is_any(&d.addr) || ipaddr_is_multicast(&d.addr) ||
+                 ipaddr_is_broadcast(&d.addr) || ipaddr_is_local(sk->ns, &d.addr) ||
+                 inet_opt(i) & (IPF_FREEBIND | IPF_TRANSPARENT);
+    if (!is_ok)
+        return -LX_EADDRNOTAVAIL;
+    if (sock_state(sk) != SOCK_CLOSED)
+        return -LX_EINVAL;
+    MUTEX_GUARD(&sk->lock);
+    i->rcv_saddr = i->saddr = d.addr;
+    i->is_addr_bound = !ipaddr_is_any(&d.addr);
+    return 0;
+}
+
+static void icmp_destroy(struct sock *sk)
+{
+    inet_sock_done(inet_sk(sk));
+}
+
+#define ICMP_COMMON_OPS                                                                            \
+    .connect = dgram_connect, .getname = inet_getname, .getpeer = inet_getpeer,                    \
+    .recvmsg = dgram_recv, .shutdown = dgram_shutdown, .setsockopt = inet_setsockopt,              \
+    .getsockopt = inet_getsockopt, .poll = dgram_poll, .ioctl = inet_ioctl,                        \
+    .destroy = icmp_destroy
+
+static const struct sock_ops ping_ops = {
+    .name = "ping",
+    ICMP_COMMON_OPS,
+    .bind = inet_bind,
+    .sendmsg = ping_send,
+    .release = ping_release,
+};
+
+static const struct sock_ops raw_ops = {
+    .name = "raw",
+    ICMP_COMMON_OPS,
+    .bind = raw_bind,
+    .sendmsg = raw_send,
+    .release = raw_release,
+};

@@ -1,0 +1,105 @@
+/*
+ * TCP between sockets of one namespace: two byte queues instead of packets.
+ *
+ * A connection is two tcp_socks that refer to each other (`peer`), sharing a queue in each
+ * direction. States change as segments would have changed them, at once: a FIN is the queue's
+ * is_eof, an acknowledgement is implied, and a RST sets the other end's error. The end that closes
+ * first leaves a tcp_wait behind its port (port.c).
+ *
+ * What an end needs of its connection is a tcp_end, counted: a call takes a reference under
+ * sk.lock (tcp_take) and is safe from a disconnect (connect to AF_UNSPEC) meanwhile. A tcp_end
+ * keeps the peer's sock in memory; a released sock gives up its own tcp_end, so there is no cycle.
+ */
+#ifndef NET_INET_TCP_H
+#define NET_INET_TCP_H
+
+#include "base/timer.h"
+#include "net/bq.h"
+#include "net/inet/inet.h"
+
+#define TCP_SNDBUF_INIT  16384
+#define TCP_SNDBUF_AUTO  2626560 /* what Linux grows a loopback connection's send buffer to */
+#define TCP_RCVBUF_INIT  131072
+#define TCP_WINDOW_INIT  65536
+
+/* The steps of connect(2), Linux's socket_state. */
+enum tcp_connecting { TCP_UNCONNECTED, TCP_CONNECTING, TCP_CONNECTED };
+
+struct tcp_end {
+    struct ref ref;
+    struct tcp_sock *peer; /* owned, as rx and tx; immutable. Itself: a self-connect */
+    struct bq *rx, *tx;
+};
+
+struct tcp_sock {
+    struct inet_sock in;
+    struct tcp_end *end;        /* owned; guarded by sk.lock */
+    enum tcp_connecting connecting; /* guarded by sk.lock */
+    _Atomic bool is_done;       /* a FIN arrived: reads end quietly, whatever error came after */
+    struct list accept_q;       /* listener: established children; guarded by sk.lock, as below */
+    struct list syn_q;          /* listener: clients that found the backlog full; own a reference */
+    u32 nqueued;
+    s32 backlog;
+    struct list accept_node;    /* in the listener's accept_q or syn_q */
+    struct tcp_sock *listener;  /* SYN_SENT and in its syn_q; owned; guarded by the table's lock */
+    struct timer syn_timer;     /* ends such a wait; armed, it owns a reference */
+
+    _Atomic bool is_nodelay, is_cork, is_quickack_off, is_fastopen_connect, is_save_syn, is_inq;
+    _Atomic bool is_repair, is_thin_lto, is_thin_dupack;
+    _Atomic s32 keepidle, keepintvl, keepcnt, syncnt, linger2, defer_accept, window_clamp;
+    _Atomic s32 user_timeout, notsent_lowat, maxseg, fastopen_qlen, cc; /* cc: index of the name */
+    _Atomic u64 bytes_in, bytes_out;
+    s64 created_ns;
+};
+
+static inline struct tcp_sock *tcp_sk(struct sock *sk)
+{
+    return container_of(sk, struct tcp_sock, in.sk);
+}
+
+extern const struct sock_ops tcp_ops;
+
+/* tcp.c */
+struct tcp_sock *tcp_new(struct net_ns *ns, u16 family, int *ret_err) must_check;
+void tcp_put(struct tcp_sock *t);
+struct tcp_end *tcp_take(struct tcp_sock *t) must_check; /* a reference, or NULL: not connected */
+void tcp_end_put(struct tcp_end *e);
+DEFINE_CLEANUP_PTR(struct tcp_end *, tcp_end_put)
+s32 tcp_inq(struct sock *sk);
+s32 tcp_outq(struct sock *sk);
+s32 tcp_at_mark(struct sock *sk);
+u64 tcp_tx_limit(const struct tcp_sock *t, const struct tcp_sock *peer);
+static inline u64 tcp_wake_at(const struct bq *q)
+{
+    return q->limit / 3 * 2;
+}
+/* Locks of two socks by address; b may be NULL or a. */
+void tcp_lock_two(struct tcp_sock *a, struct tcp_sock *b);
+void tcp_unlock_two(struct tcp_sock *a, struct tcp_sock *b);
+
+/* Steps of the protocol. REQUIRES the table's lock, and no sock's. They wake whom they concern. */
+void tcp_fin(struct tcp_sock *t);
+/* A RST from t to its peer, if that is still there. err: what t itself reports, or 0. */
+void tcp_rst(struct tcp_sock *t, int err);
+/* The end of a connection: state CLOSED, no tuple, no automatic port. err: SO_ERROR or 0. */
+void tcp_done(struct tcp_sock *t, int err);
+
+/* tcp_conn.c */
+int tcp_connect(struct sock *sk, const union saddr *addr, u32 len, bool is_nonblock) must_check;
+int tcp_listen(struct sock *sk, s32 backlog) must_check;
+int tcp_accept(struct sock *sk, bool is_nonblock, struct sock **ret_child) must_check;
+int tcp_shutdown(struct sock *sk, u32 how) must_check;
+void tcp_syn_timeout(struct timer *timer);
+void tcp_release(struct sock *sk);
+/* Waits until a connection that is being made is there. For send and receive. */
+int tcp_wait_connected(struct tcp_sock *t, s64 deadline) must_check;
+
+/* tcp_data.c */
+s64 tcp_send(struct sock *sk, struct smsg *m) must_check;
+s64 tcp_recv(struct sock *sk, struct smsg *m) must_check;
+
+/* tcp_opt.c */
+int tcp_setsockopt(struct sock *sk, s32 level, s32 name, const struct optval *val) must_check;
+int tcp_getsockopt(struct sock *sk, s32 level, s32 name, struct optval *val) must_check;
+
+#endif

@@ -1,0 +1,623 @@
+/*
+ * TCP connections: listening, connecting, accepting, shutting down, closing.
+ *
+ * A connect finds the listener and makes the server's side at once. When the backlog is full the
+ * client waits in the listener's syn_q, as its SYNs would be dropped and sent again, until an accept
+ * makes room, the listener closes, or the time for retries is over.
+ */
+#include <stdlib.h>
+
+#include "net/inet/tcp.h"
+
+#define STAT(ns, field) atomic_fetch_add_explicit(&(ns)->inet_ns->field, 1, memory_order_relaxed)
+
+/* ---- finding the listener ------------------------------------------------------------------ */
+
+/* How well a listener fits: 0 not at all; exact address, then family, then interface count. */
+static u32 score_of(const struct inet_sock *l, const ipaddr *daddr)
+{
+    bool is_v4 = ipaddr_is_v4(daddr);
+    u32 score = 1;
+    if (sock_state(&l->sk) != SOCK_LISTEN)
+        return 0;
+    if (!inet_is_v6(l) && !is_v4)
+        return 0;
+    if (inet_is_v6(l) && is_v4 && inet_opt(l) & IPF6_V6ONLY)
+        return 0;
+    if (l->sk.bound_dev && l->sk.bound_dev != LO_IFINDEX)
+        return 0;
+    if (ipaddr_equal(&l->rcv_saddr, daddr))
+        score += 8;
+    else if (!ipaddr_is_any(&l->rcv_saddr) ||
+             (ipaddr_is_v4(&l->rcv_saddr) && !is_v4))
+        return 0;
+    if (inet_is_v6(l) != is_v4)
+        score += 2;
+    if (l->sk.bound_dev)
+        score += 4;
+    return score;
+}
+
+/* The listener for a SYN, referenced; of a reuseport group, one by the hash of the tuple. */
+static struct tcp_sock *find_listener(struct inet_table *tab, const ipaddr *saddr, u16 sport,
+                                      const ipaddr *daddr, u16 dport)
+{
+    struct port_bucket *b = inet_find_bucket(tab, dport);
+    struct inet_sock *l, *best = NULL;
+    u32 best_score = 0, nbest = 0;
+    if (!b)
+        return NULL;
+    list_for_each(l, &b->holders, port_node) {
+        u32 s = score_of(l, daddr);
+        if (s > best_score) {
+            best = l;
+            best_score = s;
+            nbest = 0;
+        }
+        nbest += s && s == best_score && sock_has(&l->sk, SKF_REUSEPORT);
+    }
+    if (best && nbest > 1) {
+        u32 pick = (u32)((u64)inet_tuple_hash(saddr, sport, daddr, dport) * nbest >> 32);
+        list_for_each(l, &b->holders, port_node) {
+            if (score_of(l, daddr) != best_score || !sock_has(&l->sk, SKF_REUSEPORT))
+                continue;
+            best = l;
+            if (pick-- == 0)
+                break;
+        }
+    }
+    if (best)
+        sock_get(&best->sk);
+    return best ? tcp_sk(&best->sk) : NULL;
+}
+
+/* ---- establishing -------------------------------------------------------------------------- */
+
+static struct tcp_end *end_new(struct tcp_sock *peer, struct bq *rx, struct bq *tx)
+{
+    struct tcp_end *e = calloc(1, sizeof(*e));
+    if (!e)
+        return NULL;
+    ref_init(&e->ref);
+    sock_get(&peer->in.sk);
+    bq_get(rx);
+    bq_get(tx);
+    e->peer = peer;
+    e->rx = rx;
+    e->tx = tx;
+    return e;
+}
+
+/* Gives a and b (which may be one sock) the two ends of a new connection. */
+static int make_ends(struct tcp_sock *a, struct tcp_sock *b)
+{
+    struct bq *ab = bq_new(tcp_tx_limit(a, b));
+    struct bq *ba = a == b ? ab : bq_new(tcp_tx_limit(b, a));
+    struct tcp_end *ea = ab && ba ? end_new(b, ba, ab) : NULL;
+    struct tcp_end *eb = ea && a != b ? end_new(a, ab, ba) : NULL;
+    bq_put(ab);
+    if (ba != ab)
+        bq_put(ba);
+    if (!ea || (a != b && !eb)) {
+        tcp_end_put(ea);
+        return -LX_ENOMEM;
+    }
+    a->end = ea;
+    if (a != b)
+        b->end = eb;
+    return 0;
+}
+
+static void grow_sndbuf(struct tcp_sock *t)
+{
+    if (!sock_has(&t->in.sk, SKF_SNDBUF_LOCK))
+        t->in.sk.sndbuf = TCP_SNDBUF_AUTO;
+}
+
+/* A child starts with its listener's options. */
+static void inherit(struct tcp_sock *c, struct tcp_sock *l)
+{
+    struct sock *cs = &c->in.sk, *ls = &l->in.sk;
+    cs->uid = ls->uid;
+    atomic_store(&cs->flags, sock_flags(ls) & ~(SKF_DEAD | SKF_HAS_PEERCRED));
+    cs->sndbuf = ls->sndbuf;
+    cs->rcvbuf = ls->rcvbuf;
+    cs->rcvlowat = ls->rcvlowat;
+    cs->sndtimeo_ns = ls->sndtimeo_ns;
+    cs->rcvtimeo_ns = ls->rcvtimeo_ns;
+    cs->linger_s = ls->linger_s;
+    cs->priority = ls->priority;
+    cs->bound_dev = ls->bound_dev;
+    cs->mark = ls->mark;
+    cs->max_pacing_rate = ls->max_pacing_rate;
+    cs->tsflags = ls->tsflags;
+    c->in.opt = l->in.opt;
+    c->in.tos = l->in.tos;
+    c->in.ttl = l->in.ttl;
+    c->in.tclass = l->in.tclass;
+    c->in.hops = l->in.hops;
+    c->in.pmtudisc = l->in.pmtudisc;
+    c->in.pmtudisc6 = l->in.pmtudisc6;
+    c->is_nodelay = l->is_nodelay;
+    c->is_cork = l->is_cork;
+    c->keepidle = l->keepidle;
+    c->keepintvl = l->keepintvl;
+    c->keepcnt = l->keepcnt;
+    c->syncnt = l->syncnt;
+    c->linger2 = l->linger2;
+    c->window_clamp = l->window_clamp;
+    c->user_timeout = l->user_timeout;
+    c->notsent_lowat = l->notsent_lowat;
+    c->maxseg = l->maxseg;
+    c->cc = l->cc;
+    c->is_inq = l->is_inq;
+}
+
+/*
+ * Completes the handshake of c with listener l, making `child` its server side. 0; -LX_EAGAIN:
+ * the backlog is full; -LX_ECONNREFUSED: l stopped listening. REQUIRES the table's lock.
+ */
+static int establish(struct tcp_sock *c, struct tcp_sock *l, struct tcp_sock *child)
+{
+    int r = 0;
+    tcp_lock_two(c, l);
+    if (sock_state(&l->in.sk) != SOCK_LISTEN)
+        r = -LX_ECONNREFUSED;
+    else if ((s64)l->nqueued > l->backlog)
+        r = -LX_EAGAIN;
+    if (r == 0) {
+        inherit(child, l);
+        r = make_ends(c, child);
+    }
+    if (r == 0) {
+        child->in.saddr = child->in.rcv_saddr = c->in.daddr;
+        child->in.daddr = c->in.saddr;
+        child->in.dport = c->in.sport;
+        child->connecting = TCP_CONNECTED;
+        grow_sndbuf(c);
+        grow_sndbuf(child);
+        inet_inherit_port(&child->in, &l->in);
+        inet_hash_tuple(&child->in);
+        sock_set_state(&child->in.sk, SOCK_ESTABLISHED);
+        sock_set_state(&c->in.sk, SOCK_ESTABLISHED);
+        sock_get(&child->in.sk); /* the queue's */
+        list_add_tail(&l->accept_q, &child->accept_node);
+        l->nqueued++;
+    }
+    tcp_unlock_two(c, l);
+    if (r == 0) {
+        STAT(c->in.sk.ns, tcp_active_opens);
+        STAT(c->in.sk.ns, tcp_passive_opens);
+        waitq_wake_n(&l->in.sk.wq, WAIT_READABLE, 1);
+    }
+    return r;
+}
+
+/* A sock that connects to its own port: a simultaneous open with itself. */
+static int establish_self(struct tcp_sock *t)
+{
+    MUTEX_GUARD(&t->in.sk.lock);
+    int r = make_ends(t, t);
+    if (r == 0) {
+        grow_sndbuf(t);
+        sock_set_state(&t->in.sk, SOCK_ESTABLISHED);
+    }
+    return r;
+}
+
+/* ---- waiting for the backlog --------------------------------------------------------------- */
+
+/* Takes t out of its listener's syn_q. REQUIRES the table's lock. True when it was there. */
+static bool leave_syn_q(struct tcp_sock *t)
+{
+    struct tcp_sock *l = take_ptr(t->listener);
+    if (!l)
+        return false;
+    mutex_lock(&l->in.sk.lock);
+    list_del(&t->accept_node);
+    mutex_unlock(&l->in.sk.lock);
+    if (timer_disarm(&t->syn_timer))
+        tcp_put(t);
+    tcp_put(l);
+    tcp_put(t); /* the queue's; the caller has another */
+    return true;
+}
+
+void tcp_syn_timeout(struct timer *timer)
+{
+    struct tcp_sock *t = container_of(timer, struct tcp_sock, syn_timer);
+    struct inet_table *tab = inet_table_of(&t->in);
+    mutex_lock(&tab->lock);
+    if (leave_syn_q(t))
+        tcp_done(t, LX_ETIMEDOUT);
+    mutex_unlock(&tab->lock);
+    tcp_put(t);
+}
+
+/* Retries double from one second: n of them take 2^(n+1) - 1 seconds. */
+static s64 syn_deadline(const struct tcp_sock *t)
+{
+    s32 n = t->syncnt ? t->syncnt : t->in.sk.ns->sysctl.tcp_syn_retries;
+    s64 ns = ((1LL << (MIN(n, 30) + 1)) - 1) * NSEC_PER_SEC;
+    if (t->user_timeout)
+        ns = MIN(ns, t->user_timeout * NSEC_PER_MSEC);
+    return clock_mono_ns() + ns;
+}
+
+static void enter_syn_q(struct tcp_sock *c, struct tcp_sock *l)
+{
+    sock_get(&c->in.sk);
+    sock_get(&l->in.sk);
+    c->listener = l;
+    mutex_lock(&l->in.sk.lock);
+    list_add_tail(&l->syn_q, &c->accept_node);
+    mutex_unlock(&l->in.sk.lock);
+    STAT(c->in.sk.ns, tcp_listen_overflows);
+    sock_get(&c->in.sk); /* the timer's */
+    if (timer_arm(&c->syn_timer, syn_deadline(c)) < 0)
+        tcp_put(c);
+}
+
+/* An accept made room: the first client that waits gets it. */
+static void promote(struct tcp_sock *l)
+{
+    struct inet_table *tab = inet_table_of(&l->in);
+    int r;
+    struct tcp_sock *child = tcp_new(l->in.sk.ns, l->in.sk.family, &r);
+    mutex_lock(&tab->lock);
+    mutex_lock(&l->in.sk.lock);
+    struct tcp_sock *c = list_first(&l->syn_q, struct tcp_sock, accept_node);
+    if (c)
+        sock_get(&c->in.sk);
+    mutex_unlock(&l->in.sk.lock);
+    if (c && child && (r = establish(c, l, child)) == 0) {
+        (void)leave_syn_q(c);
+        waitq_wake(&c->in.sk.wq, WAIT_ALL);
+    }
+    mutex_unlock(&tab->lock);
+    tcp_put(child);
+    tcp_put(c);
+}
+
+/* ---- connect ------------------------------------------------------------------------------- */
+
+/* Forgets a connection so that the sock can be used again. REQUIRES the table's lock. */
+static void forget(struct tcp_sock *t)
+{
+    struct inet_sock *i = &t->in;
+    struct tcp_end *e;
+    mutex_lock(&i->sk.lock);
+    e = take_ptr(t->end);
+    t->connecting = TCP_UNCONNECTED;
+    t->is_done = false;
+    i->dport = 0;
+    i->daddr = inet_any(i);
+    if (!i->is_addr_bound)
+        i->saddr = i->rcv_saddr = inet_any(i);
+    atomic_store(&i->sk.shutdown, 0);
+    mutex_unlock(&i->sk.lock);
+    if (e) {
+        mutex_lock(&e->rx->lock);
+        e->rx->is_broken = true;
+        mutex_unlock(&e->rx->lock);
+    }
+    tcp_end_put(e);
+}
+
+static void stop_listening(struct tcp_sock *t);
+
+/* connect to AF_UNSPEC, shutdown of a listener, or a connect that failed. */
+static int tcp_disconnect(struct tcp_sock *t)
+{
+    struct sock *sk = &t->in.sk;
+    struct inet_table *tab = inet_table_of(&t->in);
+    u32 state = sock_state(sk);
+    if (state == SOCK_LISTEN)
+        stop_listening(t);
+    mutex_lock(&tab->lock);
+    (void)leave_syn_q(t);
+    if (state == SOCK_SYN_SENT)
+        tcp_done(t, LX_ECONNRESET);
+    else if (state != SOCK_LISTEN && state != SOCK_CLOSED)
+        tcp_rst(t, LX_ECONNRESET);
+    forget(t);
+    if (!t->in.is_port_bound)
+        inet_put_port(&t->in);
+    mutex_unlock(&tab->lock);
+    waitq_wake(&sk->wq, WAIT_ALL);
+    return 0;
+}
+
+/* Sets the tuple and sends the "SYN". 0: state is SYN_SENT, ESTABLISHED, or CLOSED with an error. */
+static int start_connect(struct tcp_sock *t, struct inet_dest *d, struct tcp_sock *child)
+{
+    struct inet_sock *i = &t->in;
+    struct inet_table *tab = inet_table_of(i);
+    ipaddr src;
+    MUTEX_GUARD(&tab->lock);
+    int r = inet_route(i, &d->addr, &i->rcv_saddr, i->sk.bound_dev, &src);
+    if (r == 0 && (ipaddr_is_multicast(&d->addr) || ipaddr_is_broadcast(&d->addr)))
+        r = -LX_ENETUNREACH;
+    if (r < 0)
+        return r;
+    mutex_lock(&i->sk.lock);
+    i->daddr = d->addr;
+    i->dport = d->port;
+    i->saddr = src;
+    if (ipaddr_is_any(&i->rcv_saddr))
+        i->rcv_saddr = src;
+    i->scope_id = d->scope_id;
+    sock_set_state(&i->sk, SOCK_SYN_SENT);
+    atomic_store(&i->sk.shutdown, 0);
+    mutex_unlock(&i->sk.lock);
+    r = inet_get_conn_port(i);
+    if (r < 0) {
+        sock_set_state(&i->sk, SOCK_CLOSED);
+        forget(t);
+        return r;
+    }
+    inet_hash_tuple(i);
+    struct tcp_sock *l = find_listener(tab, &i->saddr, i->sport, &i->daddr, i->dport);
+    if (l)
+        r = establish(t, l, child);
+    else if (i->sport == i->dport && ipaddr_equal(&i->saddr, &i->daddr))
+        r = establish_self(t);
+    else
+        r = -LX_ECONNREFUSED;
+    if (r == -LX_EAGAIN) {
+        enter_syn_q(t, l);
+    } else if (r < 0) {
+        STAT(i->sk.ns, tcp_attempt_fails);
+        tcp_done(t, -r);
+    }
+    tcp_put(l);
+    return 0;
+}
+
+static int wait_syn(struct tcp_sock *t, s64 deadline)
+{
+    struct sock *sk = &t->in.sk;
+    return wait_event_interruptible(&sk->wq, WAIT_ALL, sock_state(sk) != SOCK_SYN_SENT, deadline);
+}
+
+int tcp_wait_connected(struct tcp_sock *t, s64 deadline)
+{
+    struct sock *sk = &t->in.sk;
+    while (sock_state(sk) == SOCK_SYN_SENT) {
+        int r = sock_error(sk);
+        if (r < 0)
+            return r;
+        if (!deadline)
+            return -LX_EAGAIN;
+        r = wait_syn(t, deadline);
+        if (r < 0)
+            return sock_wait_error(r, deadline);
+    }
+    return 0;
+}
+
+/* The first half of connect: 1 when it had been started before. */
+static int begin(struct tcp_sock *t, const union saddr *addr, u32 len)
+{
+    struct sock *sk = &t->in.sk;
+    struct inet_dest d;
+    mutex_lock(&sk->lock);
+    enum tcp_connecting c = t->connecting;
+    u32 state = sock_state(sk);
+    mutex_unlock(&sk->lock);
+    if (c == TCP_CONNECTING)
+        return 1;
+    if (c == TCP_CONNECTED || state != SOCK_CLOSED)
+        return -LX_EISCONN;
+    int r = inet_parse_dest(&t->in, addr, len, &d);
+    if (r < 0)
+        return r;
+    struct tcp_sock *child = tcp_new(sk->ns, sk->family, &r);
+    if (!child)
+        return r;
+    r = start_connect(t, &d, child);
+    tcp_put(child);
+    if (r < 0)
+        return r;
+    mutex_lock(&sk->lock);
+    t->connecting = TCP_CONNECTING;
+    mutex_unlock(&sk->lock);
+    return 0;
+}
+
+int tcp_connect(struct sock *sk, const union saddr *addr, u32 len, bool is_nonblock)
+{
+    struct tcp_sock *t = tcp_sk(sk);
+    if (len < sizeof(addr->family))
+        return -LX_EINVAL;
+    if (addr->family == LX_AF_UNSPEC)
+        return tcp_disconnect(t);
+    int r = begin(t, addr, len);
+    if (r < 0)
+        return r;
+    /* A first non-blocking connect says EINPROGRESS even when the answer is there already. */
+    if (is_nonblock && r == 0)
+        return -LX_EINPROGRESS;
+    if (sock_state(sk) == SOCK_SYN_SENT) {
+        s64 deadline = sock_send_deadline(sk, is_nonblock);
+        int pending = r == 0 ? -LX_EINPROGRESS : -LX_EALREADY;
+        if (!deadline)
+            return pending;
+        r = wait_syn(t, deadline);
+        if (r < 0)
+            return r == -LX_ETIMEDOUT ? pending : sock_wait_error(r, deadline);
+    }
+    if (sock_state(sk) == SOCK_CLOSED) {
+        r = sock_error(sk);
+        (void)tcp_disconnect(t); /* cannot fail */
+        return r ? r : -LX_ECONNABORTED;
+    }
+    mutex_lock(&sk->lock);
+    t->connecting = TCP_CONNECTED;
+    mutex_unlock(&sk->lock);
+    return 0;
+}
+
+/* ---- listen, accept ------------------------------------------------------------------------ */
+
+int tcp_listen(struct sock *sk, s32 backlog)
+{
+    struct tcp_sock *t = tcp_sk(sk);
+    struct inet_table *tab = inet_table_of(&t->in);
+    MUTEX_GUARD(&tab->lock);
+    mutex_lock(&sk->lock);
+    u32 state = sock_state(sk);
+    bool is_ok = t->connecting == TCP_UNCONNECTED &&
+                 (state == SOCK_CLOSED || state == SOCK_LISTEN);
+    if (is_ok) {
+        t->backlog = backlog;
+        sock_set_state(sk, SOCK_LISTEN);
+        atomic_store(&sk->shutdown, 0);
+    }
+    mutex_unlock(&sk->lock);
+    if (!is_ok)
+        return -LX_EINVAL;
+    /* Two may have bound one port with SO_REUSEADDR; only one may listen on it. */
+    int r = state == SOCK_LISTEN ? 0 : inet_get_port(&t->in, t->in.bucket ? t->in.sport : 0);
+    if (r < 0)
+        sock_set_state(sk, SOCK_CLOSED);
+    return r;
+}
+
+static struct tcp_sock *next_child(struct tcp_sock *l, int *ret_err, bool *ret_is_waiting)
+{
+    struct tcp_sock *c = NULL;
+    MUTEX_GUARD(&l->in.sk.lock);
+    *ret_err = sock_state(&l->in.sk) == SOCK_LISTEN ? 0 : -LX_EINVAL;
+    *ret_is_waiting = !list_empty(&l->syn_q);
+    if (*ret_err == 0)
+        c = list_first(&l->accept_q, struct tcp_sock, accept_node);
+    if (c) {
+        list_del(&c->accept_node);
+        l->nqueued--;
+    }
+    return c;
+}
+
+int tcp_accept(struct sock *sk, bool is_nonblock, struct sock **ret_child)
+{
+    struct tcp_sock *l = tcp_sk(sk), *c;
+    s64 deadline = sock_recv_deadline(sk, is_nonblock);
+    bool is_waiting;
+    int err, r = 0;
+    c = next_child(l, &err, &is_waiting);
+    if (!c && !err && !deadline)
+        return -LX_EAGAIN;
+    if (!c && !err) {
+        struct waiter w;
+        waiter_init_thread(&w, WAIT_READABLE | WAIT_HUP);
+        waitq_add_exclusive(&sk->wq, &w);
+        while (!(c = next_child(l, &err, &is_waiting)) && !err) {
+            r = park_interruptible(deadline);
+            if (r < 0) {
+                c = next_child(l, &err, &is_waiting);
+                break;
+            }
+        }
+        waitq_del(&sk->wq, &w);
+    }
+    if (c && is_waiting)
+        promote(l);
+    if (!c)
+        return err ? err : sock_wait_error(r, deadline);
+    *ret_child = &c->in.sk;
+    return 0;
+}
+
+/* Ends a listener: children that nobody accepted are reset, clients that wait refused. */
+static void stop_listening(struct tcp_sock *t)
+{
+    struct inet_table *tab = inet_table_of(&t->in);
+    struct tcp_sock *c;
+    struct list children;
+    list_init(&children);
+    mutex_lock(&tab->lock);
+    mutex_lock(&t->in.sk.lock);
+    sock_set_state(&t->in.sk, SOCK_CLOSED);
+    list_splice_tail(&children, &t->accept_q);
+    t->nqueued = 0;
+    mutex_unlock(&t->in.sk.lock);
+    while ((c = list_first(&t->syn_q, struct tcp_sock, accept_node))) {
+        sock_get(&c->in.sk);
+        (void)leave_syn_q(c);
+        tcp_done(c, LX_ECONNREFUSED);
+        tcp_put(c);
+    }
+    mutex_unlock(&tab->lock);
+    while ((c = list_first(&children, struct tcp_sock, accept_node))) {
+        list_del(&c->accept_node);
+        sock_set_flag(&c->in.sk, SKF_DEAD, true);
+        mutex_lock(&tab->lock);
+        tcp_rst(c, 0);
+        inet_put_port(&c->in);
+        forget(c);
+        mutex_unlock(&tab->lock);
+        tcp_put(c);
+    }
+}
+
+/* ---- shutdown, close ----------------------------------------------------------------------- */
+
+int tcp_shutdown(struct sock *sk, u32 how)
+{
+    struct tcp_sock *t = tcp_sk(sk);
+    struct inet_table *tab = inet_table_of(&t->in);
+    u32 state = sock_state(sk);
+    if (state == SOCK_LISTEN || state == SOCK_SYN_SENT)
+        return how & SHUT_RCV || state == SOCK_SYN_SENT ? tcp_disconnect(t) : 0;
+    u32 old = atomic_fetch_or(&sk->shutdown, how);
+    if (how & SHUT_SND && !(old & SHUT_SND) && state != SOCK_CLOSED) {
+        mutex_lock(&tab->lock);
+        tcp_fin(t);
+        mutex_unlock(&tab->lock);
+    }
+    waitq_wake(&sk->wq, WAIT_ALL);
+    return state == SOCK_CLOSED ? -LX_ENOTCONN : 0;
+}
+
+static bool has_unread(struct tcp_end *e)
+{
+    MUTEX_GUARD(&e->rx->lock);
+    return bq_used(e->rx) > 0;
+}
+
+void tcp_release(struct sock *sk)
+{
+    struct tcp_sock *t = tcp_sk(sk);
+    struct inet_table *tab = inet_table_of(&t->in);
+    sock_set_flag(sk, SKF_DEAD, true);
+    if (sock_state(sk) == SOCK_LISTEN)
+        stop_listening(t);
+    struct tcp_end *e = tcp_take(t);
+    mutex_lock(&tab->lock);
+    (void)leave_syn_q(t);
+    u32 state = sock_state(sk);
+    if (state == SOCK_SYN_SENT) {
+        tcp_done(t, 0);
+    } else if (e && state != SOCK_CLOSED) {
+        bool is_abort = sock_has(sk, SKF_LINGER) && sk->linger_s == 0;
+        if (is_abort || has_unread(e)) {
+            tcp_rst(t, 0);
+        } else {
+            if (state == SOCK_ESTABLISHED || state == SOCK_CLOSE_WAIT)
+                tcp_fin(t);
+            if (sock_state(sk) == SOCK_FIN_WAIT2)
+                tcp_wait_add(&t->in, SOCK_FIN_WAIT2);
+        }
+        tcp_done(t, 0);
+    }
+    inet_unhash_tuple(&t->in);
+    inet_put_port(&t->in);
+    forget(t); /* data that comes now finds nobody */
+    mutex_unlock(&tab->lock);
+    if (e)
+        waitq_wake(&e->peer->in.sk.wq, WAIT_WRITABLE);
+    if (e)
+        bq_purge(e->rx);
+    tcp_end_put(e);
+}

@@ -1,0 +1,357 @@
+/*
+ * TCP data: from the sender's memory into the queue, and from the queue into the receiver's.
+ *
+ * A sender wakes its peer after each piece that it publishes, so that a bulk transfer runs on
+ * two cores; a receiver wakes a sender that was held up once, when a third of the queue is free.
+ *
+ * The urgent byte stays in the queue at oob_pos; reads stop before it and step over it unless
+ * SO_OOBINLINE, as tcp_recvmsg does.
+ */
+#include "net/inet/tcp.h"
+
+/* ---- sending ------------------------------------------------------------------------------- */
+
+static s64 stream_error(struct sock *sk, const struct smsg *m, s64 err)
+{
+    if (err == -LX_EPIPE) {
+        int pending = sock_error(sk);
+        err = pending ? pending : -LX_EPIPE;
+    }
+    return err == -LX_EPIPE ? sock_epipe(m) : err;
+}
+
+/* The peer's sock is gone or takes nothing more: the bytes are lost, and a RST comes back. */
+static s64 send_into_void(struct tcp_sock *t, struct tcp_end *e, struct smsg *m)
+{
+    struct inet_table *tab = inet_table_of(&t->in);
+    u64 n = m->uio->left;
+    uio_advance(m->uio, n);
+    mutex_lock(&tab->lock);
+    if (sock_state(&t->in.sk) != SOCK_CLOSED)
+        tcp_rst(e->peer, LX_ECONNRESET);
+    if (sock_state(&t->in.sk) != SOCK_CLOSED) { /* the peer had forgotten us: it cannot tell us */
+        u32 state = sock_state(&t->in.sk);
+        tcp_rst(t, state == SOCK_CLOSE_WAIT ? LX_EPIPE : LX_ECONNRESET);
+    }
+    mutex_unlock(&tab->lock);
+    return (s64)n;
+}
+
+/* Data for an end that has sent its FIN and shut down reading aborts the connection. */
+static bool is_peer_deaf(const struct tcp_end *e)
+{
+    const struct sock *p = &e->peer->in.sk;
+    return sock_shut(p) & SHUT_RCV && sock_state(p) == SOCK_FIN_WAIT2;
+}
+
+static bool can_send(struct tcp_sock *t, struct tcp_end *e)
+{
+    struct sock *sk = &t->in.sk;
+    if (atomic_load(&sk->err) || sock_shut(sk) & SHUT_SND)
+        return true;
+    MUTEX_GUARD(&e->tx->lock);
+    return e->tx->is_broken || bq_space(e->tx) > 0;
+}
+
+static s64 send_bytes(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, u64 size, s64 deadline)
+{
+    struct sock *sk = &t->in.sk, *psk = &e->peer->in.sk;
+    struct bq *q = e->tx;
+    u64 sent = 0;
+    s64 r = 0;
+    mutex_lock(&q->wlock);
+    while (sent < size) {
+        if (atomic_load(&sk->err) || sock_shut(sk) & SHUT_SND) {
+            r = -LX_EPIPE;
+            break;
+        }
+        r = bq_write(q, m->uio, size - sent, NULL);
+        if (r > 0) {
+            sent += (u64)r;
+            waitq_wake(&psk->wq, WAIT_READABLE);
+            continue;
+        }
+        if (r < 0)
+            break;
+        if (!deadline) {
+            r = -LX_EAGAIN;
+            break;
+        }
+        mutex_unlock(&q->wlock);
+        r = wait_event_interruptible(&sk->wq, WAIT_WRITABLE | WAIT_HUP | WAIT_ERR, can_send(t, e),
+                                     deadline);
+        mutex_lock(&q->wlock);
+        if (r < 0) {
+            r = sock_wait_error((int)r, deadline);
+            break;
+        }
+    }
+    mutex_unlock(&q->wlock);
+    atomic_fetch_add_explicit(&t->bytes_out, sent, memory_order_relaxed);
+    return sent ? (s64)sent : r;
+}
+
+/* The last byte sent becomes the urgent one. */
+static void mark_urgent(struct tcp_end *e, u8 byte)
+{
+    mutex_lock(&e->tx->lock);
+    e->tx->oob = BQ_OOB_UNREAD;
+    e->tx->oob_pos = e->tx->tail - 1;
+    e->tx->oob_byte = byte;
+    mutex_unlock(&e->tx->lock);
+    waitq_wake(&e->peer->in.sk.wq, WAIT_READABLE | WAIT_PRI);
+}
+
+static s64 send_urgent(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, s64 deadline)
+{
+    u64 size = m->uio->left;
+    s64 sent = 0;
+    u8 byte;
+    if (size > 1) {
+        sent = send_bytes(t, e, m, size - 1, deadline);
+        if (sent < 0 || (u64)sent < size - 1)
+            return sent;
+    }
+    if (uio_copy_from(m->uio, &byte, 1) != 1)
+        return sent ? sent : -LX_EFAULT;
+    struct uio one;
+    uio_init_kernel(&one, &byte, 1);
+    struct smsg m1 = {.uio = &one, .flags = m->flags};
+    s64 r = send_bytes(t, e, &m1, 1, deadline);
+    uio_done(&one);
+    if (r < 0)
+        return sent ? sent : r;
+    mark_urgent(e, byte);
+    return sent + 1;
+}
+
+s64 tcp_send(struct sock *sk, struct smsg *m)
+{
+    struct tcp_sock *t = tcp_sk(sk);
+    s64 deadline = sock_send_deadline(sk, m->flags & LX_MSG_DONTWAIT), r = 0;
+    if (m->flags & LX_MSG_FASTOPEN && m->name_len && sock_state(sk) == SOCK_CLOSED) {
+        r = tcp_connect(sk, m->name, m->name_len, false);
+        if (r < 0)
+            return r;
+    }
+    if (unlikely(sock_state(sk) == SOCK_SYN_SENT))
+        r = tcp_wait_connected(t, deadline);
+    if (r < 0)
+        return stream_error(sk, m, r);
+    u32 state = sock_state(sk);
+    if (atomic_load(&sk->err) || sock_shut(sk) & SHUT_SND ||
+        (state != SOCK_ESTABLISHED && state != SOCK_CLOSE_WAIT))
+        return stream_error(sk, m, -LX_EPIPE);
+    struct tcp_end *e cleanup(tcp_end_put_p) = tcp_take(t);
+    if (!e)
+        return stream_error(sk, m, -LX_EPIPE);
+    u64 size = m->uio->left;
+    if (!size)
+        return 0;
+    if (unlikely(is_peer_deaf(e)))
+        return send_into_void(t, e, m);
+    if (unlikely(m->flags & LX_MSG_OOB))
+        r = send_urgent(t, e, m, deadline);
+    else
+        r = send_bytes(t, e, m, size, deadline);
+    if (r == -LX_EPIPE && !atomic_load(&sk->err) && !(sock_shut(sk) & SHUT_SND))
+        return send_into_void(t, e, m);
+    return r < 0 ? stream_error(sk, m, r) : r;
+}
+
+/* ---- receiving ----------------------------------------------------------------------------- */
+
+struct reading {
+    struct tcp_sock *t;
+    struct tcp_end *e;
+    struct smsg *m;
+    bool is_peek, is_inline, is_wake;
+    u64 skip, copied, want;
+};
+
+enum step { STEP_GO, STEP_STOP, STEP_EMPTY };
+
+/* Moves one piece. *ret_err is set with STEP_STOP. REQUIRES rx->rlock. */
+static enum step read_piece(struct reading *r, s64 *ret_err)
+{
+    struct bq *q = r->e->rx;
+    *ret_err = 0;
+    mutex_lock(&q->lock);
+    u64 pos = q->head + r->skip;
+    if (pos >= q->tail) {
+        mutex_unlock(&q->lock);
+        return STEP_EMPTY;
+    }
+    u64 n = MIN(q->tail - pos, r->want - r->copied);
+    if (unlikely(q->oob != BQ_OOB_NONE) && q->oob_pos >= pos) {
+        if (q->oob_pos == pos && r->copied) {
+            mutex_unlock(&q->lock);
+            return STEP_STOP;
+        }
+        if (q->oob_pos == pos && !r->is_inline) { /* a hole */
+            if (!r->is_peek)
+                q->oob = BQ_OOB_NONE;
+            mutex_unlock(&q->lock);
+            if (r->is_peek)
+                r->skip++;
+            else
+                r->is_wake |= bq_consume(q, 1, tcp_wake_at(q));
+            return STEP_GO;
+        }
+        if (q->oob_pos > pos)
+            n = MIN(n, q->oob_pos - pos);
+        else if (!r->is_peek)
+            q->oob = BQ_OOB_NONE; /* read inline, with what follows */
+    }
+    mutex_unlock(&q->lock);
+    s64 c = bq_copy(q, pos, r->m->flags & LX_MSG_TRUNC ? NULL : r->m->uio, n);
+    if (c < 0) {
+        *ret_err = c;
+        return STEP_STOP;
+    }
+    r->copied += (u64)c;
+    if (r->is_peek)
+        r->skip += (u64)c;
+    else
+        r->is_wake |= bq_consume(q, (u64)c, tcp_wake_at(q));
+    return (u64)c < n || r->copied == r->want ? STEP_STOP : STEP_GO;
+}
+
+static bool can_recv(struct reading *r)
+{
+    struct sock *sk = &r->t->in.sk;
+    if (atomic_load(&sk->err) || sock_shut(sk) & SHUT_RCV || sock_state(sk) == SOCK_CLOSED)
+        return true;
+    MUTEX_GUARD(&r->e->rx->lock);
+    return r->e->rx->tail > r->e->rx->head + r->skip;
+}
+
+/* Why reading ends with nothing queued: 0 for end of file, or an error; 1: it may wait. */
+static s64 why_empty(struct tcp_sock *t)
+{
+    struct sock *sk = &t->in.sk;
+    if (t->is_done)
+        return 0;
+    int err = sock_error(sk);
+    if (err)
+        return err;
+    if (sock_shut(sk) & SHUT_RCV)
+        return 0;
+    return sock_state(sk) == SOCK_CLOSED ? -LX_ENOTCONN : 1;
+}
+
+static s64 read_bytes(struct reading *r, u64 target, s64 deadline)
+{
+    struct sock *sk = &r->t->in.sk;
+    struct bq *q = r->e->rx;
+    s64 err = 0;
+    mutex_lock(&q->rlock);
+    for (;;) {
+        enum step st = read_piece(r, &err);
+        if (st == STEP_STOP)
+            break;
+        if (st == STEP_GO)
+            continue;
+        if (r->copied && (r->copied >= target || !deadline || atomic_load(&sk->err) ||
+                          sock_shut(sk) & SHUT_RCV))
+            break;
+        if (!r->copied) {
+            err = why_empty(r->t);
+            if (err <= 0)
+                break;
+            if (!deadline) {
+                err = -LX_EAGAIN;
+                break;
+            }
+        }
+        mutex_unlock(&q->rlock);
+        if (r->is_wake) {
+            waitq_wake(&r->e->peer->in.sk.wq, WAIT_WRITABLE);
+            r->is_wake = false;
+        }
+        int w = wait_event_interruptible(&sk->wq, WAIT_READABLE | WAIT_HUP | WAIT_ERR, can_recv(r),
+                                         deadline);
+        mutex_lock(&q->rlock);
+        if (w < 0) {
+            err = sock_wait_error(w, deadline);
+            break;
+        }
+    }
+    mutex_unlock(&q->rlock);
+    return r->copied ? (s64)r->copied : err;
+}
+
+static s64 recv_urgent(struct tcp_sock *t, struct tcp_end *e, struct smsg *m)
+{
+    struct sock *sk = &t->in.sk;
+    struct bq *q = e->rx;
+    mutex_lock(&q->lock);
+    enum bq_oob oob = q->oob;
+    u8 byte = q->oob_byte;
+    if (oob == BQ_OOB_UNREAD && !sock_has(sk, SKF_OOBINLINE) && !(m->flags & LX_MSG_PEEK))
+        q->oob = BQ_OOB_READ;
+    mutex_unlock(&q->lock);
+    if (sock_has(sk, SKF_OOBINLINE) || oob != BQ_OOB_UNREAD)
+        return -LX_EINVAL;
+    m->ret_flags |= LX_MSG_OOB;
+    if (!m->uio->left) {
+        m->ret_flags |= LX_MSG_TRUNC;
+        return 0;
+    }
+    if (m->flags & LX_MSG_TRUNC)
+        return 1;
+    return uio_copy_to(m->uio, &byte, 1);
+}
+
+static void put_inq(struct tcp_sock *t, struct tcp_end *e, struct smsg *m)
+{
+    mutex_lock(&e->rx->lock);
+    s32 left = (s32)MIN(bq_used(e->rx), (u64)INT32_MAX);
+    mutex_unlock(&e->rx->lock);
+    if (!left && t->is_done)
+        left = 1; /* an end of file waits */
+    cmsg_put(m->cmsg, LX_IPPROTO_TCP, LX_TCP_CM_INQ, &left, sizeof(left));
+}
+
+s64 tcp_recv(struct sock *sk, struct smsg *m)
+{
+    struct tcp_sock *t = tcp_sk(sk);
+    s64 deadline = sock_recv_deadline(sk, m->flags & LX_MSG_DONTWAIT), n;
+    if (sock_state(sk) == SOCK_LISTEN)
+        return -LX_ENOTCONN;
+    if (unlikely(m->flags & LX_MSG_ERRQUEUE))
+        return dgram_recv(sk, m);
+    if (unlikely(sock_state(sk) == SOCK_SYN_SENT)) {
+        n = tcp_wait_connected(t, deadline);
+        if (n < 0)
+            return n;
+    }
+    struct tcp_end *e cleanup(tcp_end_put_p) = tcp_take(t);
+    if (!e)
+        return m->flags & LX_MSG_OOB ? -LX_EINVAL : MIN(why_empty(t), (s64)0);
+    if (unlikely(m->flags & LX_MSG_OOB))
+        return recv_urgent(t, e, m);
+    struct reading r = {
+        .t = t,
+        .e = e,
+        .m = m,
+        .is_peek = m->flags & LX_MSG_PEEK,
+        .is_inline = sock_has(sk, SKF_OOBINLINE),
+        .want = m->uio->left,
+    };
+    s32 peek_off = sk->peek_off;
+    if (r.is_peek && peek_off > 0)
+        r.skip = (u64)peek_off;
+    u64 target = m->flags & LX_MSG_WAITALL ? r.want : MIN((u64)sk->rcvlowat, r.want);
+    n = read_bytes(&r, MAX(target, (u64)1), deadline);
+    if (r.is_wake)
+        waitq_wake(&e->peer->in.sk.wq, WAIT_WRITABLE);
+    if (n > 0) {
+        atomic_fetch_add_explicit(&t->bytes_in, (u64)n, memory_order_relaxed);
+        if (peek_off >= 0)
+            sk->peek_off = r.is_peek ? peek_off + (s32)n : MAX(0, peek_off - (s32)n);
+    }
+    if (n >= 0 && unlikely(t->is_inq))
+        put_inq(t, e, m);
+    return n;
+}

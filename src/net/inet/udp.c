@@ -1,0 +1,297 @@
+/*
+ * UDP: a datagram is copied from its sender into the queue of the sock that the ports name. One for a
+ * port that nobody holds comes back as the ICMP error that Linux's loopback would bring.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "net/inet/inet.h"
+
+#define UDP_MAX_V4   65507
+#define UDP_MAX_V6   65527
+#define UDP_MAX_SEGS 128
+#define MAX_FANOUT   64 /* receivers of one multicast datagram */
+
+#define STAT(ns, field) atomic_fetch_add_explicit(&(ns)->inet_ns->field, 1, memory_order_relaxed)
+
+static const struct sock_ops udp_ops;
+
+int udp_create(struct net_ns *ns, u16 family, struct sock **ret_sk)
+{
+    struct inet_sock *i = calloc(1, sizeof(*i));
+    if (!i)
+        return -LX_ENOMEM;
+    int r = inet_sock_init(i, &udp_ops, ns, family, LX_SOCK_DGRAM, LX_IPPROTO_UDP);
+    if (r < 0)
+        free(i);
+    else
+        *ret_sk = &i->sk;
+    return r;
+}
+
+/* ---- delivery ------------------------------------------------------------------------------ */
+
+/* The best receiver, referenced; of equals with SO_REUSEPORT, one by the hash of the tuple. */
+static struct inet_sock *find_one(struct inet_table *t, const struct dgram_cb *cb)
+{
+    MUTEX_GUARD(&t->lock);
+    struct port_bucket *b = inet_find_bucket(t, cb->dport);
+    struct inet_sock *i, *best = NULL;
+    u32 best_score = 0, nbest = 0;
+    if (!b)
+        return NULL;
+    list_for_each(i, &b->holders, port_node) {
+        u32 s = dgram_score(i, cb);
+        if (s > best_score) {
+            best = i;
+            best_score = s;
+            nbest = 0;
+        }
+        nbest += s && s == best_score && sock_has(&i->sk, SKF_REUSEPORT) && !i->dport;
+    }
+    if (nbest > 1) {
+        u32 h = inet_tuple_hash(&cb->saddr, cb->sport, &cb->daddr, cb->dport);
+        u32 pick = (u32)((u64)h * nbest >> 32);
+        list_for_each(i, &b->holders, port_node) {
+            if (dgram_score(i, cb) != best_score || !sock_has(&i->sk, SKF_REUSEPORT) || i->dport)
+                continue;
+            best = i;
+            if (pick-- == 0)
+                break;
+        }
+    }
+    if (best)
+        sock_get(&best->sk);
+    return best;
+}
+
+static bool takes_group(struct inet_sock *i, const ipaddr *group)
+{
+    u64 all = ipaddr_is_v4(group) ? IPF_MC_ALL : IPF6_MC_ALL;
+    if (inet_is_member(i, group))
+        return true;
+    if (i->nmembers || !(inet_opt(i) & all))
+        return false;
+    return false; /* nobody on this interface asked for the group */
+}
+
+/* Every receiver of a multicast or broadcast datagram. Consumes msg. */
+static void deliver_all(struct inet_table *t, struct nmsg *msg)
+{
+    const struct dgram_cb *cb = dgram_cb(msg);
+    bool is_mc = ipaddr_is_multicast(&cb->daddr);
+    struct inet_sock *found[MAX_FANOUT], *i;
+    u32 n = 0;
+    mutex_lock(&t->lock);
+    struct port_bucket *b = inet_find_bucket(t, cb->dport);
+    if (b) {
+        list_for_each(i, &b->holders, port_node) {
+            if (n == MAX_FANOUT || !dgram_score(i, cb) || (is_mc && !takes_group(i, &cb->daddr)))
+                continue;
+            sock_get(&i->sk);
+            found[n++] = i;
+        }
+    }
+    mutex_unlock(&t->lock);
+    for (u32 k = 0; k < n; k++) {
+        struct nmsg *m = k + 1 < n ? dgram_copy(msg) : take_ptr(msg);
+        if (m)
+            dgram_deliver(found[k], m);
+        sock_put(&found[k]->sk);
+    }
+    nmsg_free(msg);
+}
+
+/* Consumes msg. */
+static void route_message(struct inet_sock *from, struct nmsg *msg)
+{
+    struct inet_table *t = inet_table_of(from);
+    const struct dgram_cb *cb = dgram_cb(msg);
+    STAT(from->sk.ns, udp_out);
+    if (ipaddr_is_multicast(&cb->daddr) || ipaddr_is_broadcast(&cb->daddr)) {
+        u64 loop = ipaddr_is_v4(&cb->daddr) ? IPF_MC_LOOP : IPF6_MC_LOOP;
+        if (ipaddr_is_multicast(&cb->daddr) && !(inet_opt(from) & loop))
+            nmsg_free(msg);
+        else
+            deliver_all(t, msg);
+        return;
+    }
+    struct inet_sock *to = find_one(t, cb);
+    if (to) {
+        STAT(from->sk.ns, udp_in);
+        dgram_deliver(to, msg);
+        sock_put(&to->sk);
+        return;
+    }
+    STAT(from->sk.ns, udp_no_ports);
+    if (ipaddr_is_v4(&cb->daddr))
+        dgram_error(from, msg, LX_ECONNREFUSED, LX_ICMP_DEST_UNREACH, LX_ICMP_PORT_UNREACH);
+    else
+        dgram_error(from, msg, LX_ECONNREFUSED, LX_ICMPV6_DEST_UNREACH, LX_ICMPV6_PORT_UNREACH);
+    nmsg_free(msg);
+}
+
+/* ---- sending ------------------------------------------------------------------------------- */
+
+static void address(struct inet_sock *i, struct nmsg *msg, const struct dgram_send *s)
+{
+    *dgram_cb(msg) = (struct dgram_cb){
+        .saddr = s->src,
+        .daddr = s->dest.addr,
+        .sport = i->sport,
+        .dport = s->dest.port,
+        .tos = (u8)s->tos,
+        .ttl = (u8)s->ttl,
+    };
+}
+
+static int read_message(struct uio *from, u64 size, struct nmsg **ret_msg)
+{
+    struct nmsg *msg = nmsg_new((u32)size, NULL);
+    if (!msg)
+        return -LX_ENOBUFS;
+    if (size) {
+        s64 c = uio_copy_from(from, msg->data, size);
+        if (c < 0 || (u64)c < size) {
+            nmsg_free(msg);
+            return -LX_EFAULT;
+        }
+    }
+    *ret_msg = msg;
+    return 0;
+}
+
+int udp_push(struct inet_sock *i)
+{
+    mutex_lock(&i->sk.lock);
+    struct nmsg *msg = take_ptr(i->corked);
+    mutex_unlock(&i->sk.lock);
+    if (msg)
+        route_message(i, msg);
+    return 0;
+}
+
+/* Appends msg to what is held back and holds that, or all of it goes. Consumes msg on success. */
+static int cork(struct inet_sock *i, struct nmsg *msg, bool is_more)
+{
+    u32 max = ipaddr_is_v4(&dgram_cb(msg)->daddr) ? UDP_MAX_V4 : UDP_MAX_V6;
+    mutex_lock(&i->sk.lock);
+    struct nmsg *old = take_ptr(i->corked), *all = msg;
+    if (old) {
+        all = old->size + msg->size <= max ? nmsg_new(old->size + msg->size, NULL) : NULL;
+        if (!all) {
+            i->corked = old;
+            u32 total = old->size + msg->size;
+            mutex_unlock(&i->sk.lock);
+            return total > max ? -LX_EMSGSIZE : -LX_ENOBUFS;
+        }
+        memcpy(all->data, old->data, old->size);
+        memcpy(all->data + old->size, msg->data, msg->size);
+        *dgram_cb(all) = *dgram_cb(old);
+    }
+    i->corked = is_more ? all : NULL;
+    mutex_unlock(&i->sk.lock);
+    nmsg_free(old);
+    if (all != msg)
+        nmsg_free(msg);
+    if (!is_more)
+        route_message(i, all);
+    return 0;
+}
+
+/* Sends size bytes as datagrams of gso_size. */
+static int send_segments(struct inet_sock *i, struct smsg *m, const struct dgram_send *s, u64 size)
+{
+    if ((size + s->gso_size - 1) / s->gso_size > UDP_MAX_SEGS)
+        return -LX_EINVAL;
+    while (size) {
+        struct nmsg *msg;
+        u64 n = MIN(size, (u64)s->gso_size);
+        int r = read_message(m->uio, n, &msg);
+        if (r < 0)
+            return r;
+        address(i, msg, s);
+        route_message(i, msg);
+        size -= n;
+    }
+    return 0;
+}
+
+static s64 udp_send(struct sock *sk, struct smsg *m)
+{
+    struct inet_sock *i = inet_sk(sk);
+    struct dgram_send s;
+    struct nmsg *msg;
+    u64 size = m->uio->left;
+    if (size > 0xffff)
+        return -LX_EMSGSIZE;
+    if (m->flags & LX_MSG_OOB)
+        return -LX_EOPNOTSUPP;
+    int r = i->bucket ? 0 : inet_autobind(i);
+    if (r == 0)
+        r = dgram_prepare(i, m, &s);
+    if (r == 0)
+        r = sock_error(sk);
+    if (r < 0)
+        return r;
+    if (size > (ipaddr_is_v4(&s.dest.addr) ? UDP_MAX_V4 : UDP_MAX_V6))
+        return -LX_EMSGSIZE;
+    if (sock_shut(sk) & SHUT_SND)
+        return -LX_EPIPE;
+    if (s.gso_size && size > s.gso_size) {
+        r = send_segments(i, m, &s, size);
+        return r < 0 ? r : (s64)size;
+    }
+    r = read_message(m->uio, size, &msg);
+    if (r < 0)
+        return r;
+    address(i, msg, &s);
+    bool is_more = i->is_cork || m->flags & LX_MSG_MORE;
+    if (unlikely(is_more || i->corked)) {
+        r = cork(i, msg, is_more);
+        if (r < 0) {
+            nmsg_free(msg);
+            return r;
+        }
+    } else {
+        route_message(i, msg);
+    }
+    return (s64)size;
+}
+
+static void udp_release(struct sock *sk)
+{
+    struct inet_sock *i = inet_sk(sk);
+    struct inet_table *t = inet_table_of(i);
+    mutex_lock(&t->lock);
+    inet_put_port(i);
+    mutex_unlock(&t->lock);
+    mutex_lock(&sk->lock);
+    struct nmsg *corked = take_ptr(i->corked);
+    mutex_unlock(&sk->lock);
+    nmsg_free(corked);
+    mq_purge(&i->rxq);
+    waitq_wake(&sk->wq, WAIT_ALL);
+}
+
+static void udp_destroy(struct sock *sk)
+{
+    inet_sock_done(inet_sk(sk));
+}
+
+static const struct sock_ops udp_ops = {
+    .name = "udp",
+    .bind = inet_bind,
+    .connect = dgram_connect,
+    .getname = inet_getname,
+    .getpeer = inet_getpeer,
+    .sendmsg = udp_send,
+    .recvmsg = dgram_recv,
+    .shutdown = dgram_shutdown,
+    .setsockopt = inet_setsockopt,
+    .getsockopt = inet_getsockopt,
+    .poll = dgram_poll,
+    .ioctl = inet_ioctl,
+    .release = udp_release,
+    .destroy = udp_destroy,
+};
