@@ -37,6 +37,7 @@ static const struct seccomp_rule app_rules[] = {
     {.nr = LX_NR_sched_yield, FROM_TEXT},
     {.nr = LX_NR_exit, FROM_TEXT},
     {.nr = LX_NR_sigaltstack, FROM_TEXT},
+    {.nr = LX_NR_rt_sigprocmask, FROM_TEXT},
     {.nr = LX_NR_clock_gettime, .conds = {{0, SECCOMP_ONE_OF, BIT(2) | BIT(3), ~0UL}}, FROM_TEXT},
     /* The rest is left out with --mm=helper. */
     {.nr = LX_NR_mmap,
@@ -53,11 +54,12 @@ static const struct seccomp_rule app_rules[] = {
      .conds = {{0, SECCOMP_GE, PLATFORM_MIN, 0}, {2, SECCOMP_ONE_OF, ADVICES, ~0UL}},
      FROM_TEXT},
 };
-#define NR_APP_RULES_NO_MM 6
+#define NR_APP_RULES_NO_MM 7
 
 static struct seccomp_rule helper_rules[] = {
     {.nr = LX_NR_futex, FROM_TEXT},
     {.nr = LX_NR_rt_sigreturn, FROM_TEXT},
+    {.nr = LX_NR_rt_sigprocmask, FROM_TEXT},
     {.nr = LX_NR_sched_yield, FROM_TEXT},
     {.nr = LX_NR_clock_gettime, FROM_TEXT},
     {.nr = LX_NR_mmap, FROM_TEXT},

@@ -72,11 +72,10 @@ struct aspace {
     bool is_quarantined;    /* a process that we do not know may use the units: never reuse them */
 
     struct mutex lock;
-    struct slot *slots;            /* guarded by lock */
-    u32 nslots;                    /* guarded by lock: length of slots */
-    struct list ctxs;              /* guarded by lock */
-    _Atomic u32 nthreads;          /* atomic: uctxs that exist */
-    _Atomic(struct uctx *) queued; /* atomic: the uctx with mm calls not made yet */
+    struct slot *slots;   /* guarded by lock */
+    u32 nslots;           /* guarded by lock: length of slots */
+    struct list ctxs;     /* guarded by lock */
+    _Atomic u32 nthreads; /* atomic: uctxs that exist */
 
     struct patches *patches; /* locked inside */
     volatile u32 gate;       /* atomic, a futex: 1 while nobody may enter the application */
@@ -108,6 +107,7 @@ struct uctx {
     u32 last_nr;
     u32 nwin; /* windows of the current call; checked copies of the channel's */
     struct stub_win win[STUB_MAX_WIN];
+    s32 queue_err; /* of a queued call that had to be made early: the guest's result */
     u32 nmmcalls;
     struct stub_mmcall mmcalls[STUB_MAX_MMCALLS];
 
@@ -164,9 +164,15 @@ int order_run(struct aspace *as, u32 count, s64 *ret_values) REQUIRES(as->helper
 /* One system call by the helper. */
 s64 helper_call(struct aspace *as, u64 nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4, u64 a5)
     EXCLUDES(as->helper_lock);
-/* Makes the queued mm calls now. Callers that hold no lock, or that hold helper_lock. */
+/*
+ * Makes the calls that this Sentry thread has queued for this space, now. Those of other threads
+ * are on their way, as calls in the middle of the kernel are. Callers that hold no lock, or
+ * helper_lock.
+ */
 void aspace_tids_known(struct aspace *as);
 void queue_flush(struct aspace *as) EXCLUDES(as->helper_lock);
+/* The uctx has been given its queued calls, or goes away. */
+void queue_taken(struct uctx *ctx);
 void queue_flush_locked(struct aspace *as) REQUIRES(as->helper_lock);
 
 struct map_batch;

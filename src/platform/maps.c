@@ -1,6 +1,6 @@
 /*
  * Mapping calls. Two ways: the helper makes the call at once, or (anonymous
- * memory of a process with one thread) the call is queued with the calling
+ * memory) the call is queued with the calling
  * uctx and its own thread makes it on the way out. Everything else that looks
  * at or changes the address space flushes the queue first, so the order of
  * changes is the order of calls.
@@ -31,12 +31,21 @@ static bool is_guest_range(u64 addr, u64 size)
            (addr >= PLATFORM_MIN && end <= PLATFORM_MAX);
 }
 
+/* The uctx with calls queued by this thread and not made yet. */
+static _Thread_local struct uctx *my_queue;
+
+void queue_taken(struct uctx *ctx)
+{
+    if (my_queue == ctx)
+        my_queue = NULL;
+}
+
 void queue_flush_locked(struct aspace *as)
 {
     if (unlikely(as->batch))
         batch_flush_locked(as);
-    struct uctx *ctx = atomic_load(&as->queued);
-    if (likely(!ctx))
+    struct uctx *ctx = my_queue;
+    if (likely(!ctx) || ctx->as != as)
         return;
     s64 values[STUB_MAX_MMCALLS];
     u32 n = ctx->nmmcalls;
@@ -46,12 +55,12 @@ void queue_flush_locked(struct aspace *as)
                   (u64)-1, 0);
     }
     ctx->nmmcalls = 0;
-    atomic_store(&as->queued, NULL);
+    my_queue = NULL;
     if (order_run(as, n, values) < 0)
         return;
     for (u32 i = 0; i < n; i++) {
         if (values[i] < 0 && values[i] >= -4095) {
-            uctx_set_result(ctx, values[i]);
+            ctx->queue_err = (s32)values[i];
             break;
         }
     }
@@ -59,7 +68,7 @@ void queue_flush_locked(struct aspace *as)
 
 void queue_flush(struct aspace *as)
 {
-    if (likely(!atomic_load_explicit(&as->queued, memory_order_relaxed) && !as->batch))
+    if (likely((!my_queue || my_queue->as != as) && !as->batch))
         return;
     MUTEX_GUARD(&as->helper_lock);
     queue_flush_locked(as);
@@ -69,12 +78,15 @@ void queue_flush(struct aspace *as)
 static bool try_queue(struct aspace *as, struct uctx *via, u32 nr, u64 a0, u64 a1, u64 a2, u64 a3)
 {
     if (!via || via->as != as || !via->is_syscall || a0 < PLATFORM_MIN ||
-        platform_cfg.is_helper_mm_only || via->nmmcalls == STUB_MAX_MMCALLS ||
-        atomic_load(&as->nthreads) != 1)
+        platform_cfg.is_helper_mm_only || via->nmmcalls == STUB_MAX_MMCALLS || as->batch ||
+        (my_queue && my_queue != via))
+        return false;
+    /* Others may be given the addresses before the thread gets round to it. */
+    if (nr == LX_NR_munmap && atomic_load(&as->nthreads) != 1)
         return false;
     struct stub_mmcall *c = &via->mmcalls[via->nmmcalls++];
     *c = (struct stub_mmcall){nr, 0, {a0, a1, a2, a3}};
-    atomic_store(&as->queued, via);
+    my_queue = via;
     return true;
 }
 

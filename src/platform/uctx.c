@@ -8,6 +8,7 @@
  * about itself.
  */
 #include <errno.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -182,8 +183,8 @@ void uctx_free(struct uctx *ctx)
         return;
     struct aspace *as = ctx->as;
     aspace_settle(as);
-    if (atomic_load(&as->queued) == ctx)
-        queue_flush(as);
+    queue_flush(as);
+    queue_taken(ctx);
     {
         MUTEX_GUARD(&as->lock);
         list_del(&ctx->node);
@@ -229,6 +230,8 @@ bool uctx_exchange(struct uctx *ctx, u32 cmd)
         ctx->stub_credit++;
     }
     wait_for_event(ctx);
+    if (cmd > CMD_NONE)
+        ctx->is_tramp = false; /* commands are obeyed in a signal frame */
     return !atomic_load(&as->is_dead);
 }
 
@@ -321,14 +324,14 @@ static u32 prepare_resume(struct uctx *ctx)
         memcpy((void *)(uintptr_t)&ch->regs, &out, sizeof(out));
         cmd = CMD_FULL;
     } else if (ctx->has_result) {
-        ch->result = ctx->result;
+        ch->result = ctx->queue_err ? ctx->queue_err : ctx->result;
         cmd = CMD_RESULT;
     }
     u32 n = ctx->nmmcalls;
     if (n) {
         memcpy((void *)(uintptr_t)ch->mmcalls, ctx->mmcalls, n * sizeof(ctx->mmcalls[0]));
         ctx->nmmcalls = 0;
-        atomic_store(&ctx->as->queued, NULL);
+        queue_taken(ctx);
     }
     ch->nmmcalls = n;
     for (u32 i = 0; i < ctx->nwin; i++) {
@@ -337,6 +340,7 @@ static u32 prepare_resume(struct uctx *ctx)
     }
     ch->nwin = ctx->nwin;
     ctx->nwin = 0;
+    ctx->queue_err = 0;
     ctx->is_dirty = false;
     ctx->has_result = false;
     ctx->has_regs = false;
@@ -459,6 +463,29 @@ void uctx_run(struct uctx *ctx, struct uevent *ret_ev)
     }
 }
 
+long uctx_futex_wait(struct uctx *ctx, u64 uaddr, int op, u32 val, s64 deadline_ns, u32 bitset)
+{
+    volatile struct stub_channel *ch = ctx->ch;
+    (void)uctx_regs(ctx);
+    queue_flush(ctx->as);
+    ch->futex.addr = uaddr;
+    ch->futex.op = FUTEX_WAIT_BITSET | ((u32)op & (FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME));
+    ch->futex.val = val;
+    ch->futex.bitset = bitset;
+    ch->futex.has_timeout = deadline_ns != INT64_MAX;
+    ch->futex.timeout[0] = (u64)(deadline_ns < 0 ? 0 : deadline_ns) / NSEC_PER_SEC;
+    ch->futex.timeout[1] = (u64)(deadline_ns < 0 ? 0 : deadline_ns) % NSEC_PER_SEC;
+    ch->futex.result = -LX_EINTR;
+    aspace_settle(ctx->as);
+    atomic_store(&ctx->is_in_app, 1);
+    long r = -LX_EINTR;
+    if (!atomic_exchange(&ctx->kick, 0) && uctx_exchange(ctx, CMD_FUTEX))
+        r = ch->futex.result;
+    atomic_store(&ctx->is_in_app, 0);
+    atomic_store(&ctx->kick, 0);
+    return r >= -4095 && r <= 0 ? r : -LX_EFAULT;
+}
+
 void uctx_set_result(struct uctx *ctx, s64 rax)
 {
     ctx->result = rax;
@@ -550,7 +577,14 @@ u64 uctx_cpu_ns(const struct uctx *ctx)
 {
     if (atomic_load(&ctx->as->nthreads) <= 1)
         return aspace_cpu_ns(ctx->as);
-    return atomic_load(&((struct uctx *)(uintptr_t)ctx)->cpu_ns);
+    /* From now on threads publish it; what they say is bounded by what the process has used. */
+    ctx->as->proc->is_timed = 1;
+    u64 seen = ctx->ch->cpu_ns, total = aspace_cpu_ns(ctx->as);
+    _Atomic u64 *best = &((struct uctx *)(uintptr_t)ctx)->cpu_ns;
+    u64 old = atomic_load(best);
+    if (seen > old && seen <= total)
+        atomic_store(best, old = seen);
+    return old;
 }
 
 int uctx_set_affinity(struct uctx *ctx, u64 cpu_mask)

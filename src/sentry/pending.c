@@ -51,9 +51,3 @@ int sysvsem_share(struct task *parent, struct task *child)
 {
     return 0;
 }
-
-/* platform/uctx.c */
-long uctx_futex_wait(struct uctx *ctx, u64 uaddr, int op, u32 val, s64 deadline_ns, u32 bitset)
-{
-    return -LX_ENOSYS;
-}

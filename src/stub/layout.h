@@ -53,15 +53,15 @@
 #define CH_SENTRY 1 /* an event or an answer waits for the Sentry */
 
 /* What the Sentry tells a waiting thread. */
-#define CMD_RESULT  0 /* only rax changed */
-#define CMD_FULL    1 /* all registers, from the channel */
-#define CMD_NONE    2 /* nothing changed */
-#define CMD_GETX    3 /* vector state to the window */
-#define CMD_SETX    4 /* vector state from the window */
-#define CMD_EXIT    5
-#define CMD_COPYX   6 /* vector state of the slot in ch->arg, same process */
-#define CMD_INITX   7
-#define CMD_CPUTIME 8 /* publish this thread's cpu time */
+#define CMD_RESULT 0 /* only rax changed */
+#define CMD_FULL   1 /* all registers, from the channel */
+#define CMD_NONE   2 /* nothing changed */
+#define CMD_GETX   3 /* vector state to the window */
+#define CMD_SETX   4 /* vector state from the window */
+#define CMD_EXIT   5
+#define CMD_COPYX  6 /* vector state of the slot in ch->arg, same process */
+#define CMD_INITX  7
+#define CMD_FUTEX  8 /* a futex wait: ch->futex */
 
 /* Events. */
 #define EV_SYSCALL 1
@@ -147,8 +147,8 @@ enum {
 struct stub_proc {
     uint64_t unit; /* names this control unit: tells one stub from another */
     uint32_t pid, ppid, uid, euid, gid, egid, pgid, sid;
-    uint32_t fastpath_off; /* reasons; any: every call is handed over */
-    uint32_t pad;
+    uint32_t fastpath_off;           /* reasons; any: every call is handed over */
+    uint32_t is_timed;               /* threads publish their cpu time when they hand over */
     uint64_t dispatch[STUB_NR_FAST]; /* where the site of each fast call jumps */
 };
 
@@ -226,7 +226,13 @@ struct stub_channel {
     uint64_t cpu_ns;
     uint32_t spin; /* cycles to spin for the Sentry's answer */
     uint32_t nwin;
-    uint32_t pad[24];
+    uint32_t pad[2];
+    struct { /* CMD_FUTEX */
+        uint64_t addr, op, val, bitset;
+        uint64_t has_timeout, timeout[2]; /* absolute */
+        int64_t result;
+    } futex;
+    uint32_t pad2[6];
     struct stub_regs regs;
     struct stub_mmcall mmcalls[STUB_MAX_MMCALLS];
     struct stub_win win[STUB_MAX_WIN];

@@ -11,20 +11,21 @@
 typedef uint64_t u64;
 typedef uint32_t u32;
 
-#define NR_mmap          9
-#define NR_mprotect      10
-#define NR_sched_yield   24
-#define NR_clone         56
-#define NR_fork          57
-#define NR_vfork         58
-#define NR_exit          60
-#define NR_clone3        435
-#define NR_clock_gettime 228
-#define NR_futex         202
-#define SIG_SYS          31
-#define SIG_SEGV         11
-#define SIG_BUS          7
-#define ARCH_X86_64      0xc000003eU
+#define NR_mmap           9
+#define NR_rt_sigprocmask 14
+#define NR_mprotect       10
+#define NR_sched_yield    24
+#define NR_clone          56
+#define NR_fork           57
+#define NR_vfork          58
+#define NR_exit           60
+#define NR_clone3         435
+#define NR_clock_gettime  228
+#define NR_futex          202
+#define SIG_SYS           31
+#define SIG_SEGV          11
+#define SIG_BUS           7
+#define ARCH_X86_64       0xc000003eU
 
 struct siginfo {
     int signo, errno_, code, pad;
@@ -112,6 +113,11 @@ void stub_post(char *slot)
 {
     volatile struct stub_channel *ch = channel_of(slot);
     ch->cpu = which_cpu();
+    if (((const volatile struct stub_proc *)STUB_PROC)->is_timed) {
+        u64 ts[2] = {0, 0};
+        stub_syscall(NR_clock_gettime, 3L, (u64)ts, 0L, 0L, 0L, 0L);
+        ch->cpu_ns = ts[0] * 1000000000 + ts[1];
+    }
     __atomic_store_n(&ch->state, CH_SENTRY, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&ch->is_sentry_waiting, __ATOMIC_SEQ_CST))
         stub_syscall(NR_futex, (u64)&ch->state, 1, 1, 0, 0, 0);
@@ -171,6 +177,24 @@ static void init_xstate(uint8_t *fp)
     *(u32 *)(fp + 24) = 0x1f80;
 }
 
+/* A futex wait that the Sentry asks for. Kicks must reach it, and are blocked in handlers. */
+static void do_futex(char *slot)
+{
+    volatile struct stub_channel *ch = channel_of(slot);
+    struct stub_private *prv = private_of(slot);
+    const u64 mask = 1UL << (STUB_KICK_SIGNAL - 1);
+    stub_syscall(NR_rt_sigprocmask, 1L /* SIG_UNBLOCK */, (u64)&mask, 0L, 8L, 0L, 0L);
+    ch->is_in_futex = 1;
+    long r = stub_futex_wait(ch->futex.addr, ch->futex.op, ch->futex.val,
+                             ch->futex.has_timeout ? (u64)ch->futex.timeout : 0, 0,
+                             ch->futex.bitset, &prv->kick_pending);
+    ch->is_in_futex = 0;
+    stub_syscall(NR_rt_sigprocmask, 0L /* SIG_BLOCK */, (u64)&mask, 0L, 8L, 0L, 0L);
+    if (r == -4)
+        prv->kick_pending = 0;
+    ch->futex.result = r;
+}
+
 static void do_command(char *slot, struct ucontext *uc)
 {
     volatile struct stub_channel *ch = channel_of(slot);
@@ -193,12 +217,9 @@ static void do_command(char *slot, struct ucontext *uc)
             copy_xstate(fp, other->mc.fpstate, size);
         break;
     }
-    case CMD_CPUTIME: {
-        u64 ts[2] = {0, 0};
-        stub_syscall(NR_clock_gettime, 3, (u64)ts, 0, 0, 0, 0);
-        ch->cpu_ns = ts[0] * 1000000000 + ts[1];
+    case CMD_FUTEX:
+        do_futex(slot);
         break;
-    }
     case CMD_EXIT:
         stub_syscall(NR_exit, 0, 0, 0, 0, 0, 0);
         break;
