@@ -70,6 +70,12 @@ static inline bool parker_is_interrupted(struct parker *p)
     return atomic_load_explicit(&p->interrupted, memory_order_acquire) != 0;
 }
 
+/* Racy: for showing what a thread does. */
+static inline bool parker_is_asleep(struct parker *p)
+{
+    return atomic_load_explicit(&p->token, memory_order_relaxed) == 2;
+}
+
 /* 0 when woken (or spuriously), -LX_ETIMEDOUT at the deadline, -LX_ERESTARTSYS when interrupted. */
 int park_interruptible(s64 deadline_ns) must_check;
 /* The same with a deadline on CLOCK_REALTIME, which follows steps of the host's clock. */

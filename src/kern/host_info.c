@@ -137,19 +137,16 @@ u64 cpus_to_host(u64 guest_mask)
     return host;
 }
 
+/*
+ * The sandbox's view: its memory less what its processes use. What others on the host use is
+ * not shown; what the page cache holds for us can be had back at any time.
+ */
 void host_mem_now(struct mem_now *ret)
 {
-    struct sysinfo si;
-    *ret = (struct mem_now){.total = host_info.mem_total};
-    if (sysinfo(&si) < 0) {
-        ret->free = ret->available = ret->total;
-        return;
-    }
-    /* The host's free memory, but never more than the container's limit leaves; what the other containers
-     * and the host use is not shown as used here when a limit separates us from them. */
-    u64 free_now = (u64)si.freeram * si.mem_unit, buffers = (u64)si.bufferram * si.mem_unit;
-    ret->shared = host_info.mem_limit ? 0 : (u64)si.sharedram * si.mem_unit;
-    ret->buffers = host_info.mem_limit ? 0 : buffers;
-    ret->free = MIN(free_now, ret->total);
-    ret->available = MIN(ret->free + ret->buffers, ret->total);
+    u64 used = MIN(usage_memory_now(), host_info.mem_total);
+    *ret = (struct mem_now){
+        .total = host_info.mem_total,
+        .free = host_info.mem_total - used,
+        .available = host_info.mem_total - used,
+    };
 }

@@ -6,6 +6,10 @@
 #include "kern/kern_int.h"
 
 struct ipc_ns *root_ipc_ns;
+_Atomic s64 sysctl_shmmni = 4096, sysctl_shm_rmid_forced, sysctl_msgmax = 8192, sysctl_msgmnb = 16384,
+            sysctl_msgmni = 32000;
+_Atomic u64 sysctl_shmmax = 18446744073692774399UL, sysctl_shmall = 18446744073692774399UL;
+_Atomic s64 sysctl_sem[4] = {32000, 1024000000, 500, 32000};
 
 int ipc_ns_new(struct user_ns *uns, struct ipc_ns **ret_ns)
 {

@@ -15,4 +15,9 @@ struct ipc_ns {
     struct user_ns *user_ns; /* counted */
 };
 
+/* /proc/sys/kernel: the limits. */
+extern _Atomic s64 sysctl_shmmni, sysctl_shm_rmid_forced, sysctl_msgmax, sysctl_msgmnb, sysctl_msgmni;
+extern _Atomic u64 sysctl_shmmax, sysctl_shmall;
+extern _Atomic s64 sysctl_sem[4]; /* SEMMSL, SEMMNS, SEMOPM, SEMMNI */
+
 #endif

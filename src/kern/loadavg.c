@@ -49,27 +49,14 @@ void loadavg_count(u32 *ret_running, u32 *ret_total)
     *ret_total = c.total;
 }
 
-/* CPU time of everything that runs now; what ended is missing, so this can go down. */
-static u64 total_cpu_ns(void)
-{
-    u64 sum = 0;
-    struct tgroup *g;
-    rwlock_rdlock(&task_lock);
-    list_for_each(g, &all_tgroups, all_node) {
-        struct task_usage u;
-        tgroup_usage_now(g, &u);
-        sum += u.utime_ns + u.stime_ns;
-    }
-    rwlock_rdunlock(&task_lock);
-    return sum;
-}
-
 void loadavg_now(u64 ret_loads[3])
 {
     static const double periods_ns[3] = {60e9, 300e9, 900e9};
     u32 running, total;
     loadavg_count(&running, &total);
-    u64 cpu = total_cpu_ns();
+    struct task_usage u;
+    usage_total_now(&u);
+    u64 cpu = u.utime_ns + u.stime_ns;
     MUTEX_GUARD(&load_lock);
     s64 now = clock_mono_ns();
     double passed = (double)(now - last_ns);

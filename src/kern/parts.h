@@ -51,6 +51,10 @@ void usage_task_exit(struct task *t);
 /* g leaves mm for good (exec; its last thread's end): CPU time of the stub goes to dead_usage. Before
  * the aspace's last reference goes; no locks. */
 void usage_mm_left(struct tgroup *g, struct mm *mm);
+/* CPU time of everything that ever ran in the sandbox: never goes back. */
+void usage_total_now(struct task_usage *ret);
+/* Resident memory of all processes, bytes; up to half a second old. */
+u64 usage_memory_now(void);
 /* Resident bytes of mm: walks its areas, asking the stub's helper; for getrusage and /proc. */
 u64 mm_rss_now(struct mm *mm);
 u64 vma_rss(struct mm *mm, u64 start, u64 end); /* of one range */
@@ -104,6 +108,8 @@ extern _Atomic s32 pid_max;          /* kernel.pid_max */
 
 /* May the current task look into t (PTRACE_MODE_READ and, is_attach, _ATTACH)? 0, -LX_EPERM, -LX_EACCES. */
 int ptrace_may_access(struct task *t, bool is_attach) must_check;
+s32 ptrace_tracer_pid(struct task *t, const struct pid_ns *ns); /* 0: not traced */
+u32 seccomp_count(struct task *t);                              /* filters in force */
 /* References to another task's objects; NULL when it is exiting. */
 struct mm *task_get_mm(struct task *t);
 struct fs_ctx *task_get_fs(struct task *t);

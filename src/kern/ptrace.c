@@ -6,6 +6,11 @@ bool ptrace_is_traced(const struct task *t)
     return t->ptrace != NULL;
 }
 
+s32 ptrace_tracer_pid(struct task *t, const struct pid_ns *ns)
+{
+    return 0;
+}
+
 bool ptrace_wants_attention(const struct task *t)
 {
     return false;

@@ -269,6 +269,7 @@ struct tgroup {
     bool is_files_shared;       /* another process may use its fd table (CLONE_FILES) */
     bool has_mixed_creds;       /* threads may differ: ids are not answered in the stub */
     u32 oom_score_adj;
+    u32 coredump_filter;        /* exclusive-or with the default */
 
     struct mutex limits_lock;
     struct lx_rlimit rlimits[LX_RLIM_NLIMITS]; /* guarded by limits_lock */

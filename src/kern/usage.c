@@ -7,6 +7,7 @@
  * A whole group's user time is the clock of its stub process, which keeps what
  * ended threads have used; the sum over its threads would cost a clock each.
  */
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -28,6 +29,9 @@ void usage_add(struct task_usage *sum, const struct task_usage *u)
     sum->oublock += u->oublock;
     sum->maxrss = MAX(sum->maxrss, u->maxrss);
 }
+
+/* Of all that ended since the start: /proc/stat's counters never go back. */
+static _Atomic u64 ended_utime_ns, ended_stime_ns;
 
 static u64 read_clock(clockid_t id)
 {
@@ -87,6 +91,8 @@ void usage_task_exit(struct task *t)
     if (!g->is_mm_sharer)
         u.utime_ns = 0; /* in the stub's clock: usage_mm_left */
     usage_add(&g->dead_usage, &u);
+    atomic_fetch_add(&ended_utime_ns, u.utime_ns);
+    atomic_fetch_add(&ended_stime_ns, u.stime_ns);
 }
 
 void usage_mm_left(struct tgroup *g, struct mm *mm)
@@ -94,16 +100,18 @@ void usage_mm_left(struct tgroup *g, struct mm *mm)
     MUTEX_GUARD(&g->sig_lock);
     if (g->is_mm_sharer || g->folded_mm == mm)
         return;
-    g->dead_usage.utime_ns += aspace_cpu_ns(mm->as);
+    u64 ns = aspace_cpu_ns(mm->as);
+    g->dead_usage.utime_ns += ns;
     g->folded_mm = mm;
+    atomic_fetch_add(&ended_utime_ns, ns);
 }
 
-void tgroup_usage_now(struct tgroup *g, struct task_usage *ret)
+/* What runs still. */
+static void group_live(struct tgroup *g, struct task_usage *ret) REQUIRES(g->sig_lock)
 {
     struct task *t;
     struct mm *mm = NULL;
-    MUTEX_GUARD(&g->sig_lock);
-    *ret = g->dead_usage;
+    *ret = (struct task_usage){0};
     list_for_each(t, &g->tasks, tg_node) {
         struct task_usage u;
         if (t->is_usage_final)
@@ -120,7 +128,30 @@ void tgroup_usage_now(struct tgroup *g, struct task_usage *ret)
         return;
     if (mm != g->folded_mm)
         ret->utime_ns += aspace_cpu_ns(mm->as);
-    mm_put(mm);
+    mm_put(mm); /* not the last reference: the task has its own while it is live */
+}
+
+void tgroup_usage_now(struct tgroup *g, struct task_usage *ret)
+{
+    MUTEX_GUARD(&g->sig_lock);
+    group_live(g, ret);
+    usage_add(ret, &g->dead_usage);
+}
+
+void usage_total_now(struct task_usage *ret)
+{
+    struct tgroup *g;
+    *ret = (struct task_usage){0};
+    rwlock_rdlock(&task_lock);
+    list_for_each(g, &all_tgroups, all_node) {
+        struct task_usage u;
+        MUTEX_GUARD(&g->sig_lock);
+        group_live(g, &u);
+        usage_add(ret, &u);
+    }
+    ret->utime_ns += atomic_load(&ended_utime_ns);
+    ret->stime_ns += atomic_load(&ended_stime_ns);
+    rwlock_rdunlock(&task_lock);
 }
 
 /* ---- resident memory ------------------------------------------------------------------------ */
@@ -161,6 +192,46 @@ u64 mm_rss_now(struct mm *mm)
         nscanned += end - start;
         at = end;
     }
+    return sum;
+}
+
+/* Calls for every mm that processes run in, once each process. */
+static u32 collect_mms(struct mm **mms, u32 max)
+{
+    struct tgroup *g;
+    u32 n = 0;
+    rwlock_rdlock(&task_lock);
+    list_for_each(g, &all_tgroups, all_node) {
+        struct mm *mm = n < max && !g->is_mm_sharer ? task_get_mm(g->leader) : NULL;
+        if (mm)
+            mms[n++] = mm;
+    }
+    rwlock_rdunlock(&task_lock);
+    return n;
+}
+
+#define USED_MAX_MMS   4096
+#define USED_CACHED_NS (500 * NSEC_PER_MSEC)
+
+u64 usage_memory_now(void)
+{
+    static struct mutex lock = MUTEX_INIT("usage_memory");
+    static s64 cached_at = INT64_MIN / 2; /* guarded by lock, as cached */
+    static u64 cached;
+    MUTEX_GUARD(&lock);
+    s64 now = clock_mono_ns();
+    if (now - cached_at < USED_CACHED_NS)
+        return cached;
+    struct mm **mms = calloc(USED_MAX_MMS, sizeof(struct mm *));
+    u32 n = mms ? collect_mms(mms, USED_MAX_MMS) : 0;
+    u64 sum = 0;
+    for (u32 i = 0; i < n; i++) {
+        sum += mm_rss_now(mms[i]);
+        mm_put(mms[i]);
+    }
+    free(mms);
+    cached = sum;
+    cached_at = now;
     return sum;
 }
 

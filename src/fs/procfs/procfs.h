@@ -26,6 +26,9 @@ struct procfs_net_file {
 /* Called once at start; the table stays the caller's. */
 void procfs_set_net_files(const struct procfs_net_file *files, u32 count);
 
+/* The number behind a file of /proc/sys/net ("ipv4/ip_forward"), for the stack to read; NULL: none. */
+_Atomic s64 *procfs_sysctl_net(const char *path);
+
 /* For those: text into the buffer; a seq that is full marks itself and loses nothing. */
 void seq_printf(struct seq *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void seq_puts(struct seq *s, const char *text);
