@@ -1,5 +1,6 @@
 /* Start of the kern room. */
 #include "kern/kern_int.h"
+#include "kern/nsfs.h"
 #include "vfs/task_ops.h"
 
 extern const struct vfs_task_ops kern_task_ops;
@@ -23,6 +24,8 @@ int kern_init(void)
     int r = pid_init();
     if (r == 0)
         r = ipc_init();
+    if (r == 0)
+        r = nsfs_init();
     if (r < 0)
         return r;
     vfs_task_ops = &kern_task_ops;

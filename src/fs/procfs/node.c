@@ -121,7 +121,7 @@ int pnode_setattr(struct inode *i, const struct iattr *a)
     return a->valid & (ATTR_MODE | ATTR_UID | ATTR_GID) ? -LX_EPERM : 0;
 }
 
-static int dir_lookup(struct inode *dir, struct dentry *d)
+int pnode_lookup(struct inode *dir, struct dentry *d)
 {
     const struct pinode *pi = pinode_of(dir);
     const struct pnode *n = pnode_child(pi->node, d->name, d->name_size);
@@ -203,7 +203,7 @@ static int magic_follow(struct inode *i, struct path *ret_path)
     return r < 0 ? r : pi->node->follow(pi, ret_path);
 }
 
-const struct inode_ops pdir_iops = {.lookup = dir_lookup, .setattr = pnode_setattr};
+const struct inode_ops pdir_iops = {.lookup = pnode_lookup, .setattr = pnode_setattr};
 const struct file_ops pdir_fops = {.readdir = dir_readdir, .seek = pdir_seek};
 const struct inode_ops plink_iops = {.readlink = link_readlink, .setattr = pnode_setattr};
 const struct inode_ops pmagic_iops = {

@@ -235,8 +235,3 @@ const struct pnode tid_node = {.name = "TID",
                                .children = pid_table,
                                .nchildren = ARRAY_SIZE(pid_table),
                                .iops = &pid_iops};
-
-int pid_lookup(struct inode *dir, struct dentry *d)
-{
-    return pdir_iops.lookup(dir, d);
-}

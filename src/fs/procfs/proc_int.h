@@ -100,6 +100,7 @@ bool pnode_emit_fixed(struct file *f, struct dir_ctx *ctx, bool is_thread);
 u64 pnode_ino(const struct pnode *n, const struct pid *pid, bool is_thread, s32 nr);
 /* A directory's file_ops.seek. */
 s64 pdir_seek(struct file *f, s64 off, int whence) must_check;
+int pnode_lookup(struct inode *dir, struct dentry *d) must_check; /* in the fixed table; else ENOENT */
 int pnode_setattr(struct inode *i, const struct iattr *a) must_check;
 
 extern const struct inode_ops pdir_iops, plink_iops, pmagic_iops, pfile_iops;
@@ -135,7 +136,6 @@ extern const struct super_ops proc_super_ops; /* root.c; tells a proc super from
 /* pid_dir.c */
 extern const struct pnode pid_node, tid_node;
 extern const struct inode_ops pid_iops; /* root.c: hidepid */
-int pid_lookup(struct inode *dir, struct dentry *d) must_check;
 /* pid_fd.c */
 extern const struct pnode fd_dir_node, fdinfo_dir_node;
 extern const struct inode_ops fd_dir_iops;

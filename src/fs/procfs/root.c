@@ -205,7 +205,7 @@ static int root_getattr(struct inode *i, struct kstat *st)
 }
 
 const struct inode_ops pid_iops = {
-    .lookup = pid_lookup, .permission = pid_permission, .setattr = pnode_setattr};
+    .lookup = pnode_lookup, .permission = pid_permission, .setattr = pnode_setattr};
 static const struct inode_ops root_iops = {
     .lookup = root_lookup, .getattr = root_getattr, .setattr = pnode_setattr};
 static const struct file_ops root_fops = {.readdir = root_readdir, .seek = pdir_seek};
