@@ -16,7 +16,7 @@ static const struct wire_bytes no_bytes = {"", 0};
 /* Names in dir changed by our doing. */
 static void dir_changed(struct inode *dir)
 {
-    atomic_fetch_add(&gofer_of(dir)->dir_seq, 1);
+    gofer_changed(gofer_sb_of(dir->sb));
     gofer_mark_stale(dir);
 }
 
@@ -262,6 +262,7 @@ int gofer_getattr(struct inode *i, struct kstat *st)
 {
     struct gofer_sb *s = gofer_sb_of(i->sb);
     struct gofer_inode *gi = gofer_of(i);
+    gofer_list_used(s, gi);
     if (gofer_is_shared(s) || (atomic_load(&gi->state) & GI_STALE)) {
         int r = gofer_refresh(i);
         if (r < 0)
@@ -322,6 +323,7 @@ int gofer_setattr(struct inode *i, const struct iattr *a)
     struct gofer_sb *s = gofer_sb_of(i->sb);
     struct gofer_call call = {.req = {.op = GP_SETATTR}};
     int r = 0;
+    gofer_changed(s);
     fill_set(a, &call.req.set);
     if ((call.req.set.valid & GP_S_SIZE) && truncate_open(i, a->size, &r)) {
         call.req.set.valid &= ~GP_S_SIZE;

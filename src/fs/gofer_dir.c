@@ -36,10 +36,57 @@ static int find_child(struct inode *dir, struct wire_bytes name, struct inode **
     return r;
 }
 
+/* Asks for name and, in the same round trip, for others of the directory, which go to the dentry
+ * cache. */
+static int find_with_neighbours(struct dentry *parent, struct wire_bytes name,
+                                const struct gofer_names *names, struct inode **ret_i)
+{
+    struct inode *dir = parent->inode;
+    struct gofer_sb *s = gofer_sb_of(dir->sb);
+    struct gofer_call call = {.req = {.op = GP_STATS, .nnames = names->count + 1}};
+    struct inode *i;
+    int r = gofer_node_of(dir, &call.req.node);
+    if (r < 0)
+        return r;
+    call.req.names[0] = name;
+    for (u32 k = 0; k < names->count; k++)
+        call.req.names[k + 1] = (struct wire_bytes){names->name[k], (u32)strlen(names->name[k])};
+    r = gofer_call(s->conn, &call);
+    *ret_i = NULL;
+    if (r == 0 && call.resp->nattrs != call.req.nnames)
+        r = -LX_EIO;
+    for (u32 k = 0; r == 0 && k < call.req.nnames; k++) {
+        const struct gp_found *f = &call.resp->found[k];
+        struct wire_bytes at = call.req.names[k];
+        if (k == 0 && f->err)
+            r = f->err == -LX_ENOENT ? 0 : f->err;
+        if (f->err)
+            continue;
+        if (k == 0) {
+            r = gofer_inode_make(dir->sb, &f->attr, dir, at, 0, f->target, ret_i);
+            continue;
+        }
+        struct dentry *d = dentry_peek(parent, at.p, at.size);
+        if (d)
+            dentry_put(d);
+        else if (gofer_inode_make(dir->sb, &f->attr, dir, at, 0, f->target, &i) == 0)
+            dentry_prime(parent, at.p, at.size, i);
+    }
+    gofer_call_done(s->conn, &call);
+    return r;
+}
+
 int gofer_lookup(struct inode *dir, struct dentry *d)
 {
+    struct gofer_sb *s = gofer_sb_of(dir->sb);
     struct inode *i;
-    int r = find_child(dir, gofer_dname(d), &i);
+    struct gofer_names names;
+    bool is_absent;
+    gofer_list_neighbours(s, gofer_of(dir), gofer_dname(d), &names, &is_absent);
+    if (is_absent)
+        return 0;
+    int r = names.count > 0 ? find_with_neighbours(d->parent, gofer_dname(d), &names, &i)
+                            : find_child(dir, gofer_dname(d), &i);
     if (r == 0 && i)
         dentry_instantiate(d, i);
     return r;
@@ -73,27 +120,27 @@ const struct dentry_ops gofer_shared_dops = {.revalidate = shared_revalidate};
 
 /* ---- listing ------------------------------------------------------------------------------- */
 
-struct gofer_listing { /* of one open directory; guarded by file.pos_lock */
-    char *buf;         /* owned: a batch of entries as they came; NULL: none */
-    struct wire_in in; /* what is left of it */
-    s64 pos;           /* the directory offset of the next entry in it */
-    bool is_last;      /* nothing comes after this batch */
+struct dir_cursor {          /* of one open directory; guarded by file.pos_lock */
+    struct gofer_list *list; /* owned: a batch of entries; NULL: none */
+    struct wire_in in;       /* what is left of it */
+    s64 pos;                 /* the directory offset of the next entry in it */
+    bool is_last;            /* nothing comes after this batch */
     bool is_valid;
 };
 
 static int dir_open(struct inode *i, struct file *f)
 {
-    f->priv = calloc(1, sizeof(struct gofer_listing));
+    f->priv = calloc(1, sizeof(struct dir_cursor));
     return f->priv ? 0 : -LX_ENOMEM;
 }
 
 static void dir_release(struct file *f)
 {
-    struct gofer_listing *l = f->priv;
-    if (!l)
+    struct dir_cursor *c = f->priv;
+    if (!c)
         return;
-    free(l->buf);
-    free(l);
+    gofer_list_put(c->list);
+    free(c);
 }
 
 /* Puts the entries that came with attributes into the dentry cache. */
@@ -104,88 +151,107 @@ static void prime(struct file *f, struct wire_in in, u32 seq)
     /* Names may be made and removed while we look; then what we got says nothing certain. */
     if (!mutex_trylock(&dir->lock))
         return;
-    if (atomic_load(&gofer_of(dir)->dir_seq) == seq) {
+    if (atomic_load(&gofer_sb_of(dir->sb)->change_seq) == seq) {
         while (gp_dirent_next(&in, &e) == 1) {
             struct inode *i;
-            if (!e.has_attr)
+            if (!e.has_attr || !gp_name_is_ok(e.name))
                 continue;
             struct dentry *d = dentry_peek(f->path.dentry, e.name.p, e.name.size);
             if (d) {
                 dentry_put(d);
                 continue;
             }
-            if (gofer_inode_make(dir->sb, &e.attr, dir, e.name, 0, e.target, &i) == 0)
-                dentry_prime(f->path.dentry, e.name.p, e.name.size, i);
+            if (gofer_inode_make(dir->sb, &e.attr, dir, e.name, 0, e.target, &i) < 0)
+                break;
+            if (e.type != LX_DT_DIR)
+                gofer_list_primed(gofer_sb_of(dir->sb), gofer_of(i));
+            dentry_prime(f->path.dentry, e.name.p, e.name.size, i);
         }
     }
     mutex_unlock(&dir->lock);
 }
 
-/* Fetches the batch that starts at offset pos. */
-static int fetch(struct file *f, struct gofer_listing *l, s64 pos)
+/* Asks for the batch that starts at offset pos. */
+static int ask_batch(struct inode *dir, s64 pos, struct gofer_list **ret_list, bool *ret_last)
 {
-    struct inode *dir = f->inode;
     struct gofer_sb *s = gofer_sb_of(dir->sb);
+    struct gofer_inode *gi = gofer_of(dir);
     struct gofer_call call = {.req = {.op = GP_READDIR, .offset = pos}};
-    u32 seq = atomic_load(&gofer_of(dir)->dir_seq);
-    call.req.flags = gofer_is_shared(s) ? 0 : GP_RD_ATTR_DIRS;
-    l->is_valid = false;
-    free(take_ptr(l->buf));
+    u32 seq = atomic_load(&s->change_seq);
+    if (!gofer_is_shared(s)) {
+        call.req.flags = gofer_list_wanted(s);
+        if (pos == 0 && (call.req.count = gofer_list_ahead(s, gi)) > 0)
+            call.req.flags |= GP_RD_TREE;
+    }
     int r = gofer_call_on(dir, &call);
     if (r == 0)
-        r = gofer_apply_attr(gofer_of(dir), &call.resp->attr);
+        r = gofer_apply_attr(gi, &call.resp->attr);
     if (r == 0) {
-        u32 size = call.resp->data.size;
-        l->buf = malloc(size + 1);
-        if (l->buf) {
-            memcpy(l->buf, call.resp->data.p, size);
-            wire_in_init(&l->in, l->buf, size);
-            l->pos = pos;
-            l->is_last = call.resp->count != 0;
-            l->is_valid = true;
-        } else {
+        *ret_last = call.resp->count != 0;
+        *ret_list = gofer_list_new(s, gi, seq, call.resp, pos == 0 && *ret_last);
+        /* A gofer that sends nothing and says that more will come would keep us here for ever. */
+        if (!*ret_list)
             r = -LX_ENOMEM;
-        }
+        else if ((*ret_list)->size == 0 && !*ret_last)
+            r = -LX_EIO;
         if (call.resp->node != call.req.node)
-            gofer_give_node(gofer_of(dir), call.resp->node);
+            gofer_give_node(gi, call.resp->node);
     }
     gofer_call_done(s->conn, &call);
-    if (r == 0 && call.req.flags)
-        prime(f, l->in, seq);
-    /* A gofer that sends nothing and says that more will come would keep us here for ever. */
-    if (r == 0 && l->in.size == 0 && !l->is_last)
-        r = -LX_EIO;
     return r;
+}
+
+static int fetch(struct file *f, struct dir_cursor *c, s64 pos)
+{
+    struct gofer_sb *s = gofer_sb_of(f->inode->sb);
+    c->is_valid = false;
+    gofer_list_put(take_ptr(c->list));
+    if (pos == 0 && !gofer_is_shared(s))
+        c->list = gofer_list_find(s, gofer_of(f->inode));
+    if (c->list) {
+        c->is_last = true;
+        (void)gofer_list_ahead(s, gofer_of(f->inode));
+    } else {
+        int r = ask_batch(f->inode, pos, &c->list, &c->is_last);
+        if (r < 0)
+            return r;
+    }
+    wire_in_init(&c->in, c->list->data, c->list->size);
+    c->pos = pos;
+    c->is_valid = true;
+    if (!gofer_is_shared(s))
+        prime(f, c->in, c->list->seq);
+    return 0;
 }
 
 static int dir_readdir(struct file *f, struct dir_ctx *ctx)
 {
-    struct gofer_listing *l = f->priv;
+    struct dir_cursor *c = f->priv;
     for (;;) {
         struct gp_dirent e;
-        if (!l->is_valid || l->pos != f->pos) {
-            int r = fetch(f, l, f->pos);
+        if (!c->is_valid || c->pos != f->pos) {
+            int r = fetch(f, c, f->pos);
             if (r < 0)
                 return r;
         }
-        struct wire_in before = l->in;
-        int r = l->buf ? gp_dirent_next(&l->in, &e) : 0;
+        struct wire_in before = c->in;
+        int r = c->list ? gp_dirent_next(&c->in, &e) : 0;
         if (r < 0) {
-            l->is_valid = false;
+            c->is_valid = false;
             return -LX_EIO;
         }
         if (r == 0) {
-            free(take_ptr(l->buf));
-            if (l->is_last)
+            gofer_list_put(take_ptr(c->list));
+            if (c->is_last)
                 return 0;
-            l->is_valid = false;
+            c->is_valid = false;
             continue;
         }
         if (!ctx->emit(ctx, e.name.p, e.name.size, e.ino, e.type, e.next_off)) {
-            l->in = before;
+            c->in = before;
             return 0;
         }
-        f->pos = l->pos = e.next_off;
+        f->pos = c->pos = e.next_off;
     }
 }
 

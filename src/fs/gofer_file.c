@@ -277,6 +277,7 @@ static int reg_open(struct inode *i, struct file *f)
     if (!gf)
         return -LX_ENOMEM;
     int r;
+    gofer_list_used(gofer_sb_of(i->sb), gofer_of(i));
     if (f->mode & FMODE_WRITE) {
         r = get_write_fd(i, f->mode & FMODE_READ, &gf->io);
         gf->is_writer = true;
@@ -301,6 +302,7 @@ static void reg_release(struct file *f)
     gofer_fd_put(gf->map);
     if (gf->is_writer) {
         gofer_mark_stale(f->inode); /* the host stamps times of mapped writes late */
+        gofer_changed(gofer_sb_of(f->inode->sb));
         leave_writers(gofer_of(f->inode));
     }
     free(gf);

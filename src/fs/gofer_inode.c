@@ -118,15 +118,31 @@ int gofer_refresh(struct inode *i)
 
 /* ---- the table ----------------------------------------------------------------------------- */
 
-static struct list *bucket_of(struct gofer_sb *s, u64 dev, u64 ino)
+static struct gofer_inode **bucket_of(struct gofer_sb *s, u64 dev, u64 ino)
 {
     u64 h = (ino ^ dev * 0x9e3779b97f4a7c15ULL) * 0xd6e8feb86659fd93ULL;
     return &s->buckets[(h >> 40) % GOFER_NBUCKETS];
 }
 
+static void hash_locked(struct gofer_sb *s, struct gofer_inode *gi)
+{
+    struct gofer_inode **head = bucket_of(s, gi->hdev, gi->hino);
+    gi->next = *head;
+    gi->link = head;
+    if (gi->next)
+        gi->next->link = &gi->next;
+    *head = gi;
+}
+
 static void unhash_locked(struct gofer_inode *gi)
 {
-    list_del(&gi->bucket);
+    if (!gi->link)
+        return;
+    *gi->link = gi->next;
+    if (gi->next)
+        gi->next->link = gi->link;
+    gi->next = NULL;
+    gi->link = NULL;
 }
 
 void gofer_unhash(struct gofer_inode *gi)
@@ -139,8 +155,9 @@ void gofer_unhash(struct gofer_inode *gi)
 /* The live inode of this object, referenced; one that a reused number left behind is taken out. */
 static struct gofer_inode *find_locked(struct gofer_sb *s, const struct gp_attr *a)
 {
-    struct gofer_inode *gi, *tmp;
-    list_for_each_safe (gi, tmp, bucket_of(s, a->dev, a->ino), bucket) {
+    struct gofer_inode *gi, *next;
+    for (gi = *bucket_of(s, a->dev, a->ino); gi; gi = next) {
+        next = gi->next;
         if (gi->hino != a->ino || gi->hdev != a->dev)
             continue;
         if (!is_same_object(gi, a)) {
@@ -194,7 +211,6 @@ static struct gofer_inode *inode_alloc(struct super *sb, const struct gp_attr *a
     gi->btime = a->btime;
     gi->has_btime = a->flags & GP_A_BTIME;
     gi->state = a->flags & GP_A_MASKED ? GI_MASKED : 0;
-    list_init(&gi->bucket);
     list_init(&gi->fd_lru);
     mutex_init(&gi->lock, "gofer_inode");
     mutex_init(&gi->append_lock, "gofer_append");
@@ -231,7 +247,7 @@ int gofer_inode_make(struct super *sb, const struct gp_attr *a, struct inode *di
         gi = find_locked(s, a);
         if (!gi) {
             gi = fresh;
-            list_add_head(bucket_of(s, a->dev, a->ino), &gi->bucket);
+            hash_locked(s, gi);
         }
         mutex_unlock(&s->lock);
         if (gi != fresh)

@@ -33,13 +33,34 @@ struct gofer_fd { /* a donated host fd, shared by open files */
     bool is_writable, is_readable;
 };
 
+/*
+ * A batch of directory entries as the gofer sent them, kept for a while: an
+ * open directory reads from it, lookups find their neighbours' names in it, and
+ * whole listings (also those that came ahead) answer later opens of the directory.
+ */
+struct gofer_list {
+    struct ref ref;
+    struct list bucket, lru; /* guarded by sb.list_lock */
+    u64 hdev, hino;          /* the directory's */
+    u64 node;                /* its id, if not given to the inode yet; guarded by sb.list_lock */
+    u32 seq;                 /* sb.change_seq when it was asked for */
+    bool is_whole;           /* all of the directory */
+    bool was_ahead;          /* came unasked, and has not been used */
+    u32 cursor, nmisses; /* where lookups last found a name, and how many in a row; by list_lock */
+    u32 size;
+    char data[];
+};
+
+#define GOFER_LIST_BUCKETS 256U
+#define GOFER_LIST_MAX     (1U << 20) /* bytes kept */
+
 struct gofer_sb {
     struct super *sb;        /* not owned */
     struct gofer_conn *conn; /* owned */
     u32 flags;               /* GOFER_* */
     u32 export_flags;        /* GP_EXPORT_* */
     struct mutex lock;
-    struct list buckets[GOFER_NBUCKETS]; /* guarded by lock */
+    struct gofer_inode *buckets[GOFER_NBUCKETS]; /* guarded by lock */
     struct {
         u64 host, guest;
     } devs[GOFER_MAX_DEVS]; /* guarded by lock for adding */
@@ -47,20 +68,32 @@ struct gofer_sb {
     struct mutex fd_lock;
     struct list fd_lru; /* inodes with a read fd; guarded by fd_lock */
     u32 nfds;
+    _Atomic u32 change_seq; /* counts our changes of anything: older listings are not believed */
+    struct mutex list_lock;
+    struct list list_buckets[GOFER_LIST_BUCKETS]; /* guarded by list_lock, as all below */
+    struct list list_lru;
+    u32 list_bytes;
+    u32 ahead_size;    /* bytes to ask for ahead: grows while what came is used */
+    u32 nlisted;       /* listings so far */
+    u32 nfollowed;     /* listings whose names were then looked up in order, in a row */
+    u32 nprimed;       /* attributes that came with listings since nused was last looked at */
+    _Atomic u32 nused; /* of those, asked for afterwards */
+    u32 nwalked;       /* in a row, of children of directories listed not long ago */
 };
 
 /* gofer_inode.state */
 #define GI_STALE   1U /* the host's attributes may have changed through us: ask before telling */
 #define GI_MASKED  2U
 #define GI_NO_CAPS 4U /* known to have no security.capability */
+#define GI_PRIMED  8U /* came with a listing, and nobody has asked for it yet */
 
 struct gofer_inode {
-    struct inode *inode;  /* immutable, not owned */
-    struct list bucket;   /* guarded by sb.lock */
-    u64 hdev, hino;       /* immutable: the host's */
-    struct gp_time btime; /* immutable; tells a reused inode number */
-    _Atomic u64 node;     /* id, or 0 */
-    _Atomic u32 state;    /* GI_* */
+    struct inode *inode;              /* immutable, not owned */
+    struct gofer_inode *next, **link; /* in a bucket (link NULL: in none); guarded by sb.lock */
+    u64 hdev, hino;                   /* immutable: the host's */
+    struct gp_time btime;             /* immutable; tells a reused inode number */
+    _Atomic u64 node;                 /* id, or 0 */
+    _Atomic u32 state;                /* GI_* */
     u32 blksize;
     u64 attributes, attributes_mask;
     bool has_btime;
@@ -73,8 +106,9 @@ struct gofer_inode {
     u32 place_seq;            /* counts changes of the place */
     struct gofer_fd *rd, *wr; /* guarded by lock; rd is the cache's, wr lives while nwriters > 0 */
     u32 nwriters;
-    struct list fd_lru;              /* guarded by sb.fd_lock */
-    _Atomic u32 dir_seq;             /* of a directory: counts our changes of its names */
+    struct list fd_lru;  /* guarded by sb.fd_lock */
+    _Atomic u32 dir_seq; /* of a directory: counts our changes of its names */
+    u32 listed_at;       /* of a directory: sb.nlisted when it was last listed; by sb.list_lock */
     struct gofer_inode *next_doomed; /* of one thread's evictions */
 };
 
@@ -119,6 +153,47 @@ int gofer_call_on(struct inode *i, struct gofer_call *call) must_check;
 int gofer_refresh(struct inode *i) must_check;
 void gofer_mark_stale(struct inode *i);
 struct wire_bytes gofer_dname(const struct dentry *d); /* valid while the parent is locked */
+
+/* ---- gofer_list.c -------------------------------------------------------------------------- */
+
+void gofer_list_init(struct gofer_sb *s);
+void gofer_list_done(struct gofer_sb *s);
+void gofer_list_put(struct gofer_list *l);
+/* The whole listing of gi, referenced, if one is kept and nothing has changed since. */
+struct gofer_list *gofer_list_find(struct gofer_sb *s, struct gofer_inode *gi);
+/* A copy of an answer's entries, referenced, also kept when it is whole; and the sections that came
+ * with it. */
+struct gofer_list *gofer_list_new(struct gofer_sb *s, const struct gofer_inode *gi, u32 seq,
+                                  const struct gp_resp *resp, bool is_whole) must_check;
+/* How many bytes to ask for ahead when gi is listed: 0 unless this looks like a tree walk. */
+u32 gofer_list_ahead(struct gofer_sb *s, struct gofer_inode *gi);
+/*
+ * A lookup of (gi, name) has missed the dentry cache. Names that are likely to be
+ * looked up next, in buf (GOFER_AHEAD_NAMES of them at most): their number. 0 also when nothing is
+ * known; *ret_absent: a whole listing says that name does not exist.
+ */
+#define GOFER_AHEAD_NAMES (GP_MAX_WALK - 1)
+struct gofer_names {
+    u32 count;
+    char name[GOFER_AHEAD_NAMES][GP_MAX_NAME + 1];
+};
+void gofer_list_neighbours(struct gofer_sb *s, struct gofer_inode *gi, struct wire_bytes name,
+                           struct gofer_names *ret, bool *ret_absent);
+/* GP_RD_ATTR_*: what attributes are worth asking for with a listing. */
+u32 gofer_list_wanted(struct gofer_sb *s);
+/* An inode of a file was primed by a listing. */
+void gofer_list_primed(struct gofer_sb *s, struct gofer_inode *gi);
+static inline void gofer_list_used(struct gofer_sb *s, struct gofer_inode *gi)
+{
+    if (unlikely(atomic_load_explicit(&gi->state, memory_order_relaxed) & GI_PRIMED)) {
+        atomic_fetch_and_explicit(&gi->state, ~GI_PRIMED, memory_order_relaxed);
+        atomic_fetch_add_explicit(&s->nused, 1, memory_order_relaxed);
+    }
+}
+static inline void gofer_changed(struct gofer_sb *s)
+{
+    atomic_fetch_add_explicit(&s->change_seq, 1, memory_order_relaxed);
+}
 
 /* ---- gofer_file.c, gofer_dir.c, gofer_change.c --------------------------------------------- */
 

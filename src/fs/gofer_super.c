@@ -51,6 +51,7 @@ static void sb_free(struct gofer_sb *s)
 
 static void sb_kill(struct super *sb)
 {
+    gofer_list_done(gofer_sb_of(sb));
     sb_free(gofer_sb_of(sb));
 }
 
@@ -94,8 +95,7 @@ int gofer_super_new(const int *lane_fds, u32 nlanes, u32 attach_index, u32 flags
     mutex_init(&s->lock, "gofer_table");
     mutex_init(&s->fd_lock, "gofer_fds");
     list_init(&s->fd_lru);
-    for (u32 i = 0; i < GOFER_NBUCKETS; i++)
-        list_init(&s->buckets[i]);
+    gofer_list_init(s);
     struct super *sb = super_new(&gofer_type, &gofer_super_ops, "gofer", s);
     if (!sb) {
         sb_free(s);

@@ -65,31 +65,134 @@ static bool put_entry(struct lane *l, const struct obj *dir, const struct host_d
     return gp_dirent_put(w, &e);
 }
 
-/* Fills the answer from fd's position on. dir: what names are relative to. */
-static int list(struct lane *l, const struct obj *dir, int fd)
+/* Lists from dir->fd's position on: 1 when the end was reached, 0 when w is full, or an error. */
+static int list(struct lane *l, const struct obj *dir, struct wire_out *w)
 {
-    struct wire_out w;
-    wire_out_init(&w, l->list, sizeof(l->list));
-    l->resp.count = 0;
+    size_t begin = w->size;
     for (;;) {
-        s64 n = host_getdents(fd, l->dents, sizeof(l->dents));
+        s64 n = host_getdents(dir->fd, l->dents, sizeof(l->dents));
         if (n < 0)
-            return w.size > 0 ? 0 : (int)n;
-        if (n == 0) {
-            l->resp.count = 1; /* the end */
-            break;
-        }
+            return w->size > begin ? 0 : (int)n;
+        if (n == 0)
+            return 1;
         s64 pos = 0;
         while (pos < n) {
             const struct host_dirent *d = (const void *)(l->dents + pos);
-            if (!put_entry(l, dir, d, &w))
-                break;
+            if (!put_entry(l, dir, d, w))
+                return 0;
             pos += d->reclen;
         }
-        if (pos < n)
-            break;
     }
-    l->resp.data = (struct wire_bytes){l->list, (u32)w.size};
+}
+
+/* ---- listing ahead ------------------------------------------------------------------------- */
+
+#define AHEAD_DEPTH 12
+
+struct level { /* a directory whose listing is in the answer, while its subdirectories are looked
+                  for */
+    struct obj dir;
+    struct wire_in in; /* its entries not yet looked at */
+    struct node *made; /* counted, for dir.n of the levels below the first */
+};
+
+/* Appends the whole listing of the child of lv, or nothing. 1: *ret is its level; 0: skip it; <0:
+ * stop. */
+static int list_child(struct lane *l, const struct level *lv, const struct gp_dirent *e,
+                      struct wire_out *w, struct level *ret)
+{
+    struct statx sx;
+    struct gp_attr attr;
+    struct obj o = lv->dir;
+    o.name = e->name.p;
+    int fd = gofer_open_below(o.a, o.fd, o.name, O_RDONLY | O_DIRECTORY, 0);
+    if (fd < 0)
+        return 0;
+    size_t mark = w->size;
+    struct gp_section *h = wire_reserve(w, sizeof(*h));
+    int r = h ? gobj_stat_opened(&o, fd, &sx, &attr) : -LX_E2BIG;
+    struct node *n = NULL;
+    if (r == 0 && !(attr.flags & GP_A_MASKED))
+        n = gnode_new(o.n, o.name, &sx, -1, o.n->attach);
+    if (!n) {
+        host_close(fd);
+        w->size = mark;
+        return r;
+    }
+    *ret = (struct level){.dir = {.n = n, .a = o.a, .fd = fd}, .made = n};
+    r = list(l, &ret->dir, w);
+    u32 size = (u32)(w->size - mark - sizeof(*h));
+    if (r == 1) {
+        struct gp_section head = {
+            .dev = attr.dev, .ino = attr.ino, .node = gnode_id(n), .size = size};
+        memcpy(h, &head, sizeof(head));
+        wire_in_init(&ret->in, (u8 *)h + sizeof(*h), size);
+        gnode_give_fd(n, fd);
+        ret->dir.fd = gnode_fd_get(n);
+        if (ret->dir.fd >= 0)
+            return 1;
+        gnode_put(n);
+        return 0;
+    }
+    host_close(fd);
+    w->size = mark;
+    gnode_forget(gnode_id(n));
+    gnode_put(n);
+    return -LX_E2BIG;
+}
+
+/*
+ * Goes on from the listing in the answer as a tree walk would: each
+ * subdirectory, and what is in it, before the next one.
+ */
+static void list_ahead(struct lane *l, const struct obj *dir, size_t size, struct wire_out *w)
+{
+    struct level stack[AHEAD_DEPTH];
+    u32 depth = 1;
+    struct gp_dirent e;
+    stack[0] = (struct level){.dir = *dir};
+    wire_in_init(&stack[0].in, l->list, size);
+    while (depth > 0) {
+        struct level *lv = &stack[depth - 1];
+        int r = gp_dirent_next(&lv->in, &e);
+        if (r == 1 && (e.type != LX_DT_DIR || is_dot(e.name.p) || depth == AHEAD_DEPTH))
+            continue;
+        if (r == 1) {
+            r = list_child(l, lv, &e, w, &stack[depth]);
+            if (r == 1)
+                depth++;
+            if (r >= 0)
+                continue;
+            break; /* full */
+        }
+        if (lv->made) {
+            gnode_fd_put(lv->made);
+            gnode_put(lv->made);
+        }
+        depth--;
+    }
+    while (depth-- > 1) {
+        gnode_fd_put(stack[depth].made);
+        gnode_put(stack[depth].made);
+    }
+}
+
+/* Fills the answer. */
+static int list_answer(struct lane *l, const struct obj *dir)
+{
+    struct wire_out w;
+    wire_out_init(&w, l->list, sizeof(l->list));
+    int r = list(l, dir, &w);
+    if (r < 0)
+        return r;
+    size_t size = w.size;
+    l->resp.count = r == 1;
+    l->resp.data = (struct wire_bytes){l->list, (u32)size};
+    if (r == 1 && (l->req.flags & GP_RD_TREE)) {
+        w.cap = MIN(w.cap, size + l->req.count);
+        list_ahead(l, dir, size, &w);
+        l->resp.more = (struct wire_bytes){l->list + size, (u32)(w.size - size)};
+    }
     return 0;
 }
 
@@ -153,7 +256,7 @@ static int list_dir(struct lane *l, const struct obj *o)
         r = pos < 0 ? (int)pos : 0;
     }
     if (r == 0)
-        r = list(l, &dir, fd);
+        r = list_answer(l, &dir);
     if (r < 0 && made) {
         gnode_forget(gnode_id(made));
         l->resp.node = 0;

@@ -38,6 +38,7 @@
 #define R_DATA   0x8U
 #define R_STATFS 0x10U
 #define R_FOUND  0x20U
+#define R_MORE   0x80U
 #define R_ON_ERR 0x40U /* not a field: the fields are there also when err is set */
 
 static const struct op_desc {
@@ -49,8 +50,9 @@ static const struct op_desc {
     [GP_WALK] = {"walk", F_NODE | F_NAMES, R_FOUND | R_ON_ERR, 0},
     [GP_STATS] = {"stats", F_NODE | F_NAMES, R_FOUND, 0},
     [GP_GETATTR] = {"getattr", F_OBJ, R_ATTR, 0},
-    [GP_READDIR] = {"readdir", F_FLAGS | F_OBJ | F_OFFSET, R_NODE | R_COUNT | R_ATTR | R_DATA,
-                    GP_RD_ATTR_DIRS | GP_RD_ATTR_ALL},
+    [GP_READDIR] = {"readdir", F_FLAGS | F_OBJ | F_OFFSET | F_COUNT,
+                    R_NODE | R_COUNT | R_ATTR | R_DATA | R_MORE,
+                    GP_RD_ATTR_DIRS | GP_RD_ATTR_ALL | GP_RD_TREE},
     [GP_OPEN] = {"open", F_FLAGS | F_OBJ, R_NODE | R_ATTR, 127},
     [GP_CREATE] = {"create", F_FLAGS | F_NEW, R_NODE | R_ATTR, 127},
     [GP_MKDIR] = {"mkdir", F_NEW, R_NODE | R_ATTR, 0},
@@ -345,6 +347,8 @@ size_t gp_resp_encode(const struct gp_resp *r, void *buf, size_t cap)
         wire_put(&w, &r->attr, sizeof(r->attr));
     if (f & R_DATA)
         wire_put_bytes(&w, r->data.p, r->data.size);
+    if (f & R_MORE)
+        wire_put_bytes(&w, r->more.p, r->more.size);
     if (f & R_STATFS)
         wire_put(&w, &r->statfs, sizeof(r->statfs));
     if (f & R_FOUND) {
@@ -418,6 +422,8 @@ bool gp_resp_decode(const void *buf, size_t size, struct gp_resp *r)
     }
     if (f & R_DATA)
         r->data = wire_get_bytes(&w, GP_MAX_MSG);
+    if (f & R_MORE)
+        r->more = wire_get_bytes(&w, GP_MAX_MSG);
     if (f & R_STATFS)
         wire_get(&w, &r->statfs, sizeof(r->statfs));
     if ((f & R_FOUND) && !get_found(&w, r))
@@ -475,5 +481,17 @@ int gp_dirent_next(struct wire_in *w, struct gp_dirent *e)
         if (w->is_bad || !gp_attr_is_ok(&e->attr) || !target_is_ok(e->target, e->attr.mode))
             return -LX_EPROTO;
     }
+    return 1;
+}
+
+int gp_section_next(struct wire_in *w, struct gp_section *ret, struct wire_bytes *ret_entries)
+{
+    if (w->pos == w->size && !w->is_bad)
+        return 0;
+    wire_get(w, ret, sizeof(*ret));
+    const char *p = wire_take(w, ret->size);
+    if (!p || ret->pad != 0)
+        return -LX_EPROTO;
+    *ret_entries = (struct wire_bytes){p, ret->size};
     return 1;
 }

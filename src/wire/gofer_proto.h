@@ -46,7 +46,8 @@ enum gp_op {
               */
     GP_STATS,    /* node, names: all children of one directory → a result for each */
     GP_GETATTR,  /* node, name → attr */
-    GP_READDIR,  /* node, name, offset, flags GP_RD_* → node, attr, entries */
+    GP_READDIR,  /* node, name, offset, flags GP_RD_*, count → node, attr, data: entries, more:
+                    sections */
     GP_OPEN,     /* node, name, flags GP_O_* → fd, attr, node when GP_O_NODE */
     GP_CREATE,   /* node, name, mode, uid, gid, flags → fd, attr */
     GP_MKDIR,    /* node, name, mode, uid, gid → node, attr */
@@ -75,6 +76,8 @@ enum gp_op {
 /* GP_READDIR */
 #define GP_RD_ATTR_DIRS 1U /* attributes with entries that are directories */
 #define GP_RD_ATTR_ALL  2U /* … with all entries */
+#define GP_RD_TREE                                                                                 \
+    4U /* then list subdirectories too, in the order of a tree walk: `count` bytes of it */
 /* GP_OPEN, GP_CREATE, GP_TMPFILE */
 #define GP_O_READ   1U
 #define GP_O_WRITE  2U
@@ -157,6 +160,7 @@ struct gp_resp {
     u32 count;
     struct gp_attr attr;
     struct wire_bytes data; /* readlink, xattr; readdir: the entries */
+    struct wire_bytes more; /* readdir: sections */
     struct gp_statfs statfs;
     u32 nattrs;
     struct gp_found { /* GP_WALK, GP_STATS */
@@ -178,6 +182,16 @@ struct gp_dirent {
     struct wire_bytes target;
 };
 
+/*
+ * A GP_READDIR answer's `more` holds whole listings of directories below the
+ * one asked for, each a header and `size` bytes of entries.
+ */
+struct gp_section {
+    u64 dev, ino; /* of the directory */
+    u64 node;
+    u32 size, pad;
+};
+
 /* True for a name that a request may carry: see above. */
 bool gp_name_is_ok(struct wire_bytes name);
 /* True when every field is within its documented bounds. */
@@ -195,6 +209,10 @@ bool gp_resp_decode(const void *buf, size_t size, struct gp_resp *ret) must_chec
 bool gp_dirent_put(struct wire_out *w, const struct gp_dirent *e) must_check;
 /* The next entry of a listing: 1, 0 at the end, -LX_EPROTO when malformed. */
 int gp_dirent_next(struct wire_in *w, struct gp_dirent *ret) must_check;
+
+/* The next section: 1, 0 at the end, -LX_EPROTO. Its entries are not looked at. */
+int gp_section_next(struct wire_in *w, struct gp_section *ret,
+                    struct wire_bytes *ret_entries) must_check;
 
 /* What a response of this op may need beyond its data: for sizing GP_READDIR's listing. */
 #define GP_RESP_OVERHEAD 512U

@@ -20,7 +20,8 @@ struct test_case {
     struct test_case *next;
 };
 
-static struct test_case *test_list, **test_tail = &test_list;
+static struct test_case *test_list;
+__attribute__((unused)) static struct test_case **test_tail = &test_list;
 static __thread jmp_buf *test_jmp;
 static __thread char test_msg[512];
 
@@ -81,6 +82,8 @@ __attribute__((noreturn, unused)) static void test_fail(void)
         }                                                                                          \
     } while (0)
 
+#ifndef TEST_NO_MAIN /* a program that only wants the checks */
+
 /* 1 when the test passed. A function of its own, so that longjmp clobbers nobody's locals. */
 __attribute__((noinline)) static int test_run(const struct test_case *t)
 {
@@ -116,5 +119,7 @@ int main(int argc, char **argv)
     printf("%d passed, %d failed\n", npassed, nfailed);
     return nfailed != 0;
 }
+
+#endif
 
 #endif

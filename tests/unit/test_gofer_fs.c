@@ -219,6 +219,66 @@ TEST(listing_primes_subdirectories)
     stop();
 }
 
+/* Walks a tree as find(1) does; the number of names seen. */
+static int walk_tree(const char *name)
+{
+    struct vfix_entry *own = calloc(64, sizeof(*own));
+    int n = list(name, own, 64, 64), sum = n;
+    for (int i = 0; i < n; i++) {
+        char sub[600];
+        if (own[i].type != LX_DT_DIR || own[i].name[0] == '.')
+            continue;
+        snprintf(sub, sizeof(sub), "%s/%.200s", name, own[i].name);
+        sum += walk_tree(sub);
+    }
+    free(own);
+    return sum;
+}
+
+TEST(tree_walks_are_foreseen)
+{
+    start(0, 0);
+    shell("for a in 1 2 3 4 5 6 7; do for b in 1 2 3 4 5 6 7; do mkdir -p t/$a/$b/x; "
+          "touch t/$a/$b/f; done; done");
+    u64 n = gofer_super_ncalls(sb);
+    CHECK_EQ(walk_tree("t"), 1 * 9 + 7 * 9 + 49 * 4 + 49 * 2);
+    CHECK(gofer_super_ncalls(sb) - n < 40); /* of 106 directories */
+    n = gofer_super_ncalls(sb);
+    CHECK_EQ(walk_tree("t"), 1 * 9 + 7 * 9 + 49 * 4 + 49 * 2);
+    CHECK(gofer_super_ncalls(sb) - n < 5);
+    /* What came ahead and is no longer so is not believed. */
+    CHECK_EQ(vfs_mkdir(LX_AT_FDCWD, "t/3/3/new", 0755), 0);
+    CHECK_EQ(vfs_rmdir(LX_AT_FDCWD, "t/5/5/x"), 0);
+    CHECK_EQ(vfs_unlink(LX_AT_FDCWD, "t/6/6/f"), 0);
+    CHECK_EQ(walk_tree("t"), 1 * 9 + 7 * 9 + 49 * 4 + 49 * 2 + (1 + 2) - (1 + 2) - 1);
+    stop();
+}
+
+TEST(attributes_along_a_listing_are_foreseen)
+{
+    static const char *const dirs[] = {"a", "b", "c", "d", "e"};
+    struct kstat st;
+    start(GOFER_RDONLY, 0);
+    shell("for d in a b c d e; do mkdir $d; for i in $(seq 1 200); do echo $i >$d/f$i; done; done");
+    for (size_t k = 0; k < ARRAY_SIZE(dirs); k++) {
+        CHECK_EQ(list(dirs[k], entries, 300, 300), 202);
+        u64 n = gofer_super_ncalls(sb);
+        for (int i = 0; i < 202; i++) {
+            char name[300];
+            snprintf(name, sizeof(name), "%s/%.200s", dirs[k], entries[i].name);
+            CHECK_EQ(vfix_stat(name, 0, &st), 0);
+            if (entries[i].type == LX_DT_REG)
+                CHECK_EQ(st.size, atoi(entries[i].name + 1) >= 100  ? 4
+                                  : atoi(entries[i].name + 1) >= 10 ? 3
+                                                                    : 2);
+        }
+        CHECK(gofer_super_ncalls(sb) - n <= (k < 3 ? 12 : 0));
+        CHECK_EQ(vfix_stat("a/none", 0, &st), -LX_ENOENT);
+    }
+    check_same("c/f100");
+    stop();
+}
+
 TEST(reading_needs_one_round_trip)
 {
     struct file *f, *g;
