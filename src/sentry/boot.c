@@ -18,6 +18,7 @@
 #include "kern/parts.h"
 #include "kern/time.h"
 #include "net/net.h"
+#include "procfs/procfs.h"
 #include "sentry/pending.h"
 #include "sentry/sentry.h"
 #include "sys/strace.h"
@@ -36,7 +37,8 @@ static int init_rooms(struct boot_error *e)
         const char *name;
         int (*init)(void);
     } rooms[] = {
-        {"vfs", vfs_init}, {"kern", kern_init}, {"fs", fs_init}, {"net", net_init},
+        {"vfs", vfs_init}, {"kern", kern_init}, {"fs", fs_init}, {"procfs", procfs_init},
+        {"net", net_init},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rooms); i++) {
         int r = rooms[i].init();
