@@ -104,7 +104,7 @@ bool filter_allows_advice(int advice)
 int filters_write(struct stub_const *c)
 {
     size_t room =
-        (STUB_CONST_SIZE - offsetof(struct stub_const, filters)) / sizeof(struct sock_filter);
+        (STUB_CONST_SIZE - 256 - offsetof(struct stub_const, filters)) / sizeof(struct sock_filter);
     struct sock_filter *insns = (struct sock_filter *)(void *)c->filters;
     u64 at = STUB_CONST + offsetof(struct stub_const, filters);
     for (size_t i = 0; i < ARRAY_SIZE(helper_rules); i++)

@@ -19,6 +19,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/rseq.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -85,6 +86,14 @@ static int probe_cpu(void)
     return xstate_size <= SLOT_WINDOW_SIZE ? 0 : -LX_ENOSYS;
 }
 
+/* The host's mappings of the vDSO and its data, in this process. */
+#define MAX_VDSO_PARTS 6
+static struct {
+    u64 start, size;
+} vdso_parts[MAX_VDSO_PARTS];
+static u32 nvdso_parts;
+static u64 vdso_shift; /* from here to where stubs have them */
+
 /* Finds the vDSO and, contiguous with it, its data pages. */
 int platform_probe(void)
 {
@@ -96,8 +105,11 @@ int platform_probe(void)
     char line[256];
     u64 start, end;
     while (fgets(line, sizeof(line), f)) {
-        if (sscanf(line, "%lx-%lx", &start, &end) != 2)
+        if (sscanf(line, "%lx-%lx", &start, &end) != 2 ||
+            (!strstr(line, "[vvar") && !strstr(line, "[vdso]")) || nvdso_parts == MAX_VDSO_PARTS)
             continue;
+        vdso_parts[nvdso_parts].start = start;
+        vdso_parts[nvdso_parts++].size = end - start;
         if (strstr(line, "[vvar")) {
             if (!platform_vdso.vvar_size)
                 platform_vdso.vvar = start;
@@ -109,6 +121,29 @@ int platform_probe(void)
     }
     fclose(f);
     return 0;
+}
+
+/*
+ * Where the vDSO is here tells where the Sentry's libraries are; stubs have it
+ * elsewhere. Below what the kernel gives out by itself, so that nothing of ours is hit.
+ */
+static void choose_vdso_place(void)
+{
+    u64 r = 0;
+    if (!nvdso_parts || getrandom(&r, sizeof(r), 0) != sizeof(r))
+        return;
+    u64 to = 0x7d0000000000UL + (r & 0xfffffff000UL);
+    vdso_shift = to - vdso_parts[0].start;
+    platform_vdso.vvar += platform_vdso.vvar_size ? vdso_shift : 0;
+    platform_vdso.vdso += vdso_shift;
+}
+
+static void move_vdso(void)
+{
+    for (u32 i = 0; i < nvdso_parts && vdso_shift; i++)
+        if (syscall(SYS_mremap, vdso_parts[i].start, vdso_parts[i].size, vdso_parts[i].size,
+                    MREMAP_MAYMOVE | MREMAP_FIXED, vdso_parts[i].start + vdso_shift) < 0)
+            _exit(104);
 }
 
 /* What to unmap in the zygote: all but the stub's image and the vDSO. In ascending order. */
@@ -193,6 +228,7 @@ static noreturn_fn void zygote_main(const u8 *image, u64 image_size, u64 entry, 
         _exit(103);
     mmap((void *)(uintptr_t)STUB_THUNKS, STUB_THUNKS_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+    move_vdso();
     __asm__ volatile("jmp *%0"
                      :
                      : "r"(entry), "D"((u64)STUB_CONST + UNMAP_TABLE_OFFSET), "S"((u64)arena_fd()),
@@ -252,8 +288,18 @@ int platform_init(const struct platform_config *cfg)
         wait_init();
     if (r == 0)
         r = reaper_start();
-    if (r == 0)
+    if (r == 0) {
+        choose_vdso_place();
         r = start_zygote();
+    }
+    if (r < 0 && zygote && atomic_load(&zygote->is_dead) && vdso_shift) {
+        /* This host does not let the vDSO move. */
+        platform_vdso.vvar -= platform_vdso.vvar_size ? vdso_shift : 0;
+        platform_vdso.vdso -= vdso_shift;
+        vdso_shift = 0;
+        aspace_put(zygote);
+        r = start_zygote();
+    }
     if (r == 0)
         r = spare_start();
     if (r < 0)

@@ -5,6 +5,8 @@
  */
 #include "test.h"
 
+#include <elf.h>
+
 #include "platform_util.h"
 
 SNIPPET(calls, "mov $39,%eax\n mov $1,%edi\n mov $2,%esi\n mov $3,%edx\n mov $4,%r10d\n"
@@ -266,6 +268,64 @@ TEST(many_spaces)
     }
 }
 
+/* The host's clock_gettime, by its address in rbx. */
+SNIPPET(clock, "mov $1,%edi\n mov $0x200000000,%rsi\n sub $8,%rsp\n call *%rbx\n mov %rax,%rdi\n"
+               "mov $60,%eax\n syscall\n");
+
+static u64 vdso_symbol(struct aspace *as, u64 vdso, const char *name)
+{
+    static u8 image[0x4000];
+    size_t n = aspace_read(as, NULL, vdso, image, sizeof(image));
+    n = n ? n : aspace_read(as, NULL, vdso, image, 0x1000);
+    const Elf64_Ehdr *eh = (const void *)image;
+    const Elf64_Phdr *ph = (const void *)(image + eh->e_phoff);
+    const Elf64_Sym *sym = NULL;
+    const char *str = NULL;
+    u32 nsyms = 0;
+    for (int i = 0; i < eh->e_phnum; i++) {
+        if (ph[i].p_type != PT_DYNAMIC)
+            continue;
+        for (const Elf64_Dyn *d = (const void *)(image + ph[i].p_offset); d->d_tag; d++) {
+            if (d->d_tag == DT_SYMTAB)
+                sym = (const void *)(image + d->d_un.d_ptr);
+            else if (d->d_tag == DT_STRTAB)
+                str = (const char *)image + d->d_un.d_ptr;
+        }
+    }
+    if (!sym || !str)
+        return 0;
+    nsyms = (u32)(((const u8 *)str - (const u8 *)sym) / sizeof(*sym));
+    for (u32 i = 0; i < nsyms && i < 64; i++)
+        if (!strcmp(str + sym[i].st_name, name))
+            return vdso + sym[i].st_value;
+    return 0;
+}
+
+TEST(vdso)
+{
+    struct aspace *as = SPACE(clock);
+    struct uctx *ctx = thread_at(as, TEXT_START);
+    struct uevent ev;
+    struct aspace_vdso vdso;
+    aspace_vdso(as, &vdso);
+    CHECK(vdso.vdso_size >= 0x1000);
+    CHECK(vdso.vdso < 0x7e0000000000UL); /* not where ours is */
+    u64 at = vdso_symbol(as, vdso.vdso, "__vdso_clock_gettime");
+    CHECK(at != 0);
+    uctx_regs(ctx)->rbx = at;
+    uctx_regs_changed(ctx);
+    uctx_run(ctx, &ev);
+    CHECK_EQ(ev.kind, UEV_SYSCALL);
+    CHECK_EQ(ev.nr, 60);
+    CHECK_EQ(ev.args[0], 0);
+    struct timespec ts, now;
+    CHECK_EQ(aspace_read(as, NULL, DATA, &ts, sizeof(ts)), sizeof(ts));
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    CHECK(ts.tv_sec <= now.tv_sec && ts.tv_sec + 5 > now.tv_sec);
+    uctx_free(ctx);
+    aspace_put(as);
+}
+
 /* ---- the window --------------------------------------------------------------------------------
  */
 
@@ -458,6 +518,58 @@ TEST(rewrite_b)
 TEST(rewrite_c)
 {
     check_form(form_c_begin, form_c_end, 7);
+}
+
+/* A thread that uses %gs itself: no trampolines from then on, and nothing else changes. */
+SNIPPET(gs, "1: mov $1000,%eax\n syscall\n test %rax,%rax\n jz 1b\n 2: mov $1001,%eax\n mov "
+            "%gs:0,%rdi\n syscall\n"
+            "jmp 2b\n");
+
+TEST(gs_base)
+{
+    struct aspace *as = SPACE(gs);
+    struct uctx *ctx = thread_at(as, TEXT_START);
+    struct uevent ev;
+    u64 v = 0x1234567890;
+    CHECK_EQ(aspace_write(as, NULL, DATA + 0x100, &v, 8), 8);
+    for (int i = 0; i < 50; i++) {
+        uctx_run(ctx, &ev);
+        CHECK_EQ(ev.nr, 1000);
+        uctx_set_result(ctx, 0);
+    }
+    uctx_set_result(ctx, 1);
+    uctx_regs(ctx)->gs_base = DATA + 0x100;
+    uctx_regs_changed(ctx);
+    for (int i = 0; i < 50; i++) {
+        uctx_run(ctx, &ev);
+        CHECK_EQ(ev.kind, UEV_SYSCALL);
+        CHECK_EQ(ev.nr, 1001);
+        CHECK_EQ(ev.args[0], v);
+        CHECK_EQ(uctx_regs(ctx)->gs_base, DATA + 0x100);
+        uctx_set_result(ctx, 0);
+    }
+    uctx_free(ctx);
+    aspace_put(as);
+}
+
+SNIPPET(wrgs, "mov $10,%ebx\n 1: mov $1000,%eax\n syscall\n dec %ebx\n jnz 1b\n mov "
+              "$0x10000,%eax\n wrgsbase %rax\n"
+              "mov $10,%ebx\n jmp 1b\n");
+
+TEST(gs_base_by_instruction)
+{
+    struct aspace *as = SPACE(wrgs);
+    struct uctx *ctx = thread_at(as, TEXT_START);
+    struct uevent ev;
+    for (int i = 0; i < 40; i++) {
+        uctx_run(ctx, &ev);
+        CHECK_EQ(ev.kind, UEV_SYSCALL);
+        CHECK_EQ(ev.nr, 1000);
+        CHECK_EQ(uctx_regs(ctx)->rip, TEXT_START + 12);
+        uctx_set_result(ctx, 0);
+    }
+    uctx_free(ctx);
+    aspace_put(as);
 }
 
 TEST(jump_into_the_middle)
