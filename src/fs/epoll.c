@@ -588,6 +588,7 @@ static void epoll_fdinfo(struct file *f, char *buf, size_t size)
 }
 
 static const struct file_ops epoll_fops = {
+    .seek = noop_seek,
     .poll = epoll_poll,
     .pollq = epoll_pollq,
     .release = epoll_release,
@@ -607,7 +608,7 @@ int epoll_new(u32 flags, struct file **ret_f)
     struct file *f;
     int r = file_new_anon("anon_inode:[eventpoll]", 0600, &epoll_fops, ep,
                           LX_O_RDWR | (flags & LX_O_NONBLOCK),
-                          FMODE_READ | FMODE_WRITE | FMODE_STREAM, &f);
+                          FMODE_READ | FMODE_WRITE | FMODE_NOOP_SEEK, &f);
     if (r < 0) {
         free(ep);
         return r;

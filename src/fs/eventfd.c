@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "vfs/special.h"
+
 #define COUNT_MAX (UINT64_MAX - 1) /* by write; one more only by eventfd_signal */
 
 struct eventfd {
@@ -145,6 +147,7 @@ static void eventfd_fdinfo(struct file *f, char *buf, size_t size)
 static const struct file_ops eventfd_fops = {
     .read = eventfd_read,
     .write = eventfd_write,
+    .seek = noop_seek,
     .poll = eventfd_poll,
     .pollq = eventfd_pollq,
     .release = eventfd_release,
@@ -168,7 +171,7 @@ int eventfd_new(u32 initial, u32 flags, struct file **ret_f)
     e->id = atomic_fetch_add(&next_id, 1);
     int r = file_new_anon("anon_inode:[eventfd]", 0600, &eventfd_fops, e,
                           LX_O_RDWR | (flags & LX_O_NONBLOCK),
-                          FMODE_READ | FMODE_WRITE | FMODE_STREAM, ret_f);
+                          FMODE_READ | FMODE_WRITE | FMODE_NOOP_SEEK, ret_f);
     if (r < 0)
         free(e);
     return r;

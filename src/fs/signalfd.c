@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "abi/signal.h"
+#include "vfs/special.h"
 #include "vfs/task_ops.h"
 
 #define NQUEUES 64U
@@ -101,6 +102,7 @@ static void signalfd_fdinfo(struct file *f, char *buf, size_t size)
 
 static const struct file_ops signalfd_fops = {
     .read = signalfd_read,
+    .seek = noop_seek,
     .poll = signalfd_poll,
     .pollq = signalfd_pollq,
     .release = signalfd_release,
@@ -130,7 +132,7 @@ int signalfd_new(u64 mask, u32 flags, struct file **ret_f)
     atomic_init(&s->mask, allowed(mask));
     int r = file_new_anon("anon_inode:[signalfd]", 0600, &signalfd_fops, s,
                           LX_O_RDWR | (flags & LX_O_NONBLOCK),
-                          FMODE_READ | FMODE_WRITE | FMODE_STREAM, ret_f);
+                          FMODE_READ | FMODE_WRITE | FMODE_NOOP_SEEK, ret_f);
     if (r < 0)
         free(s);
     return r;

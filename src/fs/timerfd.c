@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "base/ktimer.h"
+#include "vfs/special.h"
 
 #define DISARMED   INT64_MAX
 #define STEP_MIN_NS (NSEC_PER_SEC / 10) /* a real-time offset that moved by more was a step */
@@ -221,6 +222,7 @@ static void timerfd_fdinfo(struct file *f, char *buf, size_t size)
 
 static const struct file_ops timerfd_fops = {
     .read = timerfd_read,
+    .seek = noop_seek,
     .poll = timerfd_poll,
     .pollq = timerfd_pollq,
     .release = timerfd_release,
@@ -256,7 +258,7 @@ int timerfd_new(u32 clock, u32 flags, struct file **ret_f)
     ktimer_init(&t->kt, engine, timerfd_fired, t);
     int r = file_new_anon("anon_inode:[timerfd]", 0600, &timerfd_fops, t,
                           LX_O_RDWR | (flags & LX_O_NONBLOCK),
-                          FMODE_READ | FMODE_WRITE | FMODE_STREAM, ret_f);
+                          FMODE_READ | FMODE_WRITE | FMODE_NOOP_SEEK, ret_f);
     if (r < 0)
         free(t);
     return r;

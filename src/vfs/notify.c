@@ -20,6 +20,7 @@
 
 #include "abi/tty.h"
 #include "base/log.h"
+#include "vfs/special.h"
 
 #define MAX_QUEUED    16384U  /* fs.inotify.max_queued_events */
 #define MAX_INSTANCES 1024U   /* for everybody */
@@ -552,6 +553,7 @@ static void inotify_release(struct file *f)
 
 static const struct file_ops inotify_fops = {
     .read = inotify_read,
+    .seek = noop_seek,
     .poll = inotify_poll,
     .pollq = inotify_pollq,
     .ioctl = inotify_ioctl,
@@ -575,7 +577,7 @@ int inotify_new(u32 flags, struct file **ret_f)
     list_init(&in->queue);
     waitq_init(&in->wait);
     int r = file_new_anon("anon_inode:inotify", 0600, &inotify_fops, in,
-                          LX_O_RDONLY | (flags & LX_IN_NONBLOCK), FMODE_READ | FMODE_STREAM, ret_f);
+                          LX_O_RDONLY | (flags & LX_IN_NONBLOCK), FMODE_READ | FMODE_NOOP_SEEK, ret_f);
     if (r < 0)
         instance_put(in);
     return r;
