@@ -278,13 +278,17 @@ static void ns_end(struct tgroup *g)
 
 /* No signals from here on: what this thread might have taken is another's; a stop need not wait.
  * True: t is the last to end. */
-static bool leave_signals(struct task *t)
+static bool leave_signals(struct task *t, int code)
 {
     struct tgroup *g = t->tg;
     struct task *i;
     mutex_lock(&g->sig_lock);
     t->is_exit_requested = true;
     bool is_last = --g->nlive == 0;
+    if (is_last && !g->is_exiting) {
+        g->is_exiting = true;
+        g->exit_code = code; /* the status is the last thread's */
+    }
     bool has_stopped = stop_count_down(t);
     sigset_lx left = g->shared.set & ~t->blocked;
     if (left && !g->is_exiting) {
@@ -372,7 +376,7 @@ void task_exit_thread(struct task *t, int code)
 {
     struct tgroup *g = t->tg;
     ptrace_exit_event(t, code);
-    bool is_last = leave_signals(t);
+    bool is_last = leave_signals(t, code);
     t->exit_code = code;
     if (t->mm) {
         futex_exit_task(t);
