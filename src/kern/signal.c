@@ -355,7 +355,7 @@ static bool wants_signal(struct task *t, int signo)
         return true;
     if (state == TASK_STOPPED || state == TASK_TRACED)
         return false;
-    return t == task_current() || !atomic_load(&t->is_kicked);
+    return t == task_current() || !parker_is_interrupted(&t->parker);
 }
 
 static bool is_fatal(struct tgroup *g, int signo)
@@ -577,7 +577,7 @@ static void retarget_shared(struct task *t, sigset_lx newly_blocked)
         if (i == t || !(left & ~i->blocked) || i->is_exit_requested)
             continue;
         left &= i->blocked;
-        if (!atomic_load(&i->is_kicked))
+        if (!parker_is_interrupted(&i->parker))
             task_kick(i);
         if (!left)
             break;

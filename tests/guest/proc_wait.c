@@ -99,6 +99,7 @@ TEST(stop_and_continue)
     int st;
     siginfo_t info;
     pid_t pid = spawn(wait_forever, NULL);
+    CHECK_EQ(setpgid(pid, pid), 0); /* a group that is not orphaned: SIGTSTP acts */
     kill(pid, SIGSTOP);
     CHECK_EQ(waitpid(pid, &st, WUNTRACED), pid);
     CHECK(WIFSTOPPED(st));
