@@ -205,7 +205,7 @@ int vfs_link(int odirfd, const char *oname, int ndirfd, const char *nname, u32 a
             r = link_locked(w.cur.dentry->inode, d, i);
         create_end(&w, d, r, LX_IN_CREATE);
         if (r == 0)
-            vfs_notify(old.dentry, LX_IN_ATTRIB);
+            vfs_notify_inode(old.dentry->inode, LX_IN_ATTRIB);
     }
     walk_done(&w);
     path_put(&old);
@@ -278,7 +278,7 @@ int vfs_unlink(int dirfd, const char *name)
     mutex_unlock(&dir->lock);
     if (r == 0) {
         mount_detach_from(d);
-        vfs_notify(d, LX_IN_ATTRIB);
+        vfs_notify_inode(i, LX_IN_ATTRIB);
         vfs_notify_name(dir, d->name, LX_IN_DELETE, 0, i);
     }
     dentry_put(d);
@@ -444,7 +444,7 @@ static void rename_notify(struct renaming *n, const char *oname, const char *nna
         vfs_notify_name(ndir, nname, LX_IN_MOVED_FROM | isdir, cookie, n->nd->inode);
         vfs_notify_name(odir, oname, LX_IN_MOVED_TO | isdir, cookie, n->nd->inode);
     } else if (replaced && replaced->marks) {
-        vfs_notify(n->nd, LX_IN_ATTRIB);
+        vfs_notify_inode(n->nd->inode, LX_IN_ATTRIB);
     }
 }
 

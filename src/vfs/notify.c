@@ -270,8 +270,19 @@ void vfs_notify(struct dentry *d, u32 mask)
             dentry_put(p);
         }
     }
-    /* A self event of a directory says so only where Linux does. */
-    tell(i, mask & SELF_ONLY ? mask : mask | dir_bit(i), 0, NULL, false, &dead);
+    /* inotify(7) does not say of these two that they concern a directory. */
+    bool is_bare = mask & (LX_IN_DELETE_SELF | LX_IN_MOVE_SELF);
+    tell(i, is_bare ? mask & ~(u32)LX_IN_ISDIR : mask | dir_bit(i), 0, NULL, false, &dead);
+    dismantle_all(&dead);
+}
+
+void vfs_notify_inode(struct inode *i, u32 mask)
+{
+    if (likely(atomic_load_explicit(&nwatches, memory_order_relaxed) == 0))
+        return;
+    struct list dead;
+    list_init(&dead);
+    tell(i, mask | dir_bit(i), 0, NULL, false, &dead);
     dismantle_all(&dead);
 }
 
