@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/rseq.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -73,6 +74,10 @@ static int probe_cpu(void)
     }
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & (1U << 27)))
         return -LX_ENOSYS;
+    if (!__get_cpuid(0x80000001, &a, &b, &c, &d) || !(d & (1U << 27))) {
+        log_error("platform: the CPU has no RDTSCP");
+        return -LX_ENOSYS;
+    }
     u32 lo, hi;
     __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
     xcr0 = (((u64)hi << 32) | lo) & ~XFEATURE_DYNAMIC;
@@ -213,6 +218,12 @@ static noreturn_fn void zygote_main(const u8 *image, u64 image_size, u64 entry, 
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     prctl(PR_SET_NAME, "cvisor-stub", 0, 0, 0);
+    /* A limit of 1 keeps core dumps from the host's files and from its core pipe alike. */
+    struct rlimit core = {1, 1};
+    if (setrlimit(RLIMIT_CORE, &core) < 0) {
+        core.rlim_cur = core.rlim_max = 0;
+        setrlimit(RLIMIT_CORE, &core);
+    }
     void *at = (void *)(uintptr_t)STUB_TEXT;
     if (mmap(at, image_size, PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != at)

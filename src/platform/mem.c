@@ -215,11 +215,13 @@ void platform_set_shapes(u32 nr, const struct ushape shapes[6])
 /* Stops the helper thread under ptrace. */
 static bool force_begin(struct aspace *as)
 {
-    int status;
+    siginfo_t info = {0};
     if (ptrace(PTRACE_SEIZE, as->pid, 0, 0) < 0)
         return false;
     if (ptrace(PTRACE_INTERRUPT, as->pid, 0, 0) == 0 &&
-        waitpid(as->pid, &status, __WALL) == as->pid && WIFSTOPPED(status))
+        /* Without reaping: the pid must stay ours until the space is freed. */
+        waitid(P_PID, (id_t)as->pid, &info, WSTOPPED | WEXITED | WNOWAIT | __WALL) == 0 &&
+        (info.si_code == CLD_TRAPPED || info.si_code == CLD_STOPPED))
         return true;
     ptrace(PTRACE_DETACH, as->pid, 0, 0);
     return false;

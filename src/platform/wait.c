@@ -30,8 +30,10 @@ static _Atomic int nspinning;
 static int max_spinning;
 static cpu_set_t all_cpus;
 
-static _Thread_local int my_pin = -1;   /* cpu that this thread is bound to */
-static _Thread_local int my_avoid = -1; /* cpu that it keeps away from */
+/* A new thread inherits its creator's binding, which was for another application thread. */
+#define PIN_INHERITED (-2)
+static _Thread_local int my_pin = PIN_INHERITED; /* cpu that this thread is bound to */
+static _Thread_local int my_avoid = -1;          /* cpu that it keeps away from */
 
 static inline u64 rdtsc(void)
 {
@@ -145,6 +147,10 @@ void wait_for_event(struct uctx *ctx)
     struct aspace *as = ctx->as;
     if (__atomic_load_n(&ch->state, __ATOMIC_ACQUIRE) != CH_APP)
         return;
+    if (unlikely(my_pin == PIN_INHERITED)) {
+        my_pin = -1;
+        (void)!sched_setaffinity(0, sizeof(all_cpus), &all_cpus);
+    }
     if (may_spin(ctx)) {
         place_off(ch->cpu);
         bool has_come = spin(ctx);

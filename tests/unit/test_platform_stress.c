@@ -209,9 +209,10 @@ SNIPPET(
     "3: mov %r15,%rsi\n shr $12,%rsi\n and $0xffff,%esi\n mov %r15,%rdx\n shr $30,%rdx\n and "
     "$15,%edx\n"
     "mov $0x32,%r10d\n mov $-1,%r8\n xor %r9d,%r9d\n"
-    "cmp $60,%eax\n je 1b\n cmp $202,%eax\n je 1b\n cmp $15,%eax\n je 1b\n cmp $11,%eax\n je 1b\n "
+    "test %r12,%r12\n jnz 4f\n cmp $60,%eax\n je 1b\n cmp $202,%eax\n je 1b\n cmp $15,%eax\n je "
+    "1b\n cmp $11,%eax\n je 1b\n "
     "cmp $9,%eax\n je 1b\n cmp $10,%eax\n je 1b\n cmp $131,%eax\n je 1b\n"
-    "lea 1b(%rip),%rcx\n push %rcx\n jmp *%r14\n");
+    "4: lea 1b(%rip),%rcx\n push %rcx\n jmp *%r14\n");
 SNIPPET(scribble, "1: mov %r15,%rax\n shl $13,%rax\n xor %rax,%r15\n mov %r15,%rax\n shr $7,%rax\n "
                   "xor %rax,%r15\n"
                   "mov %r15,%rax\n shl $17,%rax\n xor %rax,%r15\n"
@@ -279,7 +280,6 @@ TEST(hostile)
         struct aspace *as = SPACE(hostile);
         static struct worker w[4];
         pthread_t t[4];
-        struct uctx *sctx = NULL;
         int n = nrounds % 2 ? 4 : 2;
         char buf[256];
         memset(buf, 0xee, sizeof(buf));
@@ -291,11 +291,9 @@ TEST(hostile)
             r->r15 = (u64)nrounds * 77 + (u64)i + 1;
             r->r14 = is_scribbler ? (nrounds % 3 == 0 ? 0x60022000UL : 0x80000000UL) : at;
             r->r13 = DATA;
+            r->r12 = nrounds % 4 < 2; /* also what ends or loses the thread itself */
             uctx_regs_changed(ctx);
-            if (is_scribbler)
-                sctx = ctx;
         }
-        (void)sctx;
         OK(aspace_write(as, NULL, CODE + 0x1000, scribble_begin,
                         (size_t)(scribble_end - scribble_begin)));
         for (int i = 0; i < n; i++)
