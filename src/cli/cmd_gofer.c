@@ -29,7 +29,7 @@ int cmd_gofer(const struct global_opts *g, int argc, char **argv)
         .nattach = 1,
         .lane_fds = lanes,
         .nlanes = nlanes,
-        .proc_fd = -1,
+        .self_fd_dir = BOOT_FD_GOFER_SELF,
         .jail_fd = BOOT_FD_GOFER_JAIL,
     };
     return gofer_main(&cfg);

@@ -34,8 +34,9 @@ struct gofer_config {
     u32 nattach;
     const int *lane_fds; /* SOCK_SEQPACKET; consumed. The Sentry holds the other ends */
     u32 nlanes;
-    int proc_fd;  /* an O_PATH fd of a mounted /proc, or -1: then a few operations on
-                     unlinked files are ESTALE */
+    /* The process's own /proc/self/fd, as the root of a detached mount, so that ".." leads nowhere;
+     * or -1: then a few operations on unlinked and moved files are ESTALE. */
+    int self_fd_dir;
     int jail_fd;  /* an empty directory to chroot to, or -1: boot has done it */
     u32 max_open; /* host fds kept open for directories; 0: half of RLIMIT_NOFILE, at most 4096 */
     bool is_filter_off; /* debugging only */

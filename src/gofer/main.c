@@ -107,10 +107,7 @@ int gofer_main(const struct gofer_config *cfg)
     umask(0);
     u32 nofile = confine_nofile();
     gnode_table_init(cfg->max_open ? cfg->max_open : MIN(nofile / 2, MAX_OPEN));
-    if (cfg->proc_fd >= 0) {
-        gofer_proc_self_fd = host_openat2(cfg->proc_fd, "self/fd", O_PATH | O_DIRECTORY, 0, 0);
-        host_close(cfg->proc_fd);
-    }
+    gofer_proc_self_fd = cfg->self_fd_dir;
     for (u32 i = 0; i < cfg->nattach; i++) {
         int r = add_attach(&cfg->attach[i]);
         if (r < 0) {

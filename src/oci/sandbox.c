@@ -120,6 +120,11 @@ static int prepare_gofer(struct child_plan *plan)
     if (root_fd < 0)
         return -1;
     plan_move(plan, root_fd, BOOT_FD_GOFER_ROOT);
+    int self = (int)syscall(SYS_open_tree, AT_FDCWD, "/proc/self/fd",
+                            OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (self < 0)
+        return -1;
+    plan_move(plan, self, BOOT_FD_GOFER_SELF);
     /* An empty directory to chroot to; it also hides the host's /proc, the one that is sure to exist. */
     if (mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY,
               "size=4k,nr_inodes=2,mode=555") < 0)

@@ -50,7 +50,7 @@ __attribute__((unused)) static void fix_start(struct gofer_fix *fx, const char *
                                    .lane_fds = far_ends,
                                    .nlanes = FIX_LANES,
                                    .jail_fd = -1,
-                                   .proc_fd = open("/proc", O_PATH | O_CLOEXEC)};
+                                   .self_fd_dir = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC)};
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
         cfg.is_filter_off = true;
 #endif
