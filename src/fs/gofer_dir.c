@@ -82,6 +82,13 @@ int gofer_lookup(struct inode *dir, struct dentry *d)
     struct inode *i;
     struct gofer_names names;
     bool is_absent;
+    if (s->is_direct) {
+        int r = gofer_direct_find(dir, gofer_dname(d), &i);
+        if (r == 0 && i)
+            dentry_instantiate(d, i);
+        if (r != -LX_EAGAIN)
+            return r;
+    }
     gofer_list_neighbours(s, gofer_of(dir), gofer_dname(d), &names, &is_absent);
     if (is_absent)
         return 0;
@@ -105,7 +112,10 @@ static int shared_revalidate(struct dentry *d)
     memcpy(name, d->name, size);
     mutex_unlock(&parent->lock);
     struct inode *i;
-    int r = find_child(parent->inode, (struct wire_bytes){name, (u32)size}, &i);
+    struct wire_bytes n = {name, (u32)size};
+    int r = gofer_direct_find(parent->inode, n, &i);
+    if (r == -LX_EAGAIN)
+        r = find_child(parent->inode, n, &i);
     if (r == 0) {
         r = i == d->inode;
         inode_put(i);
@@ -126,12 +136,17 @@ struct dir_cursor {          /* of one open directory; guarded by file.pos_lock 
     s64 pos;                 /* the directory offset of the next entry in it */
     bool is_last;            /* nothing comes after this batch */
     bool is_valid;
+    struct gofer_direct *direct; /* with directfs, instead of all that; owned */
 };
 
 static int dir_open(struct inode *i, struct file *f)
 {
-    f->priv = calloc(1, sizeof(struct dir_cursor));
-    return f->priv ? 0 : -LX_ENOMEM;
+    struct dir_cursor *c = calloc(1, sizeof(*c));
+    if (!c)
+        return -LX_ENOMEM;
+    c->direct = gofer_direct_opendir(i);
+    f->priv = c;
+    return 0;
 }
 
 static void dir_release(struct file *f)
@@ -140,6 +155,7 @@ static void dir_release(struct file *f)
     if (!c)
         return;
     gofer_list_put(c->list);
+    gofer_direct_close(c->direct);
     free(c);
 }
 
@@ -227,6 +243,8 @@ static int fetch(struct file *f, struct dir_cursor *c, s64 pos)
 static int dir_readdir(struct file *f, struct dir_ctx *ctx)
 {
     struct dir_cursor *c = f->priv;
+    if (c->direct)
+        return gofer_direct_readdir(c->direct, f, ctx);
     for (;;) {
         struct gp_dirent e;
         if (!c->is_valid || c->pos != f->pos) {

@@ -50,6 +50,11 @@ static struct gofer_fd *fd_wrap(int fd, bool is_readable, bool is_writable)
     return f;
 }
 
+struct gofer_fd *gofer_fd_new(int fd)
+{
+    return fd_wrap(fd, true, false);
+}
+
 struct gofer_fd *gofer_fd_any(struct gofer_inode *gi)
 {
     MUTEX_GUARD(&gi->lock);
@@ -129,6 +134,12 @@ static struct gofer_fd *cache_read_fd(struct gofer_inode *gi, struct gofer_fd *f
     return f;
 }
 
+struct gofer_fd *gofer_fd_cache(struct gofer_inode *gi, int fd)
+{
+    struct gofer_fd *f = fd_wrap(fd, true, false);
+    return f ? cache_read_fd(gi, f) : NULL;
+}
+
 /* Asks the gofer for an fd. The host must have opened the very object, and a regular file. */
 static int ask_fd(struct inode *i, u32 flags, int *ret_fd)
 {
@@ -179,14 +190,15 @@ static int get_read_fd(struct inode *i, struct gofer_fd **ret_f)
         *ret_f = f;
         return 0;
     }
-    int fd, r = ask_fd(i, GP_O_READ, &fd);
+    int fd = gofer_direct_open(i), r = 0;
+    if (fd == -LX_EAGAIN)
+        r = ask_fd(i, GP_O_READ, &fd);
+    else if (fd < 0)
+        r = fd;
     if (r < 0)
         return r;
-    f = fd_wrap(fd, true, false);
-    if (!f)
-        return -LX_ENOMEM;
-    *ret_f = cache_read_fd(gi, f);
-    return 0;
+    *ret_f = gofer_fd_cache(gi, fd);
+    return *ret_f ? 0 : -LX_ENOMEM;
 }
 
 /* Counts a writer and gives it the shared writable fd, if there is one that does. */

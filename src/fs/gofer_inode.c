@@ -236,25 +236,19 @@ int gofer_inode_make(struct super *sb, const struct gp_attr *a, struct inode *di
     struct gofer_sb *s = gofer_sb_of(sb);
     mutex_lock(&s->lock);
     struct gofer_inode *gi = find_locked(s, a);
+    bool is_fresh = !gi;
+    if (is_fresh) {
+        gi = inode_alloc(sb, a, target);
+        if (gi)
+            hash_locked(s, gi);
+    }
     mutex_unlock(&s->lock);
     if (!gi) {
-        struct gofer_inode *fresh = inode_alloc(sb, a, target);
-        if (!fresh) {
-            gofer_forget(s->conn, node);
-            return -LX_ENOMEM;
-        }
-        mutex_lock(&s->lock);
-        gi = find_locked(s, a);
-        if (!gi) {
-            gi = fresh;
-            hash_locked(s, gi);
-        }
-        mutex_unlock(&s->lock);
-        if (gi != fresh)
-            inode_put(fresh->inode);
-    } else {
-        store_attr(gi, a);
+        gofer_forget(s->conn, node);
+        return -LX_ENOMEM;
     }
+    if (!is_fresh)
+        store_attr(gi, a);
     if (dir && !gofer_has_place(gi, dir, name))
         gofer_set_place(gi, dir, name);
     gofer_give_node(gi, node);
@@ -350,8 +344,7 @@ void gofer_give_node(struct gofer_inode *gi, u64 node)
     gofer_forget(gofer_sb_of(gi->inode->sb)->conn, node);
 }
 
-/* A referenced copy of the place; name has 256 bytes. -LX_ESTALE: none is known. */
-static int get_place(struct gofer_inode *gi, struct inode **ret_dir, char *name, u32 *ret_seq)
+int gofer_get_place(struct gofer_inode *gi, struct inode **ret_dir, char *name, u32 *ret_seq)
 {
     MUTEX_GUARD(&gi->lock);
     *ret_seq = gi->place_seq;
@@ -419,7 +412,7 @@ static int climb(struct gofer_sb *s, struct climb *c, struct inode *i)
             c->count--;
         }
         struct inode *dir;
-        r = get_place(gofer_of(at), &dir, c->names[c->count], &seq);
+        r = gofer_get_place(gofer_of(at), &dir, c->names[c->count], &seq);
         if (r < 0)
             break;
         c->dirs[c->count++] = at;
@@ -465,7 +458,7 @@ int gofer_call_on(struct inode *i, struct gofer_call *call)
         call->req.node = atomic_load(&gi->node);
         call->req.name = (struct wire_bytes){"", 0};
         if (call->req.node == 0) {
-            r = get_place(gi, &dir, name, &seq);
+            r = gofer_get_place(gi, &dir, name, &seq);
             if (r == 0)
                 r = gofer_node_of(dir, &call->req.node);
             if (r == 0)

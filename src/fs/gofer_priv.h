@@ -14,7 +14,7 @@
  * Lock order (all leaves towards the vfs, none held over a gofer call):
  *   inode.lock → gofer_inode.lock
  *   gofer_sb.fd_lock → gofer_inode.lock
- *   gofer_sb.lock (the table) alone
+ *   gofer_sb.lock (the table) → gofer_inode.lock
  */
 #ifndef FS_GOFER_PRIV_H
 #define FS_GOFER_PRIV_H
@@ -55,10 +55,12 @@ struct gofer_list {
 #define GOFER_LIST_MAX     (1U << 20) /* bytes kept */
 
 struct gofer_sb {
-    struct super *sb;        /* not owned */
-    struct gofer_conn *conn; /* owned */
-    u32 flags;               /* GOFER_* */
-    u32 export_flags;        /* GP_EXPORT_* */
+    struct super *sb;         /* not owned */
+    struct gofer_conn *conn;  /* owned */
+    u32 flags;                /* GOFER_* */
+    u32 export_flags;         /* GP_EXPORT_* */
+    bool is_direct;           /* directfs works; set at attach */
+    struct gofer_fd *root_fd; /* owned, with directfs */
     struct mutex lock;
     struct gofer_inode *buckets[GOFER_NBUCKETS]; /* guarded by lock */
     struct {
@@ -82,15 +84,17 @@ struct gofer_sb {
 };
 
 /* gofer_inode.state */
-#define GI_STALE   1U /* the host's attributes may have changed through us: ask before telling */
-#define GI_MASKED  2U
-#define GI_NO_CAPS 4U /* known to have no security.capability */
-#define GI_PRIMED  8U /* came with a listing, and nobody has asked for it yet */
+#define GI_STALE    1U /* the host's attributes may have changed through us: ask before telling */
+#define GI_MASKED   2U
+#define GI_NO_CAPS  4U  /* known to have no security.capability */
+#define GI_INDIRECT 16U /* a directory that directfs cannot look into: the gofer is asked */
+#define GI_PRIMED   8U  /* came with a listing, and nobody has asked for it yet */
 
 struct gofer_inode {
     struct inode *inode;              /* immutable, not owned */
     struct gofer_inode *next, **link; /* in a bucket (link NULL: in none); guarded by sb.lock */
     u64 hdev, hino;                   /* immutable: the host's */
+    u64 mnt_id;                       /* the host's, of a directory that was opened with directfs */
     struct gp_time btime;             /* immutable; tells a reused inode number */
     _Atomic u64 node;                 /* id, or 0 */
     _Atomic u32 state;                /* GI_* */
@@ -136,6 +140,9 @@ void gofer_evict(struct inode *i);
 /* -LX_ESTALE when a is not of the same object. */
 int gofer_apply_attr(struct gofer_inode *gi, const struct gp_attr *a) must_check;
 void gofer_set_place(struct gofer_inode *gi, struct inode *dir, struct wire_bytes name);
+/* A referenced copy of the place; name has 256 bytes. -LX_ESTALE: none is known. */
+int gofer_get_place(struct gofer_inode *gi, struct inode **ret_dir, char *name,
+                    u32 *ret_seq) must_check;
 void gofer_clear_place(struct gofer_inode *gi);
 bool gofer_has_place(struct gofer_inode *gi, const struct inode *dir, struct wire_bytes name);
 void gofer_give_node(struct gofer_inode *gi, u64 node);
@@ -153,6 +160,19 @@ int gofer_call_on(struct inode *i, struct gofer_call *call) must_check;
 int gofer_refresh(struct inode *i) must_check;
 void gofer_mark_stale(struct inode *i);
 struct wire_bytes gofer_dname(const struct dentry *d); /* valid while the parent is locked */
+
+/* ---- gofer_direct.c ------------------------------------------------------------------------ */
+
+/* Gets the root's fd and finds out whether directfs works here: 0 or why not. */
+int gofer_direct_begin(struct gofer_sb *s, struct inode *root) must_check;
+/* As asking the gofer, and -LX_EAGAIN when the gofer is to be asked. */
+int gofer_direct_find(struct inode *dir, struct wire_bytes name, struct inode **ret_i) must_check;
+/* An fd for reading; the caller's. */
+int gofer_direct_open(struct inode *i) must_check;
+struct gofer_direct;
+struct gofer_direct *gofer_direct_opendir(struct inode *i) must_check;
+void gofer_direct_close(struct gofer_direct *d);
+int gofer_direct_readdir(struct gofer_direct *d, struct file *f, struct dir_ctx *ctx) must_check;
 
 /* ---- gofer_list.c -------------------------------------------------------------------------- */
 
@@ -202,6 +222,10 @@ extern const struct inode_ops gofer_dir_iops, gofer_file_iops, gofer_link_iops;
 extern const struct dentry_ops gofer_shared_dops;
 
 void gofer_fd_put(struct gofer_fd *f);
+/* A holder of its own for fd, which is consumed. NULL: no memory. */
+struct gofer_fd *gofer_fd_new(int fd);
+/* Makes fd the read fd of gi, unless there is one; the one to use, referenced. Consumes fd. */
+struct gofer_fd *gofer_fd_cache(struct gofer_inode *gi, int fd);
 /* An open fd of i, referenced, of whatever mode, without asking for one; NULL: none is open. */
 struct gofer_fd *gofer_fd_any(struct gofer_inode *gi);
 /* Drops i's cached fds (evict). */

@@ -52,6 +52,7 @@ static void sb_free(struct gofer_sb *s)
 static void sb_kill(struct super *sb)
 {
     gofer_list_done(gofer_sb_of(sb));
+    gofer_fd_put(gofer_sb_of(sb)->root_fd);
     sb_free(gofer_sb_of(sb));
 }
 
@@ -111,6 +112,11 @@ int gofer_super_new(const int *lane_fds, u32 nlanes, u32 attach_index, u32 flags
     if (r < 0) {
         super_put(sb);
         return r;
+    }
+    if (flags & GOFER_DIRECTFS) {
+        r = gofer_direct_begin(s, sb->root->inode);
+        if (r < 0)
+            log_info("directfs is off: error %d", -r);
     }
     if ((s->export_flags & GP_EXPORT_RDONLY) || (flags & GOFER_RO))
         sb->flags |= SB_RDONLY;

@@ -208,9 +208,10 @@ int main(int argc, char **argv)
         argc--;
     }
     const char *tree = argc > 1 ? argv[1] : "/usr";
-    if (!getenv("FIND_ONLY"))
+    if (!getenv("FIND_ONLY") && !getenv("STAT_ONLY"))
         small_things(flags);
-    walk_both(tree, flags, false);
+    if (!getenv("STAT_ONLY"))
+        walk_both(tree, flags, false);
     if (!getenv("FIND_ONLY"))
         walk_both(tree, flags, true);
     return 0;
