@@ -101,7 +101,7 @@ static int link_first(struct task *t, const struct init_args *a, struct session 
     t->pid->tgroup = g;
     if (a->is_init) {
         g->pid->ns->init = g;
-        g->is_unkillable = true;
+        g->is_unkillable = !a->is_init_mortal;
     }
     tgroup_session_init(g, s);
     list_add_tail(&all_tgroups, &g->all_node);

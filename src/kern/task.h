@@ -412,6 +412,7 @@ struct init_args { /* the first process of a container, or an exec into one */
     struct file *tty;             /* becomes the controlling terminal, or NULL; a reference is taken */
     const struct lx_rlimit *rlimits; /* LX_RLIM_NLIMITS, or NULL for defaults */
     bool is_init;                 /* pid 1 of ns->pid_for_children */
+    bool is_init_mortal;          /* though pid 1, signals have their default actions (cvisor do) */
 };
 /* Makes a process and starts it. Errors are exec's: LX_ENOENT, LX_EACCES, … */
 int kern_start_process(const struct init_args *args, struct tgroup **ret_tg) must_check;

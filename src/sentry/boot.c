@@ -168,6 +168,7 @@ static int start_first(const struct bootcfg *cfg, struct fs_ctx *fs, struct mnt_
         .fs = fs,
         .cred = make_cred(cfg),
         .is_init = true,
+        .is_init_mortal = true, /* `do` promises the status that the command has without a sandbox */
     };
     if (make_files(cfg, &args.files, &args.tty, e) < 0)
         return -1;

@@ -45,8 +45,10 @@ static u32 widen(u32 ev)
 s64 pollset_wait(struct poll_entry *e, u32 n, s64 deadline_ns)
 {
     u32 nready = scan(e, n);
-    if (nready > 0 || deadline_ns == 0)
+    if (nready > 0)
         return nready;
+    if (deadline_ns == 0) /* even without a wait, a pending signal interrupts */
+        return parker_is_interrupted(parker_self()) ? -LX_ERESTARTSYS : 0;
     int r = 0;
     for (u32 i = 0; i < n; i++) {
         e[i].q = e[i].file ? vfs_pollq(e[i].file) : NULL;

@@ -138,11 +138,13 @@ s64 sys_execveat(struct task *t, const u64 a[6])
     char name[MAX_PATH], path[MAX_PATH + 32];
     int dfd = (int)a[0];
     u32 at = (u32)a[4];
-    if (at & ~(u32)(LX_AT_EMPTY_PATH | LX_AT_SYMLINK_NOFOLLOW))
-        return -LX_EINVAL;
     s64 r = copy_in_str(name, uaddr(a[1]), sizeof(name));
     if (r < 0)
         return r;
+    if (r == 0 && !(at & LX_AT_EMPTY_PATH))
+        return -LX_ENOENT;
+    if (at & ~(u32)(LX_AT_EMPTY_PATH | LX_AT_SYMLINK_NOFOLLOW))
+        return -LX_EINVAL;
     u32 walk = (at & LX_AT_SYMLINK_NOFOLLOW ? 0 : WALK_FOLLOW) |
                (at & LX_AT_EMPTY_PATH ? WALK_EMPTY : 0);
     struct file *exe = NULL;
