@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "abi/errno.h"
 
 #define OFF_NR     ((u32)offsetof(struct seccomp_data, nr))
@@ -233,6 +234,12 @@ int seccomp_install(const struct seccomp_rule *rules, size_t nrules, u32 default
     if (!insns)
         return -LX_ENOMEM;
     int r = seccomp_compile(rules, nrules, default_action, insns, cap);
+#ifdef UNSAFE_SUD
+    log_once(LOG_WARN, "built without host filters: nothing is isolated");
+    free(insns);
+    (void)is_tsync;
+    return r < 0 ? r : 0;
+#endif
     if (r > 0) {
         struct sock_fprog prog = {(unsigned short)r, insns};
         r = 0;

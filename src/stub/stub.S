@@ -81,6 +81,7 @@ stub_zygote_entry:
     mov $9, %esi
     mov $NR_prctl, %eax
     syscall
+#ifndef UNSAFE_SUD
     mov $1, %edi                    /* SECCOMP_SET_MODE_FILTER */
     xor %esi, %esi
     mov $(STUB_CONST + CST_FPROG_HELPER), %edx
@@ -88,6 +89,7 @@ stub_zygote_entry:
     syscall
     test %rax, %rax
     jnz helper_die
+#endif
     /* falls through */
 
 /* r12: arena fd, r13: control unit offset. Maps the control pages, then serves orders. */
@@ -201,10 +203,19 @@ helper_thread:
     test %rax, %rax
     jnz helper_result
     /* The new thread. */
+#ifdef UNSAFE_SUD
+    mov $59, %edi                   /* PR_SET_SYSCALL_USER_DISPATCH, on, but from the stub's text */
+    mov $1, %esi
+    mov $STUB_TEXT, %edx
+    mov $STUB_TEXT_SIZE, %r10d
+    xor %r8d, %r8d
+    mov $NR_prctl, %eax
+#else
     mov $1, %edi
     xor %esi, %esi
     mov $(STUB_CONST + CST_FPROG_APP), %edx
     mov $NR_seccomp, %eax
+#endif
     syscall
     test %rax, %rax
     jnz thread_die

@@ -23,6 +23,11 @@ typedef uint32_t u32;
 #define NR_clock_gettime  228
 #define NR_futex          202
 #define SIG_SYS           31
+#ifdef UNSAFE_SUD
+#define SYS_CODE 2 /* SYS_USER_DISPATCH */
+#else
+#define SYS_CODE 1 /* SYS_SECCOMP */
+#endif
 #define SIG_SEGV          11
 #define SIG_BUS           7
 #define ARCH_X86_64       0xc000003eU
@@ -611,7 +616,7 @@ void stub_handler(int signo, struct siginfo *info, struct ucontext *uc)
         save_regs(&ch->regs, mc, slot);
         ch->is_tramp = 0;
         ch->nwin = 0;
-        if (is_text || (signo == SIG_SYS && info->code == 1 && info->sys.arch == ARCH_X86_64)) {
+        if (is_text || (signo == SIG_SYS && info->code == SYS_CODE && info->sys.arch == ARCH_X86_64)) {
             fill_syscall(ch, mc);
             fill_windows(slot);
         } else if (signo == STUB_KICK_SIGNAL)
