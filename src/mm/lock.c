@@ -12,18 +12,30 @@
 #include "base/log.h"
 #include "mm/mm_internal.h"
 
-void mm_host_lock(struct mm *mm, const struct vma *v, u64 start, u64 end)
+/*
+ * -LX_ENOMEM when a page cannot be there at all (no access, beyond the end of a file), which
+ * mlock reports and the others ignore. A refusal by the host's limits is none.
+ */
+static int host_lock(struct mm *mm, const struct vma *v, u64 start, u64 end)
 {
-    if (vma_is_fixed_by_host(v) || !(v->flags & VMA_PROT_MASK))
-        return;
     bool is_onfault = v->flags & VMA_LOCKONFAULT;
+    if (vma_is_fixed_by_host(v))
+        return 0;
+    if (!(v->flags & VMA_PROT_MASK))
+        return is_onfault ? 0 : -LX_ENOMEM;
     if (aspace_mlock(mm->as, start, end - start, true, is_onfault) == 0 || is_onfault)
-        return;
+        return 0;
     bool is_cow = (v->flags & (VMA_SHARED | LX_PROT_WRITE)) == LX_PROT_WRITE;
     int r = aspace_advise(mm->as, NULL, start, end - start,
                           is_cow ? LX_MADV_POPULATE_WRITE : LX_MADV_POPULATE_READ);
+    return r == -LX_EFAULT ? -LX_ENOMEM : 0;
+}
+
+void mm_host_lock(struct mm *mm, const struct vma *v, u64 start, u64 end)
+{
+    int r = host_lock(mm, v, start, end);
     if (r < 0)
-        log_debug("mm: populate for mlock: error %d", -r);
+        log_debug("mm: lock: error %d", -r);
 }
 
 /* A stub that stays locked costs memory, not correctness. */
@@ -36,7 +48,7 @@ void mm_host_unlock(struct mm *mm, u64 start, u64 end)
 
 /*
  * Gives every VMA of [start, end) the flags (old & ~clear) | set. Stops with -LX_ENOMEM
- * at a hole. is_host_lock: tell the host about VMA_LOCKED.
+ * at a hole.
  */
 static int mark_range(struct mm *mm, u64 start, u64 end, u32 clear, u32 set, struct graveyard *g)
     REQUIRES(mm->lock)
@@ -91,8 +103,8 @@ int mm_lock_range(struct mm *mm, u64 addr, u64 size, bool is_lock, bool is_onfau
     if (r == 0 && !is_lock && start < end)
         mm_host_unlock(mm, start, end);
     if (r == 0 && is_lock)
-        for (struct vma *v = mm_find(mm, start); v && v->start < end; v = mm_next(v))
-            mm_host_lock(mm, v, MAX(v->start, start), MIN(v->end, end));
+        for (struct vma *v = mm_find(mm, start); v && v->start < end && r == 0; v = mm_next(v))
+            r = host_lock(mm, v, MAX(v->start, start), MIN(v->end, end));
     mutex_unlock(&mm->lock);
     graveyard_clear(&g);
     return r;
@@ -161,6 +173,37 @@ int mm_seal(struct mm *mm, u64 addr, u64 size)
     mutex_unlock(&mm->lock);
     graveyard_clear(&g);
     return r;
+}
+
+int mm_set_policy(struct mm *mm, u64 addr, u64 size, u32 policy)
+{
+    u64 end = addr + size;
+    struct graveyard g = {0};
+    mutex_lock(&mm->lock);
+    int r = vma_covers(mm, addr, end) ? 0 : -LX_EFAULT;
+    struct vma *v = r == 0 ? mm_find(mm, addr) : NULL;
+    for (; r == 0 && v && v->start < end; v = mm_next(v)) {
+        if (v->policy == policy || vma_is_fixed_by_host(v))
+            continue;
+        r = vma_isolate(mm, &v, addr, end);
+        if (r < 0)
+            break;
+        v->policy = policy;
+        v = vma_join(mm, v, &g);
+    }
+    mutex_unlock(&mm->lock);
+    graveyard_clear(&g);
+    return r;
+}
+
+int mm_get_policy(struct mm *mm, u64 addr, u32 *ret_policy)
+{
+    MUTEX_GUARD(&mm->lock);
+    const struct vma *v = mm_find(mm, addr);
+    if (!v || v->start > addr)
+        return -LX_EFAULT;
+    *ret_policy = v->policy;
+    return 0;
 }
 
 static int name_one(struct mm *mm, struct vma *v, u64 start, u64 end, const char *name,

@@ -95,6 +95,7 @@ struct vma {
     struct mappable *obj;    /* owned reference; NULL: private anonymous */
     u64 offset;              /* of start in obj */
     char *anon_name;         /* PR_SET_VMA_ANON_NAME, or NULL; owned */
+    u32 policy;              /* mbind: the caller's encoding, kept for mm_get_policy; 0: none */
 };
 
 struct mm_limits { /* bytes; the task's rlimits, UINT64_MAX: none */
@@ -180,6 +181,9 @@ int mm_sync(struct mm *mm, u64 addr, u64 size, int flags) must_check;
 int mm_mincore(struct mm *mm, u64 addr, u64 size, u8 *ret_vec) must_check;
 int mm_lock_range(struct mm *mm, u64 addr, u64 size, bool is_lock, bool is_onfault) must_check;
 int mm_lock_all(struct mm *mm, int flags) must_check; /* 0: munlockall */
+/* mbind on one node: remembered only. -LX_EFAULT at a hole. */
+int mm_set_policy(struct mm *mm, u64 addr, u64 size, u32 policy) must_check;
+int mm_get_policy(struct mm *mm, u64 addr, u32 *ret_policy) must_check;
 int mm_seal(struct mm *mm, u64 addr, u64 size) must_check;
 int mm_set_anon_name(struct mm *mm, u64 addr, u64 size, const char *name) must_check;
 

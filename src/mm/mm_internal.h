@@ -29,6 +29,7 @@ struct vma_kind {
     struct mappable *obj; /* borrowed */
     u64 offset;
     const char *anon_name; /* borrowed */
+    u32 policy;
 };
 
 static inline bool vma_flags_writable_shared(u32 flags)

@@ -29,7 +29,7 @@ static int host_move(struct mm *mm, u64 from, u64 to, u64 size, bool is_dontunma
 static struct vma_kind kind_at(const struct vma *v, u64 addr)
 {
     return (struct vma_kind){v->flags, v->obj, v->obj ? v->offset + (addr - v->start) : 0,
-                             v->anon_name};
+                             v->anon_name, v->policy};
 }
 
 /* Linux's vma_to_resize: may the mapping at r->old become new_size bytes? */

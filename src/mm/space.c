@@ -130,7 +130,7 @@ static int copy_vmas(struct mm *child, struct mm *parent)
         if (v->flags & VMA_DONTFORK)
             continue;
         struct vma_kind k = {v->flags & ~(VMA_LOCKED | VMA_LOCKONFAULT | VMA_UFFD), v->obj,
-                             v->offset, v->anon_name};
+                             v->offset, v->anon_name, v->policy};
         r = vma_add(child, v->start, v->end, &k, &g, NULL);
     }
     graveyard_clear(&g);

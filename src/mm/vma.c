@@ -152,6 +152,7 @@ static int vma_new(u64 start, u64 end, const struct vma_kind *k, struct vma **re
     v->end = end;
     v->flags = k->flags;
     v->offset = k->offset;
+    v->policy = k->policy;
     if (k->anon_name) {
         v->anon_name = strdup(k->anon_name);
         if (!v->anon_name) {
@@ -244,13 +245,13 @@ static bool names_equal(const char *a, const char *b)
 static bool continues(const struct vma *v, u64 start, const struct vma_kind *k)
 {
     return v->end == start && v->flags == k->flags && v->obj == k->obj &&
-           (!v->obj || v->offset + (v->end - v->start) == k->offset) &&
+           (!v->obj || v->offset + (v->end - v->start) == k->offset) && v->policy == k->policy &&
            names_equal(v->anon_name, k->anon_name);
 }
 
 static struct vma_kind kind_of(const struct vma *v)
 {
-    return (struct vma_kind){v->flags, v->obj, v->offset, v->anon_name};
+    return (struct vma_kind){v->flags, v->obj, v->offset, v->anon_name, v->policy};
 }
 
 /* The two are neighbours and alike: lower takes upper's range. */
@@ -292,8 +293,12 @@ int vma_add(struct mm *mm, u64 start, u64 end, const struct vma_kind *k, struct 
     bool is_with_prev = is_merge_ok && prev && continues(prev, start, k);
     bool is_with_next = false;
     if (is_merge_ok && next && next->start == end) {
-        struct vma probe = {
-            .start = start, .end = end, .flags = k->flags, .obj = k->obj, .offset = k->offset};
+        struct vma probe = {.start = start,
+                            .end = end,
+                            .flags = k->flags,
+                            .obj = k->obj,
+                            .offset = k->offset,
+                            .policy = k->policy};
         struct vma_kind nk = kind_of(next);
         is_with_next = names_equal(k->anon_name, nk.anon_name);
         nk.anon_name = NULL;

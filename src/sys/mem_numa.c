@@ -1,8 +1,8 @@
 /*
  * Handlers: memory policies, on a machine of one node.
  *
- * A thread's policy is kept and shown; a range's is checked and then is what
- * any policy comes to with one node. All pages are on node 0.
+ * Policies of threads and of ranges are kept and shown; with one node they all
+ * come to the same. All pages are on node 0.
  */
 #include "abi/sched.h"
 #include "kern/parts.h"
@@ -25,10 +25,8 @@ enum {
 /* A guest's mask of maxnode - 1 bits: bit 0 of it in *ret; other nodes do not exist. */
 static int mask_in(uaddr_t mask, u64 maxnode, u64 *ret)
 {
+    u64 bits = maxnode - 1; /* Linux's own arithmetic: 0 is too many */
     *ret = 0;
-    if (maxnode == 0)
-        return 0;
-    u64 bits = maxnode - 1;
     if (bits == 0 || mask.v == 0)
         return 0;
     if (bits > MAX_MASK_BITS)
@@ -59,11 +57,10 @@ static int mask_out(uaddr_t mask, u64 maxnode, u64 nodes)
     return r < 0 ? r : clear_out(uaddr_add(mask, 8), size - 8);
 }
 
-/* The mode with its flags against the mask, as mpol_new. */
-static int check_policy(u32 mode, u64 nodes)
+/* The mode with its flags against the mask, as mpol_new; makes it what Linux would keep. */
+static int check_policy(u32 *mode_flags, u64 nodes)
 {
-    u32 flags = mode & LX_MPOL_MODE_FLAGS;
-    mode &= ~(u32)LX_MPOL_MODE_FLAGS;
+    u32 flags = *mode_flags & LX_MPOL_MODE_FLAGS, mode = *mode_flags ^ flags;
     u32 both = LX_MPOL_F_STATIC_NODES | LX_MPOL_F_RELATIVE_NODES;
     if (mode >= MPOL_MAX || (flags & both) == both ||
         (flags & LX_MPOL_F_NUMA_BALANCING && mode != MPOL_BIND))
@@ -74,7 +71,10 @@ static int check_policy(u32 mode, u64 nodes)
     case MPOL_LOCAL:
         return nodes || flags & both ? -LX_EINVAL : 0;
     case MPOL_PREFERRED:
-        return !nodes && flags & both ? -LX_EINVAL : 0;
+        if (nodes)
+            return 0;
+        *mode_flags = MPOL_LOCAL;
+        return flags & both ? -LX_EINVAL : 0;
     default:
         return nodes ? 0 : -LX_EINVAL;
     }
@@ -83,12 +83,13 @@ static int check_policy(u32 mode, u64 nodes)
 s64 sys_set_mempolicy(struct task *t, const u64 a[6])
 {
     u64 nodes;
+    u32 mode = (u32)a[0];
     int r = mask_in(uaddr(a[1]), a[2], &nodes);
     if (r == 0)
-        r = check_policy((u32)a[0], nodes);
+        r = check_policy(&mode, nodes);
     if (r < 0)
         return r;
-    t->mempolicy = (u32)a[0];
+    t->mempolicy = mode;
     t->mempolicy_nodes = nodes;
     return 0;
 }
@@ -106,10 +107,12 @@ s64 sys_get_mempolicy(struct task *t, const u64 a[6])
         mode = 0;
         nodes = 1;
     } else if (flags & LX_MPOL_F_ADDR) {
-        MUTEX_GUARD(&t->mm->lock);
-        const struct vma *v = mm_find(t->mm, a[3]);
-        if (!v || v->start > a[3])
-            return -LX_EFAULT;
+        u32 policy;
+        int e = mm_get_policy(t->mm, a[3], &policy);
+        if (e < 0)
+            return e;
+        mode = policy & 0xffff;
+        nodes = policy >> 16;
     } else if (a[3]) {
         return -LX_EINVAL;
     }
@@ -126,17 +129,6 @@ s64 sys_get_mempolicy(struct task *t, const u64 a[6])
     return r;
 }
 
-static bool is_mapped(struct mm *mm, u64 start, u64 end)
-{
-    MUTEX_GUARD(&mm->lock);
-    for (struct vma *v = mm_find(mm, start); v && v->start <= start; v = mm_next(v)) {
-        start = v->end;
-        if (start >= end)
-            return true;
-    }
-    return false;
-}
-
 s64 sys_mbind(struct task *t, const u64 a[6])
 {
     u64 start = a[0], end, nodes, flags = a[5];
@@ -149,10 +141,11 @@ s64 sys_mbind(struct task *t, const u64 a[6])
         return r;
     if (start & ~PAGE_MASK || add_overflows(start, page_up(a[1]), &end))
         return -LX_EINVAL;
-    r = check_policy((u32)a[2], nodes);
+    u32 mode = (u32)a[2];
+    r = check_policy(&mode, nodes);
     if (r < 0 || end == start)
         return r;
-    return is_mapped(t->mm, start, end) ? 0 : -LX_EFAULT;
+    return mm_set_policy(t->mm, start, end - start, mode | (u32)nodes << 16);
 }
 
 s64 sys_set_mempolicy_home_node(struct task *t, const u64 a[6])
@@ -161,7 +154,7 @@ s64 sys_set_mempolicy_home_node(struct task *t, const u64 a[6])
     if (a[0] & ~PAGE_MASK || a[3] || add_overflows(a[0], page_up(a[1]), &end) ||
         a[2] >= NR_NODE_IDS)
         return -LX_EINVAL;
-    /* No range has a policy with a home. */
+    /* Only policies that prefer one of several nodes have a home. */
     return end == a[0] ? 0 : -LX_EOPNOTSUPP;
 }
 

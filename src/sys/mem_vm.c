@@ -33,7 +33,8 @@ static s64 move_some(struct mm *mm, u64 addr, u64 size, struct uio *local, enum 
 {
     size_t room;
     char *buf = uio_bounce(&room);
-    size_t n = MIN(MIN(size, room), local->left);
+    size_t n = MIN(size, room);
+    n = MIN(n, local->left);
     if (dir == VM_READ) {
         n = mm_read(mm, addr, buf, n);
         return n ? uio_copy_to(local, buf, n) : -LX_EFAULT;

@@ -266,6 +266,8 @@ TEST(locking)
     CHECK_ERR(mlockall(0), EINVAL);
     CHECK_ERR(mlockall(4), EINVAL);
     CHECK_ERR(mlockall(8), EINVAL);
+    CHECK_EQ(mprotect(p, PG, PROT_NONE), 0);
+    CHECK_ERR(mlock(p, PG), ENOMEM);
     munmap(p, PG);
     CHECK_EQ(in_child(lock_limited, NULL), 0);
 }
@@ -351,7 +353,12 @@ TEST(policies)
     CHECK_ERR(syscall(SYS_set_mempolicy, 2, NULL, 0), EINVAL);
     CHECK_ERR(syscall(SYS_set_mempolicy, 0x77, NULL, 0), EINVAL);
     char *p = map_pages(1, RW);
+    CHECK_EQ(syscall(SYS_get_mempolicy, &mode, NULL, 0, p, 2 /* ADDR */), 0);
+    CHECK_EQ(mode, 0);
     CHECK_EQ(syscall(SYS_mbind, p, PG, 2, mask, 64, 0), 0);
+    CHECK_EQ(syscall(SYS_get_mempolicy, &mode, NULL, 0, p, 2 /* ADDR */), 0);
+    CHECK_EQ(mode, 2);
+    CHECK_ERR(syscall(SYS_set_mempolicy, 0, mask, 0), EINVAL);
     munmap(p, PG);
     CHECK_ERR(syscall(SYS_mbind, p, PG, 2, mask, 64, 0), EFAULT);
 }
