@@ -251,5 +251,10 @@ int tmpfs_memfd_new(const char *name, u32 mfd_flags, struct file **ret_f)
     mount_get(memfd_mnt);
     r = file_open_path(&p, LX_O_RDWR | LX_O_LARGEFILE, ret_f);
     path_put(&p);
+    if (r == 0 && ((*ret_f)->mode & FMODE_WROTE)) { /* as Linux: it may be executed while it is open */
+        inode_put_write(i);
+        atomic_fetch_sub(&memfd_mnt->nwriters, 1);
+        (*ret_f)->mode &= ~FMODE_WROTE;
+    }
     return r;
 }

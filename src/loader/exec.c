@@ -26,6 +26,8 @@ int loader_open(int dirfd, const char *name, u32 walk_flags, struct file **ret_f
     struct inode *i = path.dentry->inode;
     if (!i)
         r = -LX_ENOENT;
+    else if ((i->mode & LX_S_IFMT) == LX_S_IFLNK)
+        r = -LX_ELOOP; /* only with AT_SYMLINK_NOFOLLOW */
     else if ((i->mode & LX_S_IFMT) != LX_S_IFREG || path.mnt->flags & LX_MS_NOEXEC)
         r = -LX_EACCES;
     else
