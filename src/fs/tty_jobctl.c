@@ -127,14 +127,14 @@ void tty_set_session(struct tty *t, s32 session, s32 pgrp)
 /* The terminal is gone: its session forgets it, the leader is told. */
 static void hangup_session(struct tty *t)
 {
-    s32 session;
+    s32 session, fg;
     {
         MUTEX_GUARD(&ctty_lock);
         session = atomic_exchange(&t->session, 0);
-        atomic_store(&t->pgrp, 0);
+        fg = atomic_exchange(&t->pgrp, 0);
     }
     if (session != 0)
-        vfs_task_ops->session_hangup(session, t);
+        vfs_task_ops->session_hangup(session, t, fg);
 }
 
 void tty_hangup(struct tty *t)

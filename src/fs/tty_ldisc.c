@@ -283,7 +283,7 @@ static void reprint(struct tty *t)
 
 static u32 line_room(const struct tty *t)
 {
-    return LINE_SIZE - 1 - (t->read_head - t->read_tail);
+    return LINE_SIZE - (t->read_head - t->read_tail);
 }
 
 static void put_char(struct tty *t, u8 c)

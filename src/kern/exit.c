@@ -387,6 +387,8 @@ void task_exit_thread(struct task *t, int code)
     struct mm *mm = is_last ? task_get_mm(t) : NULL;
     if (mm)
         usage_mm_left(g, mm);
+    if (is_last)
+        session_disassociate(g); /* before its files close: a terminal's other end may be among them */
     task_drop_resources(t, true);
     vfork_release(t);
     if (is_last) {
@@ -398,7 +400,6 @@ void task_exit_thread(struct task *t, int code)
             ns_end(g);
         if (g->timers)
             timers_exit(g);
-        session_disassociate(g);
         if (kern_hooks.tgroup_gone)
             kern_hooks.tgroup_gone(g);
     }

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "fs/tty.h"
+#include "vfs/task_ops.h"
 #include "kern/kern_int.h"
 
 int session_new(struct pid *leader, struct session **ret_s)
@@ -81,6 +82,7 @@ s64 session_create(struct task *t)
     }
     tgroup_session_init(g, s);
     tty = take_ptr(g->tty);
+    g->tty_old_pgrp = 0;
     tgroup_publish_ids(g);
     s64 sid = pid_nr_in(g->pid, task_pid_ns(t));
     rwlock_wrunlock(&task_lock);
@@ -178,9 +180,14 @@ void session_disassociate(struct tgroup *g)
     rwlock_rdlock(&task_lock);
     bool is_leader = g->session && g->session->pid == g->pid;
     struct tty *tty = is_leader ? g->tty : NULL;
+    s32 old_pgrp = is_leader && !tty ? g->tty_old_pgrp : 0;
     if (tty)
         tty_get(tty);
     rwlock_rdunlock(&task_lock);
+    if (old_pgrp) {
+        vfs_task_ops->signal_pgrp(old_pgrp, LX_SIGHUP);
+        vfs_task_ops->signal_pgrp(old_pgrp, LX_SIGCONT);
+    }
     if (!tty)
         return;
     tty_session_exit(tty, g->pid->nr[0]);

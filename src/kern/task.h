@@ -235,6 +235,8 @@ struct tgroup {
     u32 ntasks;                 /* that have not ended; as tasks */
     u32 nlive;                  /* of those, not ending; guarded by sig_lock */
     struct tty *tty;            /* controlling terminal, counted; guarded by task_lock */
+    s32 tty_old_pgrp;           /* leader whose terminal hung up: its foreground group (root number),
+                                   told when the leader ends; guarded by task_lock */
 
     struct tgroup *parent;      /* guarded by task_lock; NULL: init */
     struct list children, sibling;

@@ -127,8 +127,13 @@ static void op_session_clear_tty(s32 session, struct tty *tty)
     pid_put(p);
 }
 
-static void op_session_hangup(s32 session, struct tty *tty)
+static void op_session_hangup(s32 session, struct tty *tty, s32 fg_pgrp)
 {
+    rwlock_wrlock(&task_lock);
+    struct pid *p = pid_lookup(&root_pid_ns, session);
+    if (p && p->tgroup)
+        p->tgroup->tty_old_pgrp = fg_pgrp;
+    rwlock_wrunlock(&task_lock);
     op_signal_pid(session, LX_SIGHUP);
     op_signal_pid(session, LX_SIGCONT);
     op_session_clear_tty(session, tty);

@@ -117,6 +117,9 @@ static void no_signal(s32 kid, int signo)
 static void no_session_op(s32 session, struct tty *tty)
 {
 }
+static void no_session_hangup(s32 session, struct tty *tty, s32 fg_pgrp)
+{
+}
 static bool no_sig_fact(int signo)
 {
     return false;
@@ -151,7 +154,7 @@ static const struct vfs_task_ops no_task_ops = {
     .to_vid = no_to_vid,
     .signal_pgrp = no_signal,
     .signal_pid = no_signal,
-    .session_hangup = no_session_op,
+    .session_hangup = no_session_hangup,
     .session_clear_tty = no_session_op,
     .is_signal_ignored_or_blocked = no_sig_fact,
     .has_pending_interrupt = no_fact,

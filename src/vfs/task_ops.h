@@ -61,8 +61,8 @@ struct vfs_task_ops {
     void (*signal_pgrp)(s32 pgrp, int signo);
     void (*signal_pid)(s32 pid, int signo);
     /* SIGHUP then SIGCONT to the leader of the session, and every thread group of it forgets its
-     * controlling terminal (dropping its reference with tty_put). */
-    void (*session_hangup)(s32 session, struct tty *tty);
+     * controlling terminal (dropping its reference with tty_put). fg_pgrp is told when the leader ends. */
+    void (*session_hangup)(s32 session, struct tty *tty, s32 fg_pgrp);
     /* Only the forgetting (the leader gave its terminal up, or it was stolen). */
     void (*session_clear_tty)(s32 session, struct tty *tty);
 
