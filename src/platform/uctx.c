@@ -300,6 +300,14 @@ static u32 prepare_resume(struct uctx *ctx)
     volatile struct stub_channel *ch = ctx->ch;
     struct patches *ps = ctx->as->patches;
     u32 cmd = CMD_NONE;
+    if (ctx->is_dirty) {
+        ctx->regs.fs_base = canonical_or_zero(ctx->regs.fs_base);
+        ctx->regs.gs_base = canonical_or_zero(ctx->regs.gs_base);
+        /* The trampoline finds its slot through %gs. This also drops a patch that this very
+         * thread was to write. */
+        if (unlikely(ctx->regs.gs_base) && !atomic_exchange(&ctx->as->has_gs, 1))
+            patches_set_off(ctx->as, true);
+    }
     ch->patch.is_set = 0;
     if (ctx->patch.is_set) {
         ctx->patch.is_set = 0;
@@ -315,10 +323,6 @@ static u32 prepare_resume(struct uctx *ctx)
             uctx_regs_changed(ctx);
     }
     if (ctx->is_dirty) {
-        ctx->regs.fs_base = canonical_or_zero(ctx->regs.fs_base);
-        ctx->regs.gs_base = canonical_or_zero(ctx->regs.gs_base);
-        if (unlikely(ctx->regs.gs_base) && !atomic_exchange(&ctx->as->has_gs, 1))
-            patches_set_off(ctx->as, true); /* the trampoline finds its slot through %gs */
         struct uregs out = ctx->regs;
         out.rip = patches_to_host(ps, out.rip);
         memcpy((void *)(uintptr_t)&ch->regs, &out, sizeof(out));
