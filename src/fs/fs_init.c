@@ -2,6 +2,7 @@
 #include "fs/fs_init.h"
 
 #include "fs/dev.h"
+#include "fs/overlay.h"
 #include "fs/tmpfs.h"
 
 int fs_init(void)
@@ -9,6 +10,7 @@ int fs_init(void)
     int r = tmpfs_init();
     if (r < 0)
         return r;
+    fs_register(&overlay_type);
     dev_init();
     return 0;
 }

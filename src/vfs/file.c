@@ -208,6 +208,7 @@ int file_open_path(const struct path *p, u32 flags, struct file **ret_f)
 {
     struct path own = *p;
     struct inode *i = p->dentry->inode;
+    u32 trunc = flags & LX_O_TRUNC ? FMODE_TRUNC : 0;
     path_get(&own);
     flags &= ~(u32)(LX_O_CREAT | LX_O_EXCL | LX_O_TRUNC | LX_O_CLOEXEC);
     if (flags & LX_O_PATH) {
@@ -219,7 +220,7 @@ int file_open_path(const struct path *p, u32 flags, struct file **ret_f)
         *ret_f = f;
         return 0;
     }
-    struct file *f = file_alloc(&own, flags, access_mode(flags));
+    struct file *f = file_alloc(&own, flags, access_mode(flags) | trunc);
     if (!f)
         return -LX_ENOMEM;
     f->ops = i->fops ? i->fops : special_fops(i->mode);

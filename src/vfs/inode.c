@@ -102,6 +102,8 @@ void super_put(struct super *sb)
         sb->root = NULL;
         dentry_put(root);
     }
+    if (sb->ops && sb->ops->shutdown)
+        sb->ops->shutdown(sb);
     super_drop_inode(sb);
 }
 

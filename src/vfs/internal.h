@@ -4,6 +4,7 @@
 #ifndef VFS_INTERNAL_H
 #define VFS_INTERNAL_H
 
+#include "vfs/stack.h"
 #include "vfs/vfs.h"
 
 #define VFS_MAX_UNUSED_DENTRIES 65536
@@ -49,14 +50,6 @@ static inline bool vfs_rename_seq_retry(u32 seq)
 u32 dentry_name_hash(const char *name, size_t size);
 /* Inside an epoch: the hashed child, unreferenced, or NULL (then check vfs_rename_seq). */
 struct dentry *dentry_find_rcu(struct dentry *dir, const char *name, size_t size, u32 hash);
-/* As dentry_lookup with dir->inode->lock held; no revalidation. */
-int dentry_lookup_locked(struct dentry *dir, const char *name, size_t size,
-                         struct dentry **ret_d) must_check REQUIRES(dir->inode->lock);
-/* After a successful unlink or rmdir: out of the cache, a negative one in its place. */
-void dentry_unlinked(struct dentry *d);
-/* After a successful rename: d takes the place and name of target, which leaves the cache. */
-void dentry_move(struct dentry *d, struct dentry *target);
-void dentry_exchange(struct dentry *a, struct dentry *b);
 /* Takes every cached dentry below root out: the super is going. */
 void dentry_shrink_tree(struct dentry *root);
 /* Frees unused dentries while there are too many. No locks held. */

@@ -6,13 +6,13 @@
 #ifndef VFS_MOUNT_H
 #define VFS_MOUNT_H
 
+#include "vfs/stack.h"
 #include "vfs/vfs.h"
 
 void mount_tree_begin(void); /* takes mount_lock for writing */
 void mount_tree_end(void);
 struct list *mount_all(void); /* all mounts in trees, by all_node */
 struct mount *mount_tree_next(struct mount *m, struct mount *top); /* pre-order; any lock mode */
-struct mount *mount_clone(struct mount *old, struct dentry *root) must_check;
 void mount_link(struct mount *m, struct mount *parent, struct dentry *d); /* W */
 struct dentry *mount_unlink(struct mount *m);                             /* W; put the result */
 void mount_tree_enter_ns(struct mount *top, struct mnt_ns *ns);           /* W */

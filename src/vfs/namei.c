@@ -335,9 +335,8 @@ int vfs_rmdir(int dirfd, const char *name)
 
 /* ---- rename -------------------------------------------------------------------------------- */
 
-/* Locks both directories, the ancestor first. *ret_trap: the child of one through which the
- * other is reached, or NULL. rename_lock is taken when they differ. */
-static void lock_rename(struct dentry *a, struct dentry *b)
+/* Locks both directories, the ancestor first; rename_lock too when they differ. */
+void lock_rename(struct dentry *a, struct dentry *b)
 {
     if (a == b) {
         mutex_lock(&a->inode->lock);
@@ -354,7 +353,7 @@ static void lock_rename(struct dentry *a, struct dentry *b)
     mutex_lock(&second->inode->lock);
 }
 
-static void unlock_rename(struct dentry *a, struct dentry *b)
+void unlock_rename(struct dentry *a, struct dentry *b)
 {
     mutex_unlock(&a->inode->lock);
     if (a == b)

@@ -108,7 +108,9 @@ struct super_ops {
     int (*statfs)(struct super *sb, struct kstatfs *ret); /* absent: ENOSYS */
     int (*sync)(struct super *sb);                        /* absent: nothing to do */
     void (*evict)(struct inode *i); /* last reference gone: free private data; absent: nothing */
-    void (*kill)(struct super *sb); /* last mount gone: free everything */
+    /* The last mount has gone: drop what the file system itself holds of its inodes. Absent: nothing. */
+    void (*shutdown)(struct super *sb);
+    void (*kill)(struct super *sb); /* last mount and inode gone: free everything */
     int (*remount)(struct super *sb, u32 flags, const char *opts); /* absent: flags only */
     void (*show_options)(struct super *sb, char *buf, size_t size); /* for mountinfo; leading comma */
 };
@@ -201,6 +203,7 @@ struct inode_ops {
 #define INODE_IMMUTABLE 2U
 #define INODE_DEAD      4U  /* a directory that was removed: nothing can be made in it */
 #define INODE_LINKABLE  8U  /* O_TMPFILE without O_EXCL: linkat may give it a first name */
+#define INODE_WHITEOUT  32U /* in the upper layer of an overlay of ours: the name does not exist */
 #define INODE_PRIV_XATTR 16U /* may carry security.capability: writes must drop it */
 
 struct inode {
@@ -224,6 +227,7 @@ struct inode {
     void *sock;                   /* bound UNIX socket, owned by the socket */
     char *_Atomic link;           /* text of a symbolic link, if it is known and cannot change: malloced,
                                      freed with the inode. Lets walks follow without readlink */
+    struct inode *stacked;        /* of an upper layer: the overlay's inode on top of it; overlay.c's */
     struct epoch_node rcu;
     void *priv;                   /* the file system's */
 };
@@ -410,6 +414,7 @@ struct file_ops {
 #define FMODE_PREAD  64U
 #define FMODE_WROTE  128U /* holds a write_count of the inode */
 #define FMODE_NOTIFY_OFF 256U
+#define FMODE_TRUNC  512U /* seen by ops->open: O_TRUNC, the contents need not be kept */
 
 struct file {
     struct ref ref;
