@@ -1,5 +1,6 @@
 /* Handlers: other processes' memory, and barriers across threads. */
 #include "abi/fs.h"
+#include "kern/kill.h"
 #include "kern/parts.h"
 #include "mm/uio.h"
 #include "sys/sys.h"
@@ -100,6 +101,76 @@ s64 sys_process_vm_readv(struct task *t, const u64 a[6])
 s64 sys_process_vm_writev(struct task *t, const u64 a[6])
 {
     return process_vm(t, a, VM_WRITE);
+}
+
+/* ---- process_madvise --------------------------------------------------------------------------
+ */
+
+static int find_space_of_pidfd(int fd, struct mm **ret_mm)
+{
+    struct file *f cleanup(file_put_p) = fd_get(fd);
+    struct pid *p = f ? pidfd_pid(f) : NULL;
+    if (!p)
+        return -LX_EBADF;
+    rwlock_rdlock(&task_lock);
+    struct task *other = p->task;
+    if (other)
+        task_get(other);
+    rwlock_rdunlock(&task_lock);
+    if (!other)
+        return -LX_ESRCH;
+    int r = ptrace_may_access(other, false);
+    struct mm *mm = r == 0 ? task_get_mm(other) : NULL;
+    task_put(other);
+    if (r == 0 && !mm)
+        r = -LX_ESRCH;
+    if (r == 0)
+        *ret_mm = mm;
+    return r;
+}
+
+/* What one process may advise about another's memory: nothing that changes its contents. */
+static bool is_remote_advice(int advice)
+{
+    return advice == LX_MADV_COLD || advice == LX_MADV_PAGEOUT || advice == LX_MADV_WILLNEED ||
+           advice == LX_MADV_COLLAPSE;
+}
+
+static s64 advise_all(struct mm *mm, const struct uio *ranges, int advice)
+{
+    s64 done = 0;
+    for (u32 i = 0; i < ranges->nsegs; i++) {
+        const struct uio_seg *s = &ranges->segs[i];
+        int r = mm_advise(mm, NULL, s->base, s->size, advice);
+        if (r < 0)
+            return done ? done : r;
+        done += (s64)s->size;
+    }
+    return done;
+}
+
+s64 sys_process_madvise(struct task *t, const u64 a[6])
+{
+    struct uio ranges;
+    struct mm *mm;
+    int advice = (int)a[3];
+    if (a[4])
+        return -LX_EINVAL;
+    int r = uio_init_iovec(&ranges, uaddr(a[1]), a[2]);
+    if (r < 0)
+        return r;
+    s64 done = find_space_of_pidfd((int)a[0], &mm);
+    if (done == 0) {
+        if (mm != t->mm && !is_remote_advice(advice))
+            done = -LX_EINVAL;
+        else if (mm != t->mm && !vfs_capable(LX_CAP_SYS_NICE))
+            done = -LX_EPERM;
+        else
+            done = advise_all(mm, &ranges, advice);
+        mm_put(mm);
+    }
+    uio_done(&ranges);
+    return done;
 }
 
 /* ---- membarrier ------------------------------------------------------------------------------ */

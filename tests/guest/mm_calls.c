@@ -7,6 +7,9 @@
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
+#ifndef MADV_COLD
+#define MADV_COLD 20
+#endif
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_READ  22
 #define MADV_POPULATE_WRITE 23
@@ -317,6 +320,24 @@ TEST(process_vm)
     close(go[0]);
     close(go[1]);
     munmap(p, 2 * PG);
+}
+
+TEST(process_madvise)
+{
+    char *p = map_pages(2, RW);
+    memset(p, 1, 2 * PG);
+    int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    CHECK(fd >= 0);
+    struct iovec iov[2] = {{p, PG}, {p + PG, PG}};
+    long r = syscall(SYS_process_madvise, fd, iov, 2UL, MADV_COLD, 0UL);
+    CHECK(r == (long)(2 * PG) || errno == ENOSYS);
+    CHECK_ERR(syscall(SYS_process_madvise, fd, iov, 2UL, MADV_COLD, 1UL), EINVAL);
+    CHECK_ERR(syscall(SYS_process_madvise, 0, iov, 2UL, MADV_COLD, 0UL), EBADF);
+    CHECK_ERR(syscall(SYS_process_madvise, fd, iov, 2000UL, MADV_COLD, 0UL), EINVAL);
+    munmap(p + PG, PG);
+    CHECK_EQ(syscall(SYS_process_madvise, fd, iov, 2UL, MADV_COLD, 0UL), PG);
+    munmap(p, PG);
+    close(fd);
 }
 
 /* ---- the rest ---------------------------------------------------------------------------------
