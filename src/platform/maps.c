@@ -81,9 +81,8 @@ static bool try_queue(struct aspace *as, struct uctx *via, u32 nr, u64 a0, u64 a
         platform_cfg.is_helper_mm_only || via->nmmcalls == STUB_MAX_MMCALLS || as->batch ||
         (my_queue && my_queue != via))
         return false;
-    /* Others may be given the addresses before the thread gets round to it. */
-    if (nr == LX_NR_munmap && atomic_load(&as->nthreads) != 1)
-        return false;
+    /* An unmap too, also with other threads about: mm gives the addresses to nobody else before
+     * this thread comes back (mm/vma.c, late unmaps). */
     struct stub_mmcall *c = &via->mmcalls[via->nmmcalls++];
     *c = (struct stub_mmcall){nr, 0, {a0, a1, a2, a3}};
     my_queue = via;
