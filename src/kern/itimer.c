@@ -92,7 +92,7 @@ static void cpu_get(struct itimer_cpu *it, s64 *ret_value, s64 *ret_interval)
     *ret_value = 0;
     *ret_interval = it->interval_ns;
     if (it->ct.is_armed) {
-        s64 now = clock_cpu_sample(it->tg, NULL, it->ct.is_user_only);
+        s64 now = clock_cpu_sample(it->tg, NULL, it->ct.what);
         *ret_value = MAX(it->ct.expires_ns - now, NSEC_PER_USEC);
     }
 }
@@ -101,9 +101,9 @@ static void cpu_get(struct itimer_cpu *it, s64 *ret_value, s64 *ret_interval)
 
 static void on_limit(struct cpu_timer *ct, s64 now_ns);
 
-static void itimer_cpu_init(struct itimer_cpu *it, struct tgroup *g, bool is_user_only, int signo)
+static void itimer_cpu_init(struct itimer_cpu *it, struct tgroup *g, enum cpu_what what, int signo)
 {
-    cpu_timer_init(&it->ct, g, NULL, is_user_only, on_cpu);
+    cpu_timer_init(&it->ct, g, NULL, what, on_cpu);
     it->tg = g;
     it->signo = signo;
 }
@@ -111,9 +111,9 @@ static void itimer_cpu_init(struct itimer_cpu *it, struct tgroup *g, bool is_use
 void itimers_init(struct posix_timers *p)
 {
     ktimer_init(&p->real, KTIMER_MONO, on_real, p);
-    itimer_cpu_init(&p->virt, p->tg, true, LX_SIGVTALRM);
-    itimer_cpu_init(&p->prof, p->tg, false, LX_SIGPROF);
-    cpu_timer_init(&p->limit, p->tg, NULL, false, on_limit);
+    itimer_cpu_init(&p->virt, p->tg, CPU_VIRT, LX_SIGVTALRM);
+    itimer_cpu_init(&p->prof, p->tg, CPU_PROF, LX_SIGPROF);
+    cpu_timer_init(&p->limit, p->tg, NULL, CPU_PROF, on_limit);
 }
 
 static void stop(struct posix_timers *p, struct itimer_cpu *it)
@@ -175,7 +175,7 @@ static void cpu_set(struct posix_timers *p, struct itimer_cpu *it, s64 value, s6
         cpu_timer_disarm(&p->cpu, &it->ct);
         return;
     }
-    if (__builtin_add_overflow(clock_cpu_sample(it->tg, NULL, it->ct.is_user_only), value, &at))
+    if (__builtin_add_overflow(clock_cpu_sample(it->tg, NULL, it->ct.what), value, &at))
         at = INT64_MAX;
     cpu_timer_start(&p->cpu, &it->ct, at);
 }

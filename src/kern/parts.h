@@ -51,6 +51,8 @@ void usage_task_exit(struct task *t);
 /* g leaves mm for good (exec; its last thread's end): CPU time of the stub goes to dead_usage. Before
  * the aspace's last reference goes; no locks. */
 void usage_mm_left(struct tgroup *g, struct mm *mm);
+/* CPU time of the stub alone, since the program began: a thread's, or (task NULL) the process's. */
+u64 usage_stub_now(struct tgroup *g, struct task *task);
 /* CPU time of everything that ever ran in the sandbox: never goes back. */
 void usage_total_now(struct task_usage *ret);
 /* Resident memory of all processes, bytes; up to half a second old. */

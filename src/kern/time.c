@@ -158,7 +158,7 @@ static int decode_cpu(struct task *t, s32 id, struct clock_ref *c)
     c->can_sleep = true;
     if (CPUCLOCK_WHICH(id) > CPUCLOCK_SCHED)
         return -LX_EINVAL; /* a clock of a file: no such devices */
-    c->is_user_only = CPUCLOCK_WHICH(id) == CPUCLOCK_VIRT;
+    c->what = (enum cpu_what)CPUCLOCK_WHICH(id);
     if (CPUCLOCK_PERTHREAD(id)) {
         struct task *who = nr == 0 ? t : task_find(task_pid_ns(t), nr);
         if (who == t && nr == 0)
@@ -248,20 +248,22 @@ void clock_done(struct clock_ref *c)
     c->tg = NULL;
 }
 
-s64 clock_cpu_sample(struct tgroup *tg, struct task *task, bool is_user_only)
+s64 clock_cpu_sample(struct tgroup *tg, struct task *task, enum cpu_what what)
 {
     struct task_usage u;
+    if (what == CPU_SCHED)
+        return (s64)usage_stub_now(tg, task);
     if (task)
         task_usage_now(task, &u);
     else
         tgroup_usage_now(tg, &u);
-    return (s64)(is_user_only ? u.utime_ns : u.utime_ns + u.stime_ns);
+    return (s64)(what == CPU_VIRT ? u.utime_ns : u.utime_ns + u.stime_ns);
 }
 
 s64 clock_sample(const struct clock_ref *c)
 {
     if (c->kind == CLK_CPU)
-        return clock_cpu_sample(c->tg, c->task, c->is_user_only);
+        return clock_cpu_sample(c->tg, c->task, c->what);
     switch (c->id) {
     case LX_CLOCK_TAI:
     case LX_CLOCK_REALTIME_ALARM:
@@ -371,25 +373,35 @@ s64 clock_adjtime_call(struct task *t, s32 id, uaddr_t tx)
 
 enum { SLEEP_CLOCK, SLEEP_DEADLINE, SLEEP_REM, SLEEP_NARGS };
 
-/* Until the host-clock deadline; 0, or -LX_ERESTARTSYS. */
-static int sleep_host(enum ktimer_clock base, s64 deadline)
+/* What it takes to wake the application's thread after ours woke. */
+#define WAKE_LEAD_NS 25000
+
+/*
+ * Until the host-clock deadline; 0, or -LX_ERESTARTSYS. The guest's timer slack (50 µs unless it changed
+ * it) is when the host's kernel would wake a native sleeper; ours wakes that much after the deadline
+ * less what the way back takes, so that both end about the same time and never early.
+ */
+static int sleep_host(struct task *t, enum ktimer_clock base, s64 deadline)
 {
     int r;
+    u64 slack = t->timer_slack_ns;
+    s64 late = slack > WAKE_LEAD_NS ? (s64)MIN(slack - WAKE_LEAD_NS, 1000000000UL) : 0;
     do {
-        s64 at = deadline;
+        s64 at = sat_add(deadline, late);
         if (base == KTIMER_BOOT) /* there is no futex on this clock; they differ by suspension only */
-            at = sat_add(deadline, ktimer_now(KTIMER_MONO) - ktimer_now(KTIMER_BOOT));
+            at = sat_add(at, ktimer_now(KTIMER_MONO) - ktimer_now(KTIMER_BOOT));
         r = base == KTIMER_REAL ? park_interruptible_real(at) : park_interruptible(at);
         /* a park may end early without cause */
     } while (r == 0 || (r == -LX_ETIMEDOUT && base == KTIMER_BOOT && ktimer_now(base) < deadline));
     return r == -LX_ETIMEDOUT ? 0 : r;
 }
 
-static int sleep_until(const struct clock_ref *c, s64 deadline)
+static int sleep_until(struct task *t, const struct clock_ref *c, s64 deadline)
 {
     if (c->kind == CLK_CPU)
-        return cpu_timer_sleep(c->tg, c->task, c->is_user_only, deadline);
-    return sleep_host(c->base, deadline == INT64_MAX ? deadline : sat_add(deadline, -c->offset_ns));
+        return cpu_timer_sleep(c->tg, c->task, c->what, deadline);
+    return sleep_host(t, c->base,
+                      deadline == INT64_MAX ? deadline : sat_add(deadline, -c->offset_ns));
 }
 
 static s64 sleep_restart(struct task *t, struct restart_block *rb);
@@ -397,7 +409,7 @@ static s64 sleep_restart(struct task *t, struct restart_block *rb);
 /* A relative sleep, as its absolute end on the clock as the guest sees it. */
 static s64 sleep_relative(struct task *t, const struct clock_ref *c, s64 deadline, uaddr_t rem)
 {
-    int r = sleep_until(c, deadline);
+    int r = sleep_until(t, c, deadline);
     if (r != -LX_ERESTARTSYS)
         return r;
     s64 left = sat_add(deadline, -clock_sample(c));
@@ -440,7 +452,7 @@ s64 clock_nanosleep_call(struct task *t, s32 id, int flags, uaddr_t req, uaddr_t
         r = -LX_EPERM;
     if (r == 0) {
         if (flags & LX_TIMER_ABSTIME) {
-            r = sleep_until(&c, ns);
+            r = sleep_until(t, &c, ns);
             if (r == -LX_ERESTARTSYS)
                 r = -LX_ERESTARTNOHAND;
         } else {

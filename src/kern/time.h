@@ -22,6 +22,10 @@ enum clock_kind {
     CLK_HOST,    /* read from the host; base says on which clock timers and sleeps of it run */
     CLK_CPU,     /* CPU time of a thread or process */
 };
+/* The values of a CPU clock id's low bits. SCHED is the stub's own clock, as the application reads
+ * it inside the stub: it begins with the program and leaves out what the Sentry did for it. */
+enum cpu_what { CPU_PROF, CPU_VIRT, CPU_SCHED };
+
 struct clock_ref {
     enum clock_kind kind;
     s32 id;
@@ -31,13 +35,13 @@ struct clock_ref {
     bool is_alarm;            /* needs CAP_WAKE_ALARM */
     struct tgroup *tg;        /* CLK_CPU: counted; whose */
     struct task *task;        /* CLK_CPU: counted; NULL: the whole group's */
-    bool is_user_only;        /* CLK_CPU: user time (CPUCLOCK_VIRT) */
+    enum cpu_what what;        /* CLK_CPU */
 };
 /* -LX_EINVAL: no such clock. clock_done drops what it holds. */
 int clock_decode(struct task *t, s32 id, struct clock_ref *ret_c) must_check;
 void clock_done(struct clock_ref *c);
 s64 clock_sample(const struct clock_ref *c);
-s64 clock_cpu_sample(struct tgroup *tg, struct task *task, bool is_user_only);
+s64 clock_cpu_sample(struct tgroup *tg, struct task *task, enum cpu_what what);
 
 s64 clock_gettime_call(struct task *t, s32 id, uaddr_t tp) must_check;
 s64 clock_getres_call(struct task *t, s32 id, uaddr_t tp) must_check;

@@ -299,7 +299,7 @@ static int create(struct task *t, s32 clock, uaddr_t sev, struct ptimer *pt)
         return -LX_EPERM;
     ktimer_init(&pt->kt, pt->clock.base, on_host_clock, pt);
     ktimer_init(&pt->drop, KTIMER_MONO, on_dropped, pt);
-    cpu_timer_init(&pt->ct, pt->clock.tg, pt->clock.task, pt->clock.is_user_only, on_cpu_clock);
+    cpu_timer_init(&pt->ct, pt->clock.tg, pt->clock.task, pt->clock.what, on_cpu_clock);
     if (pt->notify == LX_SIGEV_NONE)
         return 0;
     pt->entry = sigqueue_alloc(t);

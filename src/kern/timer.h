@@ -9,8 +9,7 @@
 
 #include "base/ktimer.h"
 #include "kern/task.h"
-
-struct clock_ref;
+#include "kern/time.h"
 
 /* ---- timer_cpu.c: timers on CPU time -------------------------------------------------------- */
 
@@ -30,7 +29,7 @@ struct cpu_timer {
     struct list node;      /* in the group's list; guarded by cpu_timers.lock, as all below */
     struct tgroup *tg;     /* whose time; counted by the owner; immutable */
     struct task *task;     /* NULL: the group's; counted by the owner; immutable */
-    bool is_user_only;     /* immutable */
+    enum cpu_what what;     /* immutable */
     _Atomic bool is_armed; /* written under lock */
     s64 expires_ns;        /* on its clock */
     cpu_timer_fn fn;       /* on the engine's thread, disarmed, no locks held; immutable */
@@ -47,7 +46,7 @@ struct cpu_timers { /* those that a process has made, on whosever time */
 
 void cpu_timers_init(struct cpu_timers *c);
 void cpu_timers_done(struct cpu_timers *c);
-void cpu_timer_init(struct cpu_timer *ct, struct tgroup *tg, struct task *task, bool is_user_only,
+void cpu_timer_init(struct cpu_timer *ct, struct tgroup *tg, struct task *task, enum cpu_what what,
                     cpu_timer_fn fn);
 void cpu_timer_start(struct cpu_timers *c, struct cpu_timer *ct, s64 expires_ns);
 /* A callback may be running, or about to. */
@@ -55,7 +54,7 @@ void cpu_timer_disarm(struct cpu_timers *c, struct cpu_timer *ct);
 /* Disarms and waits for a running callback. */
 void cpu_timer_cancel(struct cpu_timers *c, struct cpu_timer *ct);
 /* clock_nanosleep on a CPU clock: 0, -LX_ERESTARTSYS, or -LX_ESRCH when the process has ended. */
-int cpu_timer_sleep(struct tgroup *tg, struct task *task, bool is_user_only,
+int cpu_timer_sleep(struct tgroup *tg, struct task *task, enum cpu_what what,
                     s64 deadline_ns) must_check;
 
 /* ---- itimer.c ------------------------------------------------------------------------------- */

@@ -18,16 +18,16 @@ void cpu_timers_done(struct cpu_timers *c)
     waitq_done(&c->done);
 }
 
-void cpu_timer_init(struct cpu_timer *ct, struct tgroup *tg, struct task *task, bool is_user_only,
+void cpu_timer_init(struct cpu_timer *ct, struct tgroup *tg, struct task *task, enum cpu_what what,
                     cpu_timer_fn fn)
 {
-    *ct = (struct cpu_timer){.tg = tg, .task = task, .is_user_only = is_user_only, .fn = fn};
+    *ct = (struct cpu_timer){.tg = tg, .task = task, .what = what, .fn = fn};
     list_init(&ct->node);
 }
 
 static s64 sample(const struct cpu_timer *ct)
 {
-    return clock_cpu_sample(ct->tg, ct->task, ct->is_user_only);
+    return clock_cpu_sample(ct->tg, ct->task, ct->what);
 }
 
 /* The shortest real time in which the timer could expire. */
@@ -132,11 +132,11 @@ void cpu_timer_cancel(struct cpu_timers *c, struct cpu_timer *ct)
 
 /* ---- sleeping on CPU time -------------------------------------------------------------------- */
 
-int cpu_timer_sleep(struct tgroup *tg, struct task *task, bool is_user_only, s64 deadline_ns)
+int cpu_timer_sleep(struct tgroup *tg, struct task *task, enum cpu_what what, s64 deadline_ns)
 {
     s64 last = -1, period = CPU_TIMER_MIN_NS, at;
     for (;;) {
-        s64 now = clock_cpu_sample(tg, task, is_user_only);
+        s64 now = clock_cpu_sample(tg, task, what);
         if (now >= deadline_ns)
             return 0;
         if (tg->is_zombie) /* racy: the next round sees it */

@@ -1,0 +1,435 @@
+/* futex(2): plain, robust and priority-inheritance operations, by the raw call. */
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "test.h"
+
+static long futex(volatile uint32_t *u, int op, uint32_t val, const void *t, volatile uint32_t *u2,
+                  uint32_t val3)
+{
+    return syscall(SYS_futex, u, op, val, t, u2, val3);
+}
+
+static pid_t gettid_raw(void)
+{
+    return (pid_t)syscall(SYS_gettid);
+}
+
+static long long now_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * 1000000000LL + ts.tv_nsec;
+}
+
+static struct timespec after_ms(clockid_t c, int ms)
+{
+    struct timespec ts;
+    clock_gettime(c, &ts);
+    ts.tv_nsec += ms * 1000000L;
+    ts.tv_sec += ts.tv_nsec / 1000000000;
+    ts.tv_nsec %= 1000000000;
+    return ts;
+}
+
+static void on_signal(int signo)
+{
+}
+
+TEST(wait_value_and_errors)
+{
+    volatile uint32_t f = 1;
+    CHECK_ERR(futex(&f, FUTEX_WAIT, 2, NULL, NULL, 0), EAGAIN);
+    CHECK_ERR(futex(&f, FUTEX_WAIT_PRIVATE, 2, NULL, NULL, 0), EAGAIN);
+    CHECK_ERR(futex((uint32_t *)((char *)&f + 1), FUTEX_WAIT, 1, NULL, NULL, 0), EINVAL);
+    CHECK_ERR(futex((uint32_t *)8, FUTEX_WAIT, 1, NULL, NULL, 0), EFAULT);
+    CHECK_ERR(futex(&f, FUTEX_WAIT_BITSET, 1, NULL, NULL, 0), EINVAL);
+    CHECK_ERR(futex(&f, FUTEX_WAKE_BITSET, 1, NULL, NULL, 0), EINVAL);
+    CHECK_ERR(futex(&f, 99, 1, NULL, NULL, 0), ENOSYS);
+    CHECK_ERR(futex(&f, FUTEX_FD, 1, NULL, NULL, 0), ENOSYS);
+    CHECK_ERR(futex(&f, FUTEX_WAKE | FUTEX_CLOCK_REALTIME, 1, NULL, NULL, 0), ENOSYS);
+    struct timespec bad = {0, 1000000000};
+    CHECK_ERR(futex(&f, FUTEX_WAIT, 1, &bad, NULL, 0), EINVAL);
+    CHECK_EQ(futex(&f, FUTEX_WAKE, 1, NULL, NULL, 0), 0);
+}
+
+TEST(wait_timeouts)
+{
+    volatile uint32_t f = 1;
+    struct timespec rel = {0, 20000000};
+    long long a = now_ns();
+    CHECK_ERR(futex(&f, FUTEX_WAIT, 1, &rel, NULL, 0), ETIMEDOUT);
+    CHECK(now_ns() - a >= 20000000);
+    struct timespec at = after_ms(CLOCK_MONOTONIC, 20);
+    CHECK_ERR(futex(&f, FUTEX_WAIT_BITSET_PRIVATE, 1, &at, NULL, ~0U), ETIMEDOUT);
+    at = after_ms(CLOCK_REALTIME, 20);
+    CHECK_ERR(futex(&f, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, 1, &at, NULL, ~0U), ETIMEDOUT);
+}
+
+static volatile uint32_t word, word2;
+static volatile int nwoken;
+
+static void *waiter(void *arg)
+{
+    long r = futex(&word, FUTEX_WAIT_BITSET_PRIVATE, 0, NULL, NULL, (uint32_t)(uintptr_t)arg);
+    __atomic_add_fetch(&nwoken, 1, __ATOMIC_SEQ_CST);
+    return (void *)r;
+}
+
+TEST(bitsets_and_requeue)
+{
+    pthread_t th[4];
+    word = word2 = 0;
+    nwoken = 0;
+    for (long i = 0; i < 4; i++)
+        pthread_create(&th[i], NULL, waiter, (void *)(1L << i));
+    usleep(50000);
+    CHECK_EQ(futex(&word, FUTEX_WAKE_BITSET_PRIVATE, 9, NULL, NULL, 2), 1);
+    CHECK_EQ(futex(&word, FUTEX_WAKE_BITSET_PRIVATE, 9, NULL, NULL, 16), 0);
+    CHECK_ERR(futex(&word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)1L, &word2, 5), EAGAIN);
+    CHECK_EQ(futex(&word, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)1L, &word2, 0), 2);
+    usleep(20000);
+    CHECK_EQ(nwoken, 2);
+    CHECK_EQ(futex(&word2, FUTEX_WAKE_PRIVATE, 9, NULL, NULL, 0), 1);
+    CHECK_EQ(futex(&word, FUTEX_WAKE_PRIVATE, 9, NULL, NULL, 0), 1);
+    for (int i = 0; i < 4; i++)
+        pthread_join(th[i], NULL);
+}
+
+TEST(wake_op)
+{
+    pthread_t th;
+    word = 0;
+    word2 = 5;
+    pthread_create(&th, NULL, waiter, (void *)~0UL);
+    usleep(30000);
+    /* word2 += 3; its old value is not below 5, so nobody of word2 would be woken */
+    CHECK_EQ(futex(&word, FUTEX_WAKE_OP_PRIVATE, 1, (void *)1L, &word2,
+                   FUTEX_OP(FUTEX_OP_ADD, 3, FUTEX_OP_CMP_LT, 5)), 1);
+    CHECK_EQ(word2, 8);
+    pthread_join(th, NULL);
+}
+
+TEST(shared_between_processes)
+{
+    volatile uint32_t *f = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        while (f[0] == 0)
+            futex(&f[0], FUTEX_WAIT, 0, NULL, NULL, 0);
+        f[1] = 1;
+        futex(&f[1], FUTEX_WAKE, 1, NULL, NULL, 0);
+        _exit(0);
+    }
+    usleep(30000);
+    f[0] = 1;
+    CHECK(futex(&f[0], FUTEX_WAKE, 1, NULL, NULL, 0) >= 0);
+    while (f[1] == 0)
+        futex(&f[1], FUTEX_WAIT, 0, NULL, NULL, 0);
+    CHECK_EQ(waitpid(pid, NULL, 0), pid);
+    munmap((void *)f, 4096);
+}
+
+static void *kicker(void *arg)
+{
+    usleep(50000);
+    pthread_kill(*(pthread_t *)arg, SIGUSR1);
+    usleep(50000);
+    word = 1;
+    futex(&word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    return NULL;
+}
+
+TEST(signals_and_waits)
+{
+    pthread_t self = pthread_self(), th;
+    struct sigaction sa = {.sa_handler = on_signal};
+    sigaction(SIGUSR1, &sa, NULL);
+    word = 0;
+    pthread_create(&th, NULL, kicker, &self);
+    CHECK_ERR(futex(&word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0), EINTR);
+    pthread_join(th, NULL);
+    sa.sa_flags = SA_RESTART;
+    sigaction(SIGUSR1, &sa, NULL);
+    word = 0;
+    pthread_create(&th, NULL, kicker, &self);
+    CHECK_EQ(futex(&word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0), 0);
+    pthread_join(th, NULL);
+    /* with a timeout a handler always interrupts */
+    word = 0;
+    pthread_create(&th, NULL, kicker, &self);
+    struct timespec rel = {5, 0};
+    CHECK_ERR(futex(&word, FUTEX_WAIT_PRIVATE, 0, &rel, NULL, 0), EINTR);
+    pthread_join(th, NULL);
+}
+
+/* ---- robust lists ---------------------------------------------------------------------------- */
+
+struct entry {
+    struct robust_list list;
+    volatile uint32_t word;
+};
+
+TEST(robust_list)
+{
+    struct entry *e = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct robust_list_head head;
+    pid_t pid = fork();
+    if (pid == 0) {
+        head.list.next = &e[0].list;
+        e[0].list.next = &e[1].list;
+        e[1].list.next = &head.list;
+        head.futex_offset = (long)((char *)&e[0].word - (char *)&e[0].list);
+        head.list_op_pending = &e[2].list;
+        e[0].word = (uint32_t)gettid_raw() | FUTEX_WAITERS;
+        e[1].word = (uint32_t)gettid_raw();
+        e[2].word = (uint32_t)gettid_raw();
+        e[3].word = (uint32_t)gettid_raw();
+        if (syscall(SYS_set_robust_list, &head, sizeof(head)) != 0)
+            _exit(1);
+        kill(getpid(), SIGKILL);
+    }
+    long r = 0;
+    struct timespec rel = {5, 0};
+    while (!(e[0].word & FUTEX_OWNER_DIED)) {
+        uint32_t seen = e[0].word;
+        r = futex(&e[0].word, FUTEX_WAIT, seen, &rel, NULL, 0);
+        if (r == -1 && errno == ETIMEDOUT)
+            break;
+    }
+    CHECK_EQ(e[0].word, FUTEX_WAITERS | FUTEX_OWNER_DIED);
+    int st;
+    CHECK_EQ(waitpid(pid, &st, 0), pid);
+    CHECK_EQ(e[1].word, FUTEX_OWNER_DIED);
+    CHECK_EQ(e[2].word, FUTEX_OWNER_DIED);
+    CHECK_EQ(e[3].word, (uint32_t)pid);
+    munmap(e, 8192);
+    CHECK_ERR(syscall(SYS_set_robust_list, &head, 23), EINVAL);
+    struct robust_list_head *got;
+    size_t size;
+    CHECK_EQ(syscall(SYS_get_robust_list, 0, &got, &size), 0);
+    CHECK_EQ(size, sizeof(head));
+    CHECK_ERR(syscall(SYS_get_robust_list, 1 << 30, &got, &size), ESRCH);
+}
+
+/* A list that goes in a circle and one that leaves memory end; the process does too. */
+TEST(robust_list_hostile)
+{
+    for (int kind = 0; kind < 3; kind++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            static struct entry a, b;
+            static struct robust_list_head head;
+            head.list.next = kind == 2 ? (void *)8 : &a.list;
+            a.list.next = kind == 0 ? &b.list : (void *)0x123456789000UL;
+            b.list.next = &a.list;
+            a.word = b.word = (uint32_t)gettid_raw();
+            head.futex_offset = (long)((char *)&a.word - (char *)&a.list);
+            head.list_op_pending = (void *)-1L;
+            syscall(SYS_set_robust_list, &head, sizeof(head));
+            _exit(7);
+        }
+        int st;
+        CHECK_EQ(waitpid(pid, &st, 0), pid);
+        CHECK_EQ(WEXITSTATUS(st), 7);
+    }
+}
+
+TEST(robust_mutex)
+{
+    pthread_mutexattr_t at;
+    pthread_mutex_t *m = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pthread_mutexattr_init(&at);
+    pthread_mutexattr_setrobust(&at, PTHREAD_MUTEX_ROBUST);
+    pthread_mutexattr_setpshared(&at, PTHREAD_PROCESS_SHARED);
+    pthread_mutex_init(m, &at);
+    pid_t pid = fork();
+    if (pid == 0) {
+        pthread_mutex_lock(m);
+        usleep(100000);
+        _exit(0);
+    }
+    usleep(50000);
+    CHECK_EQ(pthread_mutex_lock(m), EOWNERDEAD);
+    CHECK_EQ(pthread_mutex_consistent(m), 0);
+    CHECK_EQ(pthread_mutex_unlock(m), 0);
+    CHECK_EQ(waitpid(pid, NULL, 0), pid);
+    munmap(m, 4096);
+}
+
+/* ---- priority inheritance ------------------------------------------------------------------- */
+
+TEST(pi_uncontended)
+{
+    volatile uint32_t f = 0;
+    CHECK_EQ(futex(&f, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0), 0);
+    CHECK_EQ(f, (uint32_t)gettid_raw());
+    CHECK_ERR(futex(&f, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0), EDEADLK);
+    CHECK_ERR(futex(&f, FUTEX_TRYLOCK_PI_PRIVATE, 0, NULL, NULL, 0), EDEADLK);
+    CHECK_EQ(futex(&f, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0), 0);
+    CHECK_EQ(f, 0);
+    CHECK_ERR(futex(&f, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0), EPERM);
+    CHECK_EQ(futex(&f, FUTEX_TRYLOCK_PI_PRIVATE, 0, NULL, NULL, 0), 0);
+    f = 0x3ffffff0; /* nobody */
+    CHECK_ERR(futex(&f, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0), ESRCH);
+    CHECK_ERR(futex((uint32_t *)8, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0), EFAULT);
+}
+
+static volatile int nholders, max_holders;
+static volatile uint32_t pi;
+
+static void *pi_worker(void *arg)
+{
+    for (int i = 0; i < 300; i++) {
+        uint32_t zero = 0;
+        uint32_t tid = (uint32_t)gettid_raw();
+        if (!__atomic_compare_exchange_n(&pi, &zero, tid, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+            if (futex(&pi, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0) != 0)
+                return (void *)1;
+        int n = __atomic_add_fetch(&nholders, 1, __ATOMIC_SEQ_CST);
+        if (n > max_holders)
+            max_holders = n;
+        if (i % 50 == 0)
+            usleep(100);
+        __atomic_sub_fetch(&nholders, 1, __ATOMIC_SEQ_CST);
+        uint32_t own = tid;
+        if (!__atomic_compare_exchange_n(&pi, &own, 0, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+            if (futex(&pi, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0) != 0)
+                return (void *)2;
+    }
+    return NULL;
+}
+
+TEST(pi_excludes)
+{
+    pthread_t th[6];
+    pi = 0;
+    for (int i = 0; i < 6; i++)
+        pthread_create(&th[i], NULL, pi_worker, NULL);
+    for (int i = 0; i < 6; i++) {
+        void *r;
+        pthread_join(th[i], &r);
+        CHECK(r == NULL);
+    }
+    CHECK_EQ(max_holders, 1);
+    CHECK_EQ(pi & FUTEX_TID_MASK, 0);
+}
+
+static void *pi_timed(void *arg)
+{
+    struct timespec at = after_ms(CLOCK_REALTIME, 30);
+    if (futex(&pi, FUTEX_LOCK_PI_PRIVATE, 0, &at, NULL, 0) != -1 || errno != ETIMEDOUT)
+        return (void *)1;
+    at = after_ms(CLOCK_MONOTONIC, 30);
+    if (futex(&pi, 13 /* LOCK_PI2 */ | FUTEX_PRIVATE_FLAG, 0, &at, NULL, 0) != -1 || errno != ETIMEDOUT)
+        return (void *)2;
+    if (futex(&pi, FUTEX_TRYLOCK_PI_PRIVATE, 0, NULL, NULL, 0) != -1 || errno != EAGAIN)
+        return (void *)3;
+    if (futex(&pi, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0) != -1 || errno != EPERM)
+        return (void *)4;
+    return NULL;
+}
+
+TEST(pi_timeouts)
+{
+    pthread_t th;
+    void *r;
+    pi = (uint32_t)gettid_raw();
+    pthread_create(&th, NULL, pi_timed, NULL);
+    pthread_join(th, &r);
+    CHECK_EQ((long)r, 0);
+    CHECK(pi & FUTEX_WAITERS);
+    CHECK_EQ(futex(&pi, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0), 0);
+    CHECK_EQ(pi, 0);
+}
+
+static void *pi_dies(void *arg)
+{
+    futex(&pi, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0);
+    usleep(60000);
+    return NULL; /* without unlocking */
+}
+
+TEST(pi_owner_died)
+{
+    pthread_t th;
+    pi = 0;
+    pthread_create(&th, NULL, pi_dies, NULL);
+    usleep(20000);
+    CHECK_EQ(futex(&pi, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0), 0);
+    CHECK_EQ(pi & FUTEX_TID_MASK, (uint32_t)gettid_raw());
+    CHECK(pi & FUTEX_OWNER_DIED);
+    pthread_join(th, NULL);
+    futex(&pi, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0);
+}
+
+static volatile uint32_t cond;
+
+static void *requeue_waiter(void *arg)
+{
+    long r = futex(&cond, FUTEX_WAIT_REQUEUE_PI_PRIVATE, 0, NULL, &pi, 0);
+    if (r != 0)
+        return (void *)(long)errno;
+    if ((pi & FUTEX_TID_MASK) != (uint32_t)gettid_raw())
+        return (void *)1000L;
+    __atomic_add_fetch(&nwoken, 1, __ATOMIC_SEQ_CST);
+    usleep(5000);
+    return futex(&pi, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0) == 0 ? NULL : (void *)1001L;
+}
+
+TEST(requeue_pi)
+{
+    pthread_t th[3];
+    pi = cond = 0;
+    nwoken = 0;
+    for (int i = 0; i < 3; i++)
+        pthread_create(&th[i], NULL, requeue_waiter, NULL);
+    usleep(50000);
+    CHECK_ERR(futex(&cond, FUTEX_CMP_REQUEUE_PI_PRIVATE, 1, (void *)9L, &pi, 7), EAGAIN);
+    CHECK_ERR(futex(&cond, FUTEX_CMP_REQUEUE_PI_PRIVATE, 2, (void *)9L, &pi, 0), EINVAL);
+    CHECK_EQ(futex(&cond, FUTEX_CMP_REQUEUE_PI_PRIVATE, 1, (void *)9L, &pi, 0), 3);
+    for (int i = 0; i < 3; i++) {
+        void *r;
+        pthread_join(th[i], &r);
+        CHECK_EQ((long)r, 0);
+    }
+    CHECK_EQ(nwoken, 3);
+    struct timespec at = after_ms(CLOCK_MONOTONIC, 20);
+    CHECK_ERR(futex(&cond, FUTEX_WAIT_REQUEUE_PI_PRIVATE, 0, &at, &pi, 0), ETIMEDOUT);
+    CHECK_ERR(futex(&cond, FUTEX_WAIT_REQUEUE_PI_PRIVATE, 1, &at, &pi, 0), EAGAIN);
+}
+
+TEST(pi_mutex_shared)
+{
+    pthread_mutexattr_t at;
+    struct {
+        pthread_mutex_t m;
+        int count;
+    } *s = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pthread_mutexattr_init(&at);
+    pthread_mutexattr_setprotocol(&at, PTHREAD_PRIO_INHERIT);
+    pthread_mutexattr_setpshared(&at, PTHREAD_PROCESS_SHARED);
+    pthread_mutex_init(&s->m, &at);
+    for (int p = 0; p < 3; p++) {
+        if (fork() == 0) {
+            for (int i = 0; i < 300; i++) {
+                pthread_mutex_lock(&s->m);
+                s->count++;
+                pthread_mutex_unlock(&s->m);
+            }
+            _exit(0);
+        }
+    }
+    int st;
+    while (wait(&st) > 0)
+        CHECK_EQ(st, 0);
+    CHECK_EQ(s->count, 900);
+    munmap(s, 4096);
+}
