@@ -2,6 +2,7 @@
 #include "fs/fs_init.h"
 
 #include "fs/dev.h"
+#include "fs/mqueue.h"
 #include "fs/overlay.h"
 #include "fs/tmpfs.h"
 
@@ -12,5 +13,5 @@ int fs_init(void)
         return r;
     fs_register(&overlay_type);
     dev_init();
-    return 0;
+    return mqueue_init();
 }

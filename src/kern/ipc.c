@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "abi/sched.h"
+#include "fs/mqueue.h"
 #include "kern/kern_int.h"
 
 struct ipc_ns *root_ipc_ns;
@@ -31,6 +32,7 @@ int ipc_ns_new(struct user_ns *uns, struct ipc_ns **ret_ns)
     ns->ino = root_ipc_ns ? ns_ino_alloc() : NS_INO_ROOT_IPC;
     ns->user_ns = uns;
     user_ns_get(uns);
+    mutex_init(&ns->mq_lock, "ipc_mq");
     ids_init(&ns->shm, shm_free);
     ids_init(&ns->sem, sem_free);
     ids_init(&ns->msg, msg_free);
@@ -73,6 +75,7 @@ void ipc_ns_put(struct ipc_ns *ns)
     ids_clear(&ns->shm);
     ids_clear(&ns->sem);
     ids_clear(&ns->msg);
+    mqueue_super_gone(take_ptr(ns->mq_sb));
     ns_put_mem(ns);
 }
 
@@ -83,6 +86,7 @@ u64 ipc_ns_ino(const struct ipc_ns *ns)
 
 int ipc_init(void)
 {
+    ipc_mq_init();
     return ipc_ns_new(&root_user_ns, &root_ipc_ns);
 }
 

@@ -50,6 +50,8 @@ struct ipc_ns {
     struct user_ns *user_ns; /* counted */
     struct ipc_ids shm, sem, msg;
     _Atomic u64 shm_pages, msg_bytes, nsems;
+    struct mutex mq_lock;
+    struct super *mq_sb;     /* POSIX queues; made on first use; guarded by mq_lock; owned */
 };
 
 /* struct ipc64_perm of x86-64 */
@@ -103,6 +105,8 @@ s64 ipc_now(void); /* seconds */
 /* Numbers of processes: kept in root terms, shown in the caller's. */
 s32 ipc_own_pid(struct task *t);
 s32 ipc_show_pid(struct task *t, s32 pid);
+
+void ipc_mq_init(void); /* mq.c: the hooks of fs/mqueue.h */
 
 /* sysv_shm.c, sysv_sem.c, sysv_msg.c */
 void shm_free(struct ipc_obj *o);

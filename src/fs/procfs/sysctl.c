@@ -10,6 +10,7 @@
 #include <sys/random.h>
 
 #include "abi/sched.h"
+#include "fs/mqueue.h"
 #include "kern/host_info.h"
 #include "kern/ipc.h"
 #include "kern/kern_int.h"
@@ -308,8 +309,6 @@ static const struct pnode kernel_table[] = {
 /* ---- fs/ -------------------------------------------------------------------------------------------------------- */
 
 _Atomic s64 sysctl_pipe_max_size = 1048576, sysctl_nr_open = 1048576;
-_Atomic s64 sysctl_mq_queues_max = 256, sysctl_mq_msg_max = 10, sysctl_mq_msgsize_max = 8192,
-            sysctl_mq_msg_default = 10, sysctl_mq_msgsize_default = 8192;
 static _Atomic s64 inotify_instances = 128, inotify_watches = 1048576, inotify_events = 16384,
     lease_break = 45, leases_on = 1, hardlinks = 1, symlinks = 1, fifos = 1, regular = 2, suid_dumpable,
     epoll_watches = 1048576, aio_max = 65536, mount_max = 100000, pipe_soft = 16384, pipe_hard,

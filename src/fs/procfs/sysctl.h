@@ -9,7 +9,5 @@ extern const struct pnode sysctl_net_table[SYSCTL_NET_SIZE]; /* sysctl_net.c */
 
 /* kern/ipc.h has those of System V IPC. */
 extern _Atomic s64 sysctl_pipe_max_size, sysctl_nr_open;
-extern _Atomic s64 sysctl_mq_queues_max, sysctl_mq_msg_max, sysctl_mq_msgsize_max, sysctl_mq_msg_default,
-    sysctl_mq_msgsize_default;
 
 #endif
