@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "fs/tty.h"
 #include "kern/kern_int.h"
+#include "kern/seccomp.h"
 
 static int check_flags(struct task *t, const struct clone_args *a)
 {
@@ -211,9 +212,6 @@ static void copy_plain(struct task *c, struct task *t, const struct clone_args *
     c->is_io_flusher = t->is_io_flusher;
     c->is_thp_disabled = t->is_thp_disabled;
     c->strace_depth = t->strace_depth;
-    c->seccomp_mode = t->seccomp_mode;
-    c->seccomp = t->seccomp;
-    seccomp_get(c->seccomp);
     c->start_boot_ns = clock_boot_ns();
 }
 
@@ -304,8 +302,8 @@ static int link_task(struct task *c, struct task *t, const struct clone_args *a,
                 g->nstopping++;
             atomic_store(&c->is_kicked, true);
         }
-        c->seccomp_mode = t->seccomp_mode; /* a filter may have been synchronised meanwhile */
     }
+    seccomp_inherit(c, t); /* not before: a filter may have been synchronised meanwhile */
     mutex_unlock(&t->tg->sig_lock);
     c->pid->task = c;
     if (!(a->flags & LX_CLONE_THREAD)) {
@@ -317,6 +315,7 @@ static int link_task(struct task *c, struct task *t, const struct clone_args *a,
         if (!g->is_mm_sharer)
             tgroup_publish_ids(g);
     }
+    ptrace_clone_link(t, c, a);
     return 0;
 }
 
@@ -458,12 +457,20 @@ s64 task_clone(struct task *t, const struct clone_args *a)
     if (flags & LX_CLONE_PARENT_SETTID)
         ignore_result(put_user(tid, a->parent_tid)); /* as Linux: a bad address is no error */
     c->set_child_tid = flags & LX_CLONE_CHILD_SETTID ? a->child_tid.v : 0;
-    ptrace_clone_event(t, c, a);
+    struct pid *pid = c->pid;
+    bool is_traced = ptrace_is_traced(t);
+    if (is_traced)
+        pid_get(pid);
     worker_run(w, task_main, c);
+    if (is_traced)
+        ptrace_clone_event(t, pid, a);
     if (vfork) {
         wait_vfork(t, vfork);
-        ptrace_vfork_done(t, tid);
+        if (is_traced)
+            ptrace_vfork_done(t, pid);
     }
+    if (is_traced)
+        pid_put(pid);
     return tid;
 }
 

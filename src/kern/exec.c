@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "fs/tty.h"
 #include "kern/cred.h"
+#include "kern/ptrace.h"
 
 /* What the loader and the credentials make, before the switch. */
 struct image {
@@ -100,6 +101,8 @@ static struct task *take_over(struct task *t)
     struct task *old = g->leader;
     struct pid *own = t->pid;
     list_del(&old->tg_node);
+    if (ptrace_is_traced(old))
+        ptrace_unlink(old);
     atomic_store(&old->state, TASK_DEAD);
     old->is_reaped = true;
     t->pid = old->pid;

@@ -81,7 +81,7 @@ void siginfo_child_times(struct lx_siginfo *info, struct tgroup *g)
 }
 
 /* Under task_lock. True: the parent does not want to know, reap it now. */
-static bool notify_parent(struct tgroup *g)
+bool exit_notify_parent(struct tgroup *g)
 {
     struct tgroup *parent = g->parent;
     if (!parent)
@@ -120,6 +120,8 @@ static bool notify_parent(struct tgroup *g)
 void tgroup_release(struct tgroup *g)
 {
     g->is_reaped = true;
+    if (ptrace_is_traced(g->leader))
+        ptrace_detach_locked(g->leader, 0);
     list_del(&g->all_node);
     list_del(&g->sibling);
     list_del(&g->pgrp_node);
@@ -210,7 +212,7 @@ static void reparent_children(struct task *t, struct list *dead)
             list_add_tail(&reaper->children, &child->sibling);
         child->exit_signal = LX_SIGCHLD;
         if (child->is_zombie) {
-            if (notify_parent(child)) {
+            if (!ptrace_hides_zombie(child) && exit_notify_parent(child)) {
                 tgroup_release(child);
                 list_add_tail(dead, &child->sibling);
             }
@@ -314,16 +316,20 @@ void exit_clear_tid(struct task *t)
         log_debug("task %d: no wake of its thread id futex", t->pid->nr[0]);
 }
 
-/* Under task_lock, written: t leaves its group. True: it was the last one. */
-static bool leave_group(struct task *t)
+/* Under task_lock, written: t leaves its group. True: it was the last one. *ret_is_kept: its tracer
+ * has yet to wait for it. */
+static bool leave_group(struct task *t, bool *ret_is_kept)
 {
     struct tgroup *g = t->tg;
+    bool is_kept = t != g->leader && ptrace_is_traced(t);
+    *ret_is_kept = is_kept;
     mutex_lock(&g->sig_lock);
     atomic_store(&t->state, TASK_ZOMBIE);
     bool is_last = --g->ntasks == 0;
     if (t != g->leader) {
         list_del(&t->tg_node);
-        atomic_store(&t->state, TASK_DEAD);
+        if (!is_kept)
+            atomic_store(&t->state, TASK_DEAD);
     }
     if (is_last)
         g->is_zombie = true;
@@ -331,10 +337,12 @@ static bool leave_group(struct task *t)
         parker_wake(&g->exec_task->parker);
     mutex_unlock(&g->sig_lock);
     if (t != g->leader) {
-        t->is_reaped = true;
-        t->pid->task = NULL;
         t->pid->is_exited = true;
-        pid_release_if_unused(t->pid);
+        if (!is_kept) {
+            t->is_reaped = true;
+            t->pid->task = NULL;
+            pid_release_if_unused(t->pid);
+        }
     }
     if (is_last)
         g->pid->is_exited = true;
@@ -344,16 +352,21 @@ static bool leave_group(struct task *t)
 static void exit_notify(struct task *t)
 {
     struct tgroup *g = t->tg;
-    struct list dead = LIST_INIT(dead);
-    bool is_leader, is_reaped = false;
+    struct list dead = LIST_INIT(dead), dead_threads = LIST_INIT(dead_threads);
+    bool is_leader, is_kept, is_reaped = false;
     rwlock_wrlock(&task_lock);
+    ptrace_exit_tracer(t, &dead, &dead_threads);
     reparent_children(t, &dead);
     is_leader = t == g->leader;
-    bool is_last = leave_group(t);
-    ptrace_exit(t);
+    bool is_last = leave_group(t, &is_kept);
+    if (is_kept)
+        ptrace_tell_exit(t, t->exit_code);
     if (is_last) {
         hangup_if_orphaned(g, g->parent, g);
-        is_reaped = notify_parent(g);
+        if (ptrace_hides_zombie(g))
+            ptrace_tell_exit(g->leader, tgroup_wait_status(g));
+        else
+            is_reaped = exit_notify_parent(g);
         if (g->pid->ns->init && g->pid->ns->is_dying)
             waitq_wake(&g->pid->ns->init->child_wait, WAIT_ALL);
         if (is_reaped)
@@ -361,9 +374,15 @@ static void exit_notify(struct task *t)
     }
     rwlock_wrunlock(&task_lock);
     put_dead(&dead);
+    struct task *i, *tmp;
+    list_for_each_safe(i, tmp, &dead_threads, tg_node) {
+        list_del(&i->tg_node);
+        task_put_base(i);
+    }
     if (!is_leader) {
         waitq_wake(&t->pid->exit_wait, WAIT_ALL);
-        task_put_base(t);
+        if (!is_kept)
+            task_put_base(t);
     }
     if (is_last) {
         waitq_wake(&g->pid->exit_wait, WAIT_ALL);

@@ -96,6 +96,9 @@ int nsproxy_copy(struct nsproxy *old, u64 flags, const struct cred *cred, struct
 struct nsproxy *nsproxy_dup(const struct nsproxy *old) must_check;
 void cred_set_new_user_ns(struct cred *c, struct user_ns *ns); /* all capabilities in it; consumes ns */
 
+#define CALL_WORK_SECCOMP 1U
+#define CALL_WORK_TRACE   2U
+
 /* ---- run.c --------------------------------------------------------------------------------- */
 
 void task_main(void *arg); /* a task's host thread */
@@ -190,11 +193,16 @@ bool pidfd_is_thread(struct file *f);
 
 bool ptrace_is_traced(const struct task *t);
 bool ptrace_makes_exec_unsafe(const struct task *t);
+bool ptrace_has_trap(const struct task *t); /* under sig_lock: must stop for its tracer */
+void ptrace_trap_stop(struct task *t);      /* that, or a group stop of a tracee; own thread, no locks */
+void ptrace_continued(struct task *t);      /* under sig_lock: SIGCONT */
 void ptrace_exit_event(struct task *t, int code);
-void ptrace_exit(struct task *t); /* under task_lock, written: its tracer and its tracees are free */
 void ptrace_exec_event(struct task *t, s32 old_tid);
-void ptrace_clone_event(struct task *t, struct task *child, const struct clone_args *args);
-void ptrace_vfork_done(struct task *t, s32 tid);
+void ptrace_clone_link(struct task *t, struct task *child, const struct clone_args *args);
+void ptrace_clone_event(struct task *t, struct pid *child, const struct clone_args *args);
+/* SECCOMP_RET_TRACE: true to look again (the call may be another); false: *ret_result is the answer. */
+bool ptrace_seccomp_event(struct task *t, u32 data, struct uevent *ev, s64 *ret_result);
+void ptrace_vfork_done(struct task *t, struct pid *child);
 /* Stops for the tracer; the signal to go on with, 0: none. *info may be changed. No locks. */
 int ptrace_signal_stop(struct task *t, int signo, struct lx_siginfo *info);
 bool ptrace_wants_attention(const struct task *t); /* under sig_lock: leave a group stop for the tracer */

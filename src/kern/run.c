@@ -18,13 +18,15 @@
 
 #include "abi/nr.h"
 #include "base/log.h"
-#include "kern/kern_int.h"
+#include "kern/ptrace.h"
+#include "kern/seccomp.h"
 
 static _Thread_local jmp_buf thread_bottom;
 
 /* What there is to finish on the way back to the application. */
 struct unfinished {
-    bool is_call;   /* result is to be given */
+    bool is_call;    /* result is to be given */
+    bool is_in_regs; /* a tracee: a tracer may change it, so it is in rax meanwhile */
     s64 result;
 };
 
@@ -41,7 +43,9 @@ static void finish_before_handler(struct task *t, struct unfinished *u, const st
         return;
     u->is_call = false;
     struct uregs *regs = uctx_regs(t->uctx);
-    s64 r = u->result;
+    s64 r = u->is_in_regs ? (s64)regs->rax : u->result;
+    if (u->is_in_regs && regs->orig_rax == UINT64_MAX)
+        return; /* the tracer wants no restart */
     bool is_again = r == -LX_ERESTARTNOINTR ||
                     (r == -LX_ERESTARTSYS && (ks->act.flags & LX_SA_RESTART));
     if (is_again) {
@@ -82,7 +86,8 @@ static void do_work(struct task *t, struct unfinished *u)
             continue;
         }
         finish_before_handler(t, u, &ks);
-        ignore_result(sigframe_setup(t, &ks)); /* a failure has queued SIGSEGV */
+        if (sigframe_setup(t, &ks) == 0) /* a failure has queued SIGSEGV */
+            ptrace_handler_step(t);
     }
 }
 
@@ -93,13 +98,42 @@ static void work(struct task *t, struct unfinished *u)
     while (unlikely(atomic_load(&t->is_kicked)));
 }
 
+/* The call itself, with what stands around it. */
+static s64 make_call(struct task *t, struct uevent *ev)
+{
+    u32 around = atomic_load_explicit(&t->call_work, memory_order_relaxed);
+    if (likely(!around))
+        return kern_hooks.syscall(t, ev->nr, ev->args);
+    s64 r;
+    if (around & CALL_WORK_TRACE)
+        mm_use(t->mm, NULL); /* its tracer reads and changes the arguments: nothing through the window */
+    if ((!(around & CALL_WORK_TRACE) || ptrace_call_entry(t, ev, &r)) &&
+        (!(around & CALL_WORK_SECCOMP) || seccomp_allows(t, ev, &r)))
+        r = kern_hooks.syscall(t, ev->nr, ev->args);
+    if (atomic_load(&t->call_work) & CALL_WORK_TRACE)
+        ptrace_call_exit(t, &r);
+    mm_use(t->mm, t->uctx);
+    return r;
+}
+
+/* A tracee's interrupted call without a handler to run: as Linux, by setting the registers back. */
+static void restart_in_regs(struct task *t)
+{
+    struct uregs *regs = uctx_regs(t->uctx);
+    s64 r = (s64)regs->rax;
+    if (!is_restart(r) || regs->orig_rax == UINT64_MAX)
+        return;
+    regs->rax = r == -LX_ERESTART_RESTARTBLOCK ? LX_NR_restart_syscall : regs->orig_rax;
+    regs->rip -= 2;
+    uctx_regs_changed(t->uctx);
+}
+
 /* One system call, made again until it is done or has a handler to run first. */
 static void handle_call(struct task *t, struct uevent *ev)
 {
     t->cur_nr = ev->nr;
     memcpy(t->cur_args, ev->args, sizeof(t->cur_args));
-    s64 r = ev->kind == UEV_FUTEX ? futex_interrupted(t, ev)
-                                  : kern_hooks.syscall(t, ev->nr, ev->args);
+    s64 r = ev->kind == UEV_FUTEX ? futex_interrupted(t, ev) : make_call(t, ev);
     for (;;) {
         if (likely(!atomic_load_explicit(&t->is_kicked, memory_order_acquire) &&
                    !t->is_result_set && !is_restart(r))) {
@@ -108,9 +142,18 @@ static void handle_call(struct task *t, struct uevent *ev)
         }
         struct unfinished u = {.is_call = !t->is_result_set, .result = r};
         t->is_result_set = false;
+        if (u.is_call && unlikely(t->ptrace && ptrace_is_traced(t))) {
+            u.is_in_regs = true;
+            uctx_regs(t->uctx)->rax = (u64)r;
+            uctx_regs_changed(t->uctx);
+        }
         work(t, &u);
         if (!u.is_call)
             break;
+        if (u.is_in_regs) {
+            restart_in_regs(t);
+            break;
+        }
         if (!is_restart(r)) {
             uctx_set_result(t->uctx, r);
             break;
@@ -118,7 +161,7 @@ static void handle_call(struct task *t, struct uevent *ev)
         if (r == -LX_ERESTART_RESTARTBLOCK && t->restart.fn)
             r = t->restart.fn(t, &t->restart);
         else
-            r = kern_hooks.syscall(t, ev->nr, ev->args);
+            r = make_call(t, ev);
     }
     t->cur_nr = LX_NR_COUNT;
 }
@@ -165,9 +208,14 @@ static noreturn_fn void run_loop(struct task *t)
             struct unfinished none = {0};
             work(t, &none);
         }
+        bool is_step = unlikely(t->ptrace != NULL) && ptrace_arm_step(t);
         uctx_run(t->uctx, &ev);
+        if (unlikely(is_step))
+            ptrace_disarm_step(t);
         if (likely(ev.kind == UEV_SYSCALL)) {
             handle_call(t, &ev);
+            if (unlikely(is_step))
+                ptrace_call_stepped(t);
             continue;
         }
         switch (ev.kind) {

@@ -334,6 +334,8 @@ static void prepare_stop_cont(struct tgroup *g, int signo)
     g->is_stop_unreported = false;
     tgroup_resume(g);
     struct task *t;
+    list_for_each(t, &g->tasks, tg_node)
+        ptrace_continued(t);
     if (g->cont_notify) {
         list_for_each(t, &g->tasks, tg_node) {
             if (!t->is_exit_requested) {
@@ -557,7 +559,7 @@ sigset_lx signal_pending_set(struct task *t)
 static bool has_work_locked(struct task *t)
 {
     return ((t->pending.set | t->tg->shared.set) & ~t->blocked) || t->is_exit_requested ||
-           t->is_stop_requested;
+           t->is_stop_requested || ptrace_has_trap(t);
 }
 
 bool signal_is_pending(struct task *t)

@@ -77,9 +77,13 @@ bool signal_get(struct task *t, struct ksignal *ret)
             stop_notify_parent(g, why);
             continue;
         }
-        if (t->is_stop_requested) {
+        if (t->is_stop_requested || ptrace_has_trap(t)) {
+            bool is_traced = ptrace_is_traced(t);
             mutex_unlock(&g->sig_lock);
-            stop_take_part(t);
+            if (is_traced)
+                ptrace_trap_stop(t);
+            else
+                stop_take_part(t);
             continue;
         }
         int signo = next_signal(t, ret);

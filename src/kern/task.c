@@ -71,6 +71,7 @@ struct task *task_alloc(void)
         return NULL;
     ref_init(&t->ref);
     list_init(&t->tg_node);
+    list_init(&t->tracees);
     parker_init(&t->parker);
     mutex_init(&t->ptr_lock, "task_ptr");
     sigpending_init(&t->pending);
@@ -112,6 +113,7 @@ static void task_free(struct task *t)
     signal_flush(&t->pending, UINT64_MAX);
     vfork_release(t);
     seccomp_put(t->seccomp);
+    free(t->ptrace);
     cred_put(t->cred);
     if (t->user) {
         atomic_fetch_sub(&t->user->ntasks, 1);

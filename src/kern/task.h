@@ -333,6 +333,7 @@ struct task {
     struct lx_stack altstack;    /* own thread */
     struct restart_block restart;
     _Atomic bool is_kicked;      /* work to do before returning to the application */
+    _Atomic u32 call_work;       /* CALL_WORK_*: what stands around each system call */
     bool is_exit_requested;      /* die: group exit or exec of another thread */
     bool is_stop_requested;      /* take part in a group stop */
     int pdeath_signal;
@@ -341,7 +342,8 @@ struct task {
 
     struct seccomp_filter *seccomp; /* owned; NULL none */
     u32 seccomp_mode;
-    struct ptrace_state *ptrace; /* ptrace.c's; NULL: never traced */
+    struct ptrace_state *ptrace; /* ptrace.c's; NULL: never traced; freed with the task */
+    struct list tracees;         /* ptrace_states; guarded by task_lock */
 
     int exit_code;
     void *sem_undo;              /* sysvsem's */

@@ -70,7 +70,8 @@ static bool take_stop(struct task *t, struct tgroup *c, const struct wait_req *r
     bool is_stop = false, is_cont = false;
     int signo = 0;
     mutex_lock(&c->sig_lock);
-    if ((rq->flags & LX_WSTOPPED) && c->stop == TG_STOPPED && c->is_stop_unreported) {
+    if ((rq->flags & LX_WSTOPPED) && c->stop == TG_STOPPED && c->is_stop_unreported &&
+        !ptrace_is_traced_by(c->leader, t->tg)) { /* a tracer sees its tracees' own stops */
         is_stop = true;
         signo = c->stop_signo;
         if (is_taken)
@@ -92,7 +93,7 @@ static bool take_stop(struct task *t, struct tgroup *c, const struct wait_req *r
 
 /* 1: *ret is filled; 0: children, but nothing to report; -LX_ECHILD. Under task_lock, written. */
 static int scan(struct task *t, const struct wait_req *rq, struct wait_result *ret,
-                struct tgroup **ret_dead)
+                struct wait_dead *dead)
 {
     int r = -LX_ECHILD;
     struct tgroup *c;
@@ -101,19 +102,17 @@ static int scan(struct task *t, const struct wait_req *rq, struct wait_result *r
             continue;
         if (c->is_zombie) {
             /* A traced zombie is its tracer's first. */
-            if (ptrace_hides_zombie(c, t))
-                continue;
             r = 0;
-            if (!(rq->flags & LX_WEXITED))
+            if (ptrace_hides_zombie(c) || !(rq->flags & LX_WEXITED))
                 continue;
-            take_exit(t, c, rq, ret, ret_dead);
+            take_exit(t, c, rq, ret, &dead->group);
             return 1;
         }
         r = 0;
         if (take_stop(t, c, rq, ret))
             return 1;
     }
-    int traced = ptrace_wait_scan(t, rq, ret, ret_dead);
+    int traced = ptrace_wait_scan(t, rq, ret, dead);
     return traced == -LX_ECHILD ? r : traced;
 }
 
@@ -124,11 +123,12 @@ int wait_children(struct task *t, const struct wait_req *rq, struct wait_result 
     waiter_init_thread(&w, WAIT_ALL);
     waitq_add(&t->tg->child_wait, &w);
     for (;;) {
-        struct tgroup *dead = NULL;
+        struct wait_dead dead = {0};
         rwlock_wrlock(&task_lock);
         r = scan(t, rq, ret, &dead);
         rwlock_wrunlock(&task_lock);
-        tgroup_put(dead);
+        tgroup_put(dead.group);
+        task_put_base(dead.task);
         if (r != 0 || (rq->flags & LX_WNOHANG))
             break;
         if (rq->is_nonblock) {

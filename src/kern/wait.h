@@ -26,9 +26,24 @@ int wait_children(struct task *t, const struct wait_req *rq, struct wait_result 
 int tgroup_wait_status(const struct tgroup *g);
 void siginfo_from_status(struct lx_siginfo *info, int status); /* si_code and chld.status */
 
-/* ptrace.c: under task_lock. */
-bool ptrace_hides_zombie(const struct tgroup *c, const struct task *waiter);
+/* What a scan has taken out; dropped after unlocking. */
+struct wait_dead {
+    struct tgroup *group;
+    struct task *task;
+};
+
+/* Under task_lock, written: tells g's parent of its end; true: it does not want to know. exit.c */
+bool exit_notify_parent(struct tgroup *g);
+
+/* ptrace.c: under task_lock, written. */
+bool ptrace_hides_zombie(const struct tgroup *g); /* its tracer must be done with it first */
+bool ptrace_is_traced_by(const struct task *t, const struct tgroup *g);
+/* As wait.c's scan, of tracees. */
 int ptrace_wait_scan(struct task *t, const struct wait_req *rq, struct wait_result *ret,
-                     struct tgroup **ret_dead);
+                     struct wait_dead *dead);
+void ptrace_tell_exit(struct task *t, int status);
+/* t ends: its tracees are free; lists by sibling and by tg_node, to be dropped after unlocking. */
+void ptrace_exit_tracer(struct task *t, struct list *dead_groups, struct list *dead_threads);
+void ptrace_detach_locked(struct task *t, int signo);
 
 #endif

@@ -2,6 +2,8 @@
 #include <string.h>
 
 #include "kern/cred.h"
+#include "kern/ptrace.h"
+#include "kern/seccomp.h"
 #include "sys/sys.h"
 
 #define LX_PR_GET_AUXV 0x41555856
@@ -148,6 +150,10 @@ static s64 prctl_cred(struct task *t, int op, const u64 a[6])
         return a[1] != 1 || has_args(a[2], a[3], a[4]) ? -LX_EINVAL : cred_set_no_new_privs(t);
     case LX_PR_GET_NO_NEW_PRIVS:
         return a[1] || has_args(a[2], a[3], a[4]) ? -LX_EINVAL : c->is_no_new_privs;
+    case LX_PR_GET_SECCOMP:
+        return t->seccomp_mode;
+    case LX_PR_SET_SECCOMP:
+        return seccomp_set_mode(t, a[1], uaddr(a[2]));
     default:
         return -LX_ENOSYS; /* not one of these */
     }
@@ -296,4 +302,16 @@ s64 sys_personality(struct task *t, const u64 a[6])
     if ((u32)a[0] != UINT32_MAX)
         t->personality = (u32)a[0];
     return old;
+}
+
+/* ---- seccomp, ptrace ----------------------------------------------------------------------- */
+
+s64 sys_seccomp(struct task *t, const u64 a[6])
+{
+    return seccomp_call(t, (u32)a[0], (u32)a[1], uaddr(a[2]));
+}
+
+s64 sys_ptrace(struct task *t, const u64 a[6])
+{
+    return ptrace_call(t, (s64)a[0], (s32)a[1], a[2], a[3]);
 }
