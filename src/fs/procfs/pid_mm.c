@@ -104,13 +104,12 @@ static void put_vma(struct seq *s, struct mm *mm, struct vma *v) REQUIRES(mm->lo
     mm_vma_name(mm, v, name, sizeof(name));
     if (v->obj && v->obj->ops->describe)
         v->obj->ops->describe(v->obj, path, sizeof(path), &dev, &ino);
-    seq_printf(s, "%08llx-%08llx %c%c%c%c %08llx %02x:%02x %llu", (unsigned long long)v->start,
+    seq_printf(s, "%08llx-%08llx %c%c%c%c %08llx %02x:%02x %llu ", (unsigned long long)v->start,
                (unsigned long long)v->end, v->flags & LX_PROT_READ ? 'r' : '-',
                v->flags & LX_PROT_WRITE ? 'w' : '-', v->flags & LX_PROT_EXEC ? 'x' : '-',
                v->flags & VMA_SHARED ? 's' : 'p', (unsigned long long)(v->obj ? v->offset : 0),
                DEV_MAJOR(dev), DEV_MINOR(dev), (unsigned long long)ino);
     if (name[0]) {
-        seq_putc(s, ' ');
         while (!s->is_failed && s->size - before < NAME_COLUMN)
             seq_putc(s, ' ');
         seq_escape(s, name, "\n");
