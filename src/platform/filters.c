@@ -1,12 +1,15 @@
 /*
- * The stub's two seccomp filters. Every thread of a stub has the helper's
- * (inherited from the zygote); application threads add the strict one before
- * application code runs. Whatever the application does, it can at most jump at
- * the stub's own `syscall` instruction with registers of its choice: the
- * strict filter is the complete list of what that can reach.
+ * The stub's seccomp filter. One for all, installed once in the zygote and
+ * inherited: a filter of its own for each application thread would cost 40 µs
+ * a thread, and the host kernel's allocator of filters can deadlock when
+ * thousands are freed at once, which a guest that forks could bring about.
  *
- * No default kills: filters stack and the most severe action wins, and a trap
- * is how a system call reaches the Sentry at all.
+ * Whatever the application does, it can at most jump at the stub's own
+ * `syscall` instruction with registers of its choice: app_rules is the
+ * complete list of what that can reach. The helper's rules ask for 64 random bits that only
+ * the helper's registers hold, in an argument that the call ignores.
+ *
+ * No default kills: a trap is how a system call reaches the Sentry at all.
  */
 #include <linux/sched.h>
 #include <sched.h>
@@ -29,9 +32,10 @@
      BIT(MADV_DONTNEED) | BIT(MADV_FREE) | BIT(MADV_HUGEPAGE) | BIT(MADV_NOHUGEPAGE))
 
 static const struct seccomp_rule app_rules[] = {
-    /* WAIT, WAKE, WAIT_BITSET, WAKE_BITSET; private or not, either clock. */
+    /* WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET. */
     {.nr = LX_NR_futex,
-     .conds = {{1, SECCOMP_ONE_OF, BIT(0) | BIT(1) | BIT(9) | BIT(10), ~0x180UL}},
+     .conds = {{1, SECCOMP_ONE_OF, BIT(0) | BIT(1) | BIT(3) | BIT(4) | BIT(5) | BIT(9) | BIT(10),
+                ~0x180UL}},
      FROM_TEXT},
     {.nr = LX_NR_rt_sigreturn, FROM_TEXT},
     {.nr = LX_NR_sched_yield, FROM_TEXT},
@@ -56,39 +60,36 @@ static const struct seccomp_rule app_rules[] = {
 };
 #define NR_APP_RULES_NO_MM 7
 
+/* The secret is put in at start-up: r9 is the argument that these calls do not use. */
+#define SECRET                                                                                     \
+    {                                                                                              \
+        5, SECCOMP_EQ, 0, 0                                                                        \
+    }
+
 static struct seccomp_rule helper_rules[] = {
-    {.nr = LX_NR_futex, FROM_TEXT},
-    {.nr = LX_NR_rt_sigreturn, FROM_TEXT},
-    {.nr = LX_NR_rt_sigprocmask, FROM_TEXT},
-    {.nr = LX_NR_sched_yield, FROM_TEXT},
-    {.nr = LX_NR_clock_gettime, FROM_TEXT},
-    {.nr = LX_NR_mmap, FROM_TEXT},
-    {.nr = LX_NR_munmap, FROM_TEXT},
-    {.nr = LX_NR_mprotect, FROM_TEXT},
-    {.nr = LX_NR_madvise, FROM_TEXT},
-    {.nr = LX_NR_mremap, FROM_TEXT},
-    {.nr = LX_NR_mincore, FROM_TEXT},
-    {.nr = LX_NR_msync, FROM_TEXT},
-    {.nr = LX_NR_mlock, FROM_TEXT},
-    {.nr = LX_NR_mlock2, FROM_TEXT},
-    {.nr = LX_NR_munlock, FROM_TEXT},
-    {.nr = LX_NR_clone, .conds = {{0, SECCOMP_EQ, FORK_FLAGS, 0}}, FROM_TEXT},
-    {.nr = LX_NR_clone, .conds = {{0, SECCOMP_EQ, THREAD_FLAGS, 0}}, FROM_TEXT},
-    {.nr = LX_NR_seccomp,
-     .conds = {{0, SECCOMP_EQ, SECCOMP_SET_MODE_FILTER, 0},
-               {1, SECCOMP_EQ, 0, 0},
-               {2, SECCOMP_EQ, STUB_CONST + CST_FPROG_APP, 0}},
+    {.nr = LX_NR_mmap,
+     .conds = {{3, SECCOMP_MASKED_EQ, 0, 0xffffffff00000000UL},
+               {4, SECCOMP_MASKED_EQ, 0, 0xffffffff00000000UL}},
      FROM_TEXT},
-    {.nr = LX_NR_prctl,
-     .conds = {{0, SECCOMP_EQ, 1 /* PR_SET_PDEATHSIG */, 0}, {1, SECCOMP_EQ, 9, 0}},
-     FROM_TEXT},
-    {.nr = LX_NR_sigaltstack, FROM_TEXT},
-    {.nr = LX_NR_membarrier, FROM_TEXT},
-    {.nr = LX_NR_sched_setaffinity, .conds = {{0, SECCOMP_EQ, 0, 0}}, FROM_TEXT},
+    {.nr = LX_NR_munmap, .conds = {SECRET}, FROM_TEXT},
+    {.nr = LX_NR_mprotect, .conds = {SECRET}, FROM_TEXT},
+    {.nr = LX_NR_madvise, .conds = {SECRET}, FROM_TEXT},
     /* Eight constant bytes in the text, to the eventfd that the order page names. */
-    {.nr = LX_NR_write, .conds = {{1, SECCOMP_EQ, 0, 0}, {2, SECCOMP_EQ, 8, 0}}, FROM_TEXT},
-    {.nr = LX_NR_exit, FROM_TEXT},
-    {.nr = LX_NR_exit_group, FROM_TEXT},
+    {.nr = LX_NR_write, .conds = {SECRET, {1, SECCOMP_EQ, 0, 0}, {2, SECCOMP_EQ, 8, 0}}, FROM_TEXT},
+    {.nr = LX_NR_sched_setaffinity, .conds = {SECRET, {0, SECCOMP_EQ, 0, 0}}, FROM_TEXT},
+    {.nr = LX_NR_clone, .conds = {SECRET, {0, SECCOMP_EQ, FORK_FLAGS, 0}}, FROM_TEXT},
+    {.nr = LX_NR_clone, .conds = {SECRET, {0, SECCOMP_EQ, THREAD_FLAGS, 0}}, FROM_TEXT},
+    {.nr = LX_NR_prctl,
+     .conds = {SECRET, {0, SECCOMP_EQ, 1 /* PR_SET_PDEATHSIG */, 0}, {1, SECCOMP_EQ, 9, 0}},
+     FROM_TEXT},
+    {.nr = LX_NR_mremap, .conds = {SECRET}, FROM_TEXT},
+    {.nr = LX_NR_mincore, .conds = {SECRET}, FROM_TEXT},
+    {.nr = LX_NR_msync, .conds = {SECRET}, FROM_TEXT},
+    {.nr = LX_NR_mlock, .conds = {SECRET}, FROM_TEXT},
+    {.nr = LX_NR_mlock2, .conds = {SECRET}, FROM_TEXT},
+    {.nr = LX_NR_munlock, .conds = {SECRET}, FROM_TEXT},
+    {.nr = LX_NR_membarrier, .conds = {SECRET}, FROM_TEXT},
+    {.nr = LX_NR_exit_group, .conds = {SECRET}, FROM_TEXT},
 };
 
 static size_t nr_app_rules(void)
@@ -101,32 +102,33 @@ bool filter_allows_advice(int advice)
     return advice >= 0 && advice < 32 && (ADVICES & BIT(advice));
 }
 
-int filters_write(struct stub_const *c)
+int filters_build(u64 secret, struct sock_filter *ret_insns, size_t cap)
 {
-    size_t room =
-        (STUB_CONST_SIZE - 256 - offsetof(struct stub_const, filters)) / sizeof(struct sock_filter);
-    struct sock_filter *insns = (struct sock_filter *)(void *)c->filters;
-    u64 at = STUB_CONST + offsetof(struct stub_const, filters);
-    for (size_t i = 0; i < ARRAY_SIZE(helper_rules); i++)
-        if (helper_rules[i].nr == LX_NR_write)
-            helper_rules[i].conds[0].value = platform_stub.one;
-    int nhelper =
-        seccomp_compile(helper_rules, ARRAY_SIZE(helper_rules), SECCOMP_RET_TRAP, insns, room);
-    if (nhelper < 0)
-        return nhelper;
-    int napp = seccomp_compile(app_rules, nr_app_rules(), SECCOMP_RET_TRAP, insns + nhelper,
-                               room - (size_t)nhelper);
-    if (napp < 0)
-        return napp;
-    c->helper = (struct stub_fprog){(u16)nhelper, at};
-    c->app = (struct stub_fprog){(u16)napp, at + (u64)nhelper * sizeof(*insns)};
-    return 0;
+    struct seccomp_rule rules[ARRAY_SIZE(app_rules) + ARRAY_SIZE(helper_rules)];
+    size_t n = 0;
+    for (size_t i = 0; i < nr_app_rules(); i++)
+        rules[n++] = app_rules[i];
+    for (size_t i = 0; i < ARRAY_SIZE(helper_rules); i++) {
+        struct seccomp_rule *r = &rules[n++];
+        *r = helper_rules[i];
+        if (r->nr == LX_NR_mmap) {
+            r->conds[0].value = secret << 32;
+            r->conds[1].value = secret & 0xffffffff00000000UL;
+        } else {
+            r->conds[0].value = secret;
+        }
+        if (r->nr == LX_NR_write)
+            r->conds[1].value = platform_stub.one;
+    }
+    return seccomp_compile(rules, n, SECCOMP_RET_TRAP, ret_insns, cap);
 }
 
 void platform_filters_dump(int fd, const char *(*name_of)(u32 nr))
 {
-    seccomp_print(fd, "stub, every thread", helper_rules, ARRAY_SIZE(helper_rules),
-                  SECCOMP_RET_TRAP, name_of);
-    seccomp_print(fd, "stub, application threads in addition", app_rules, nr_app_rules(),
-                  SECCOMP_RET_TRAP, name_of);
+    seccomp_print(fd, "stub, every thread", app_rules, nr_app_rules(), SECCOMP_RET_TRAP, name_of);
+    seccomp_print(
+        fd,
+        "stub, helper thread in addition: only with its secret in arg5 (for mmap in the high "
+        "halves of arg3 and arg4), shown as 0",
+        helper_rules, ARRAY_SIZE(helper_rules), SECCOMP_RET_TRAP, name_of);
 }

@@ -11,6 +11,7 @@
 #include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -155,11 +156,12 @@ static void move_vdso(void)
 static void make_unmap_table(u64 *table)
 {
     u64 at = 0;
-    u64 keep[6][2] = {{STUB_TEXT, STUB_CONST + STUB_CONST_SIZE},
+    u64 keep[7][2] = {{STUB_TEXT, STUB_CONST + STUB_CONST_SIZE},
                       {STUB_SHAPES, STUB_SHAPES + STUB_SHAPES_SIZE},
+                      {STUB_FILTER, STUB_FILTER + STUB_FILTER_SIZE},
                       {STUB_SITES, STUB_SITES + STUB_SITES_SIZE},
                       {STUB_THUNKS, STUB_THUNKS + STUB_THUNKS_SIZE}};
-    u32 n = 4;
+    u32 n = 5;
     if (platform_vdso.vvar_size) {
         keep[n][0] = platform_vdso.vvar;
         keep[n++][1] = platform_vdso.vvar + platform_vdso.vvar_size;
@@ -184,7 +186,7 @@ static void make_unmap_table(u64 *table)
 #define UNMAP_TABLE_OFFSET (STUB_CONST_SIZE - 256)
 #define SA_RESTORER_BIT    0x04000000UL
 
-static int make_const(struct stub_const *c)
+static void make_const(struct stub_const *c)
 {
     static const int fatal[] = {SIGSYS, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, STUB_KICK_SIGNAL};
     _Static_assert(ARRAY_SIZE(fatal) < STUB_NR_SIGACT, "room for the end mark");
@@ -197,12 +199,13 @@ static int make_const(struct stub_const *c)
             .mask = 1ULL << (STUB_KICK_SIGNAL - 1),
         };
     }
+    c->arena_fd = (u64)arena_fd();
     make_unmap_table((u64 *)(void *)((u8 *)c + UNMAP_TABLE_OFFSET));
-    return filters_write(c);
 }
 
 /* In the child, with the Sentry's memory copied: never returns. */
-static noreturn_fn void zygote_main(const u8 *image, u64 image_size, u64 entry, u64 unit_offset)
+static noreturn_fn void zygote_main(const u8 *image, u64 image_size, u64 entry, u64 unit_offset,
+                                    u64 secret)
 {
     struct stub_ksigaction dfl = {0};
     for (int i = 1; i <= 64; i++)
@@ -240,10 +243,20 @@ static noreturn_fn void zygote_main(const u8 *image, u64 image_size, u64 entry, 
     mmap((void *)(uintptr_t)STUB_THUNKS, STUB_THUNKS_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     move_vdso();
+    struct sock_fprog *prog = (struct sock_fprog *)(uintptr_t)STUB_FILTER;
+    if (mmap(prog, STUB_FILTER_SIZE, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != prog)
+        _exit(105);
+    prog->filter = (struct sock_filter *)(prog + 1);
+    int n = filters_build(secret, prog->filter,
+                          (STUB_FILTER_SIZE - sizeof(*prog)) / sizeof(*prog->filter));
+    if (n < 0)
+        _exit(106);
+    prog->len = (unsigned short)n;
     __asm__ volatile("jmp *%0"
                      :
-                     : "r"(entry), "D"((u64)STUB_CONST + UNMAP_TABLE_OFFSET), "S"((u64)arena_fd()),
-                       "d"(unit_offset)
+                     : "r"(entry), "D"((u64)STUB_CONST + UNMAP_TABLE_OFFSET), "d"(unit_offset),
+                       "b"(secret)
                      : "memory");
     __builtin_unreachable();
 }
@@ -259,16 +272,18 @@ static int start_zygote(void)
         return -LX_ENOMEM;
     }
     memcpy(image, stub_image, stub_image_size);
-    int r = make_const((struct stub_const *)(void *)(image + STUB_TEXT_SIZE));
-    if (r < 0) {
+    make_const((struct stub_const *)(void *)(image + STUB_TEXT_SIZE));
+    u64 secret;
+    if (getrandom(&secret, sizeof(secret), 0) != sizeof(secret)) {
         free(image);
-        return r;
+        return -LX_EIO;
     }
     u64 offset = arena_offset(zygote->unit);
     long pid = syscall(SYS_clone, CLONE_FILES, 0, 0, 0, 0);
     if (pid == 0)
-        zygote_main(image, image_size, platform_stub.zygote_entry, offset);
-    r = pid < 0 ? -errno : 0;
+        zygote_main(image, image_size, platform_stub.zygote_entry, offset, secret);
+    int r = pid < 0 ? -errno : 0;
+    explicit_bzero(&secret, sizeof(secret));
     free(image);
     if (r < 0)
         return r;

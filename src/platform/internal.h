@@ -221,7 +221,8 @@ int aspace_new_cold(struct aspace **ret_as) must_check;
 /* ---- filters.c
  * ---------------------------------------------------------------------------------------- */
 
-/* Writes both filter programs and their descriptors into a constant block. */
-int filters_write(struct stub_const *c) must_check;
+/* Compiles the filter of all stubs; the number of instructions. */
+struct sock_filter;
+int filters_build(u64 secret, struct sock_filter *ret_insns, size_t cap) must_check;
 
 #endif

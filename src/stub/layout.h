@@ -8,6 +8,7 @@
  *   0x60021000  orders      read-only here; the helper's orders
  *   0x60022000  results     read, write; the helper's answers
  *   0x60030000  shapes      read-only here; which arguments of which call go through the window
+ *   0x60040000  filter      only while the zygote starts
  *   0x60600000  site table  one 8-byte pointer a rewritten site (see patch.c)
  *   0x61000000  thunks      code of rewritten sites
  *   0x80000000  slots       one a thread, 256 KiB each
@@ -28,6 +29,8 @@
 #define STUB_RESULT       0x60022000
 #define STUB_SHAPES       0x60030000
 #define STUB_SHAPES_SIZE  0x4000
+#define STUB_FILTER       0x60040000 /* in the zygote, until the filter is installed */
+#define STUB_FILTER_SIZE  0x4000
 #define STUB_SITES        0x60600000
 #define STUB_SITES_SIZE   0x10000
 #define STUB_THUNKS       0x61000000
@@ -101,11 +104,10 @@
 /* What the trampoline keeps on its stack, in bytes. */
 #define TRAMP_FRAME 80
 
-#define DEMOTE_SYSCALL   1 /* hand the call over from a signal frame */
-#define DEMOTE_COMMAND   2 /* obey ch->cmd from a signal frame */
-#define CST_FPROG_HELPER 0
-#define CST_FPROG_APP    16
-#define CST_SIGACT       64
+#define DEMOTE_SYSCALL 1 /* hand the call over from a signal frame */
+#define DEMOTE_COMMAND 2 /* obey ch->cmd from a signal frame */
+#define CST_ARENA      0
+#define CST_SIGACT     64
 
 #ifndef __ASSEMBLER__
 #include <stdint.h>
@@ -258,16 +260,11 @@ struct stub_ksigaction {
     uint64_t handler, flags, restorer, mask;
 };
 
-struct stub_fprog {
-    uint16_t len;
-    uint64_t filter;
-};
-
 #define STUB_NR_SIGACT 8
 /* The constant block: written by the Sentry into the image before the first stub starts. */
 struct stub_const {
-    struct stub_fprog helper, app;
-    uint64_t pad[4];
+    uint64_t arena_fd;
+    uint64_t pad[7];
     struct {
         uint64_t signo;
         struct stub_ksigaction act;

@@ -3,10 +3,10 @@
  * read-only page), the birth of threads, the wait of a signal handler, and
  * signal return.
  *
- * The helper's filter is wide, so the helper must never take data from memory
+ * What the helper may do is wide, so it must never take data from memory
  * that the application can write: it has no stack (a signal with rsp 0 kills
  * the process) and everything it uses comes from registers, this text, or the
- * order page. The same holds for a new thread until its strict filter is in.
+ * order page.
  */
 #include "stub/layout.h"
 
@@ -42,16 +42,19 @@ stub_header:
 
 /*
  * The zygote comes here from the Sentry's forked image. rdi: a table of ranges
- * to unmap, in the constant block, ended by a zero size; rsi: the arena's fd, rdx:
- * the offset of its control unit.
+ * to unmap, in the constant block, ended by a zero size; rdx: the offset of its
+ * control unit; rbx: the secret.
+ *
+ * The secret is what makes a helper. One filter, installed here, is all that any
+ * stub ever has: it lets a thread make the helper's calls only with the secret in an argument
+ * that the call does not use. rbx holds it, in helpers alone; it is in no memory that a stub
+ * can read: the filter's own program is unmapped at once. A helper takes no signal that it survives.
  */
     .globl stub_zygote_entry
 stub_zygote_entry:
     xor %esp, %esp
-    xor %ebp, %ebp
     mov %rdi, %r15
-    mov %rsi, %r12
-    mov %rdx, %r13
+    mov %rdx, %rbp
     fninit
     vzeroall
 1:  mov (%r15), %rdi
@@ -84,22 +87,35 @@ stub_zygote_entry:
 #ifndef UNSAFE_SUD
     mov $1, %edi                    /* SECCOMP_SET_MODE_FILTER */
     xor %esi, %esi
-    mov $(STUB_CONST + CST_FPROG_HELPER), %edx
+    mov $STUB_FILTER, %edx          /* a struct sock_fprog */
     mov $NR_seccomp, %eax
     syscall
     test %rax, %rax
     jnz helper_die
 #endif
+    mov $STUB_FILTER, %edi
+    mov $STUB_FILTER_SIZE, %esi
+    mov %rbx, %r9
+    mov $NR_munmap, %eax
+    syscall
+    test %rax, %rax
+    jnz helper_die
     /* falls through */
 
-/* r12: arena fd, r13: control unit offset. Maps the control pages, then serves orders. */
+/* rbp: control unit offset. Maps the control pages, then serves orders. */
 helper_start:
+    mov %rbx, %r12
+    shl $32, %r12                   /* mmap's arguments are all used, but of flags and fd only */
+    mov %rbx, %r13                  /* the low halves: the secret is in the others */
+    shr $32, %r13
+    shl $32, %r13
     mov $STUB_PROC, %edi
     mov $0x2000, %esi
     mov $1, %edx                    /* PROT_READ */
-    mov $0x11, %r10d                /* MAP_SHARED | MAP_FIXED */
-    mov %r12, %r8
-    mov %r13, %r9
+    lea 0x11(%r12), %r10            /* MAP_SHARED | MAP_FIXED */
+    mov STUB_CONST + CST_ARENA, %r8d
+    or %r13, %r8
+    mov %rbp, %r9
     mov $NR_mmap, %eax
     syscall
     cmp $STUB_PROC, %rax
@@ -107,9 +123,7 @@ helper_start:
     mov $STUB_RESULT, %edi
     mov $0x1000, %esi
     mov $3, %edx
-    mov $0x11, %r10d
-    mov %r12, %r8
-    lea 0x2000(%r13), %r9
+    lea 0x2000(%rbp), %r9
     mov $NR_mmap, %eax
     syscall
     cmp $STUB_RESULT, %rax
@@ -152,6 +166,12 @@ helper_next:
     cmp $OP_STORE1, %ecx
     je helper_store1
     mov OPS_NR(%r15), %eax
+    cmp $NR_futex, %eax             /* all arguments used, and allowed without */
+    je helper_call
+    cmp $NR_mmap, %eax
+    je helper_mmap
+    mov %rbx, %r9
+helper_call:
     syscall
 helper_result:
     mov %rax, STUB_RESULT + RSL_VALUE(, %r12, 8)
@@ -177,32 +197,47 @@ helper_done:
 helper_one:
     .quad 1
 
+helper_mmap:
+    mov %rbx, %rcx
+    shl $32, %rcx
+    mov %r10d, %r10d
+    or %rcx, %r10
+    mov %rbx, %rcx
+    shr $32, %rcx
+    shl $32, %rcx
+    mov %r8d, %r8d
+    or %rcx, %r8
+    jmp helper_call
+
 helper_fork:
-    mov %rsi, %rbx
     mov %rdx, %rbp
     xor %esi, %esi
     xor %edx, %edx
     xor %r10d, %r10d
     xor %r8d, %r8d
+    mov %rbx, %r9
     mov $NR_clone, %eax
     syscall
     test %rax, %rax
     jnz helper_result
-    mov %rbx, %r12
-    mov %rbp, %r13
     jmp helper_start
 
 helper_thread:
-    mov %rsi, %rbx                  /* slot */
-    mov %edx, %ebp                  /* how to begin */
+    lea (%rsi, %rdx), %rbp          /* slot, and in the lowest bit how to begin */
     xor %esi, %esi
     xor %edx, %edx
     xor %r8d, %r8d
+    mov %rbx, %r9
     mov $NR_clone, %eax             /* r10 is the ctid */
     syscall
     test %rax, %rax
     jnz helper_result
-    /* The new thread. */
+    /* The new thread: an application's from its first instruction, which forgets the secret. */
+    xor %ebx, %ebx
+    xor %r9d, %r9d
+    mov %rbp, %rbx
+    and $1, %ebp
+    and $-4096, %rbx
 #ifdef UNSAFE_SUD
     mov $59, %edi                   /* PR_SET_SYSCALL_USER_DISPATCH, on, but from the stub's text */
     mov $1, %esi
@@ -210,15 +245,10 @@ helper_thread:
     mov $STUB_TEXT_SIZE, %r10d
     xor %r8d, %r8d
     mov $NR_prctl, %eax
-#else
-    mov $1, %edi
-    xor %esi, %esi
-    mov $(STUB_CONST + CST_FPROG_APP), %edx
-    mov $NR_seccomp, %eax
-#endif
     syscall
     test %rax, %rax
     jnz thread_die
+#endif
     /* From here on only this process itself can be harmed. */
     lea SLOT_STACK_TOP(%rbx), %rsp
     wrgsbase %rbx
@@ -259,6 +289,7 @@ helper_store1:
     jmp helper_result
 
 helper_die:
+    mov %rbx, %r9
     mov $1, %edi
     mov $NR_exit_group, %eax
     syscall
