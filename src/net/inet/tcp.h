@@ -18,7 +18,7 @@
 #include "net/inet/inet.h"
 
 #define TCP_SNDBUF_INIT  16384
-#define TCP_SNDBUF_AUTO  2626560 /* what Linux grows a loopback connection's send buffer to */
+#define TCP_SNDBUF_AUTO  3939840 /* what Linux grows a loopback connection's send buffer to */
 #define TCP_RCVBUF_INIT  131072
 #define TCP_WINDOW_INIT  65536
 

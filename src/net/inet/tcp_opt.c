@@ -74,7 +74,7 @@ static void fill_info(struct tcp_sock *t, struct lx_tcp_info *ti)
     ti->wscale = 0x77;
     ti->rto = 201000;
     ti->ato = 40000;
-    ti->snd_mss = 32768;
+    ti->snd_mss = 32741;
     ti->rcv_mss = 536;
     ti->advmss = LO_MSS;
     ti->pmtu = LO_MTU - 1;
@@ -284,8 +284,8 @@ static int tcp_get(struct tcp_sock *t, s32 name, s32 *ret)
         v = t->is_nodelay;
         break;
     case LX_TCP_MAXSEG:
-        v = is_open(state) ? (t->maxseg ? MIN(t->maxseg - 12, 32768) : 32768)
-                           : (t->maxseg ? t->maxseg : 536);
+        v = is_open(state) ? (t->maxseg ? MIN(t->maxseg - 12, 32768) : 32741)
+                           : (t->maxseg ? t->maxseg : 524);
         break;
     case LX_TCP_CORK:
         v = t->is_cork;

@@ -45,11 +45,13 @@ static bool is_same(const struct unix_addr *a, const struct unix_addr *b)
     return a->len == b->len && !memcmp(&a->un, &b->un, a->len);
 }
 
-static struct unix_sock *lookup(struct unix_ns *ns, const struct unix_addr *a) REQUIRES(ns->lock)
+/* Each type has abstract names of its own. */
+static struct unix_sock *lookup(struct unix_ns *ns, const struct unix_addr *a, u16 type)
+    REQUIRES(ns->lock)
 {
     struct unix_sock *u;
     list_for_each(u, &ns->names[bucket_of(a)], name_node) {
-        if (is_same(unix_addr_of(u), a))
+        if (u->sk.type == type && is_same(unix_addr_of(u), a))
             return u;
     }
     return NULL;
@@ -60,7 +62,7 @@ static int bind_abstract(struct unix_sock *u, struct unix_addr *a)
 {
     struct unix_ns *ns = u->sk.ns->unix_ns;
     MUTEX_GUARD(&ns->lock);
-    if (lookup(ns, a))
+    if (lookup(ns, a, u->sk.type))
         return -LX_EADDRINUSE;
     atomic_store_explicit(&u->addr, a, memory_order_release);
     list_add_tail(&ns->names[bucket_of(a)], &u->name_node);
@@ -137,7 +139,7 @@ int unix_bind(struct sock *sk, const union saddr *addr, u32 len)
     return r;
 }
 
-static int find_path(const char *name, u16 type, struct unix_sock **ret_other)
+static int find_path(const char *name, struct unix_sock **ret_other)
 {
     struct path p = {0};
     int r = vfs_walk(LX_AT_FDCWD, name, WALK_FOLLOW, &p);
@@ -159,14 +161,14 @@ static int find_path(const char *name, u16 type, struct unix_sock **ret_other)
     return r;
 }
 
-static int find_abstract(struct net_ns *net, const union saddr *addr, u32 len,
+static int find_abstract(struct net_ns *net, const union saddr *addr, u32 len, u16 type,
                          struct unix_sock **ret_other)
 {
     struct unix_ns *ns = net->unix_ns;
     struct unix_addr key = {.len = len};
     memcpy(&key.un, addr, len);
     MUTEX_GUARD(&ns->lock);
-    struct unix_sock *u = lookup(ns, &key);
+    struct unix_sock *u = lookup(ns, &key, type);
     if (!u || !ref_get_unless_zero(&u->sk.ref))
         return -LX_ECONNREFUSED;
     *ret_other = u;
@@ -180,9 +182,9 @@ int unix_find(struct unix_sock *u, const union saddr *addr, u32 len, struct unix
     if (addr->un.path[0]) {
         char name[LX_UNIX_PATH_MAX + 1] = "";
         memcpy(name, addr->un.path, len - UN_PATH_OFF);
-        r = find_path(name, u->sk.type, &other);
+        r = find_path(name, &other);
     } else {
-        r = find_abstract(u->sk.ns, addr, len, &other);
+        r = find_abstract(u->sk.ns, addr, len, u->sk.type, &other);
     }
     if (r < 0)
         return r;
