@@ -29,9 +29,11 @@ static _Thread_local bool is_draining, is_gc_wanted;
 static struct scm_who who_of(u32 uid, u32 gid)
 {
     struct task *t = task_current();
-    struct scm_who w = {t ? t->tg : NULL, uid, gid};
-    if (w.tg)
+    struct scm_who w = {t ? t->tg : NULL, uid, gid, 0};
+    if (w.tg) {
         tgroup_get(w.tg);
+        w.pid = tgroup_pid_in(w.tg, task_pid_ns(t));
+    }
     return w;
 }
 
@@ -65,7 +67,13 @@ void scm_who_to_ucred(const struct scm_who *w, struct lx_ucred *ret)
 {
     struct task *t = task_current();
     struct user_ns *uns = vfs_cred()->user_ns;
-    ret->pid = w->tg && t ? tgroup_pid_in(w->tg, task_pid_ns(t)) : 0;
+    ret->pid = 0;
+    if (w->tg && t) {
+        struct pid_ns *pns = task_pid_ns(t);
+        ret->pid = tgroup_pid_in(w->tg, pns);
+        if (!ret->pid && w->tg->pid->ns == pns)
+            ret->pid = w->pid; /* it has ended and given its number back */
+    }
     ret->uid = uns ? from_kuid(uns, w->uid) : w->uid;
     ret->gid = uns ? from_kgid(uns, w->gid) : w->gid;
 }
@@ -228,7 +236,7 @@ static int take_creds(struct scm *s, const u8 *data, u32 size)
     else if (!(tg = tgroup_find(pns, u.pid)))
         return -LX_ESRCH;
     scm_who_done(&s->who);
-    s->who = (struct scm_who){tg, kuid, kgid};
+    s->who = (struct scm_who){tg, kuid, kgid, u.pid};
     s->has_who = true;
     return 0;
 }

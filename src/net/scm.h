@@ -31,8 +31,9 @@ struct sock;
 struct scm_who {
     struct tgroup *tg; /* owned; NULL: nobody (pid 0) */
     u32 uid, gid;      /* (u32)-1: nobody */
+    s32 pid;           /* number in its own namespace: outlives the process */
 };
-#define SCM_WHO_NOBODY ((struct scm_who){NULL, (u32)-1, (u32)-1})
+#define SCM_WHO_NOBODY ((struct scm_who){NULL, (u32)-1, (u32)-1, 0})
 struct scm_who scm_who_current(void); /* effective ids of the calling task */
 struct scm_who scm_who_current_real(void); /* real ids: what a message carries by default */
 struct scm_who scm_who_copy(const struct scm_who *w);

@@ -24,13 +24,14 @@ struct lx_sockaddr_in {
 };
 _Static_assert(sizeof(struct lx_sockaddr_in) == 16, "sockaddr_in");
 
-struct lx_sockaddr_in6 {
+struct __attribute__((packed, aligned(4))) lx_sockaddr_in6 {
     u16 family;
     u16 port;
     u32 flowinfo;
     struct lx_in6_addr addr;
     u32 scope_id;
 };
+_Static_assert(sizeof(struct lx_sockaddr_in6) == 28, "sockaddr_in6");
 #define LX_SIN6_LEN_RFC2133 24 /* without scope_id */
 
 #define LX_UNIX_PATH_MAX 108

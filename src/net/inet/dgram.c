@@ -11,10 +11,11 @@ struct lx_in_pktinfo {
     s32 ifindex;
     u32 spec_dst, addr;
 };
-struct lx_in6_pktinfo {
+struct __attribute__((packed, aligned(4))) lx_in6_pktinfo {
     ipaddr addr;
     u32 ifindex;
 };
+_Static_assert(sizeof(struct lx_in6_pktinfo) == 20, "in6_pktinfo");
 struct lx_sock_extended_err {
     u32 ee_errno;
     u8 origin, type, code, pad;
@@ -143,7 +144,7 @@ static int take_ip6_cmsg(struct dgram_send *s, s32 type, const u8 *data, u32 siz
         memcpy(&pi, data, sizeof(pi));
         if (pi.ifindex)
             s->oif = (s32)pi.ifindex;
-        if (!ipaddr_is_any(&pi.addr))
+        if (pi.addr.w[3])
             s->src = pi.addr;
         return 0;
     case LX_IPV6_HOPLIMIT:

@@ -11,7 +11,7 @@ struct lx_ip_mreqn {
     s32 ifindex;
 };
 
-struct lx_ipv6_mreq {
+struct __attribute__((packed, aligned(4))) lx_ipv6_mreq {
     ipaddr group;
     s32 ifindex;
 };
@@ -152,10 +152,10 @@ static int ip6_membership(struct inet_sock *i, s32 name, const struct optval *va
     int r = optval_read(val, &m, sizeof(m));
     if (r < 0)
         return r;
-    if (ipaddr_is_v4(&m.group))
+    ipaddr g = m.group;
+    if (ipaddr_is_v4(&g))
         return -LX_EINVAL;
-    return name == LX_IPV6_ADD_MEMBERSHIP ? join(i, &m.group, m.ifindex)
-                                          : leave(i, &m.group, m.ifindex);
+    return name == LX_IPV6_ADD_MEMBERSHIP ? join(i, &g, m.ifindex) : leave(i, &g, m.ifindex);
 }
 
 static int group_membership(struct inet_sock *i, s32 name, const struct optval *val)
