@@ -126,6 +126,8 @@ static s64 do_accept(int fd, u64 addr, u64 len_addr, u32 flags)
     u32 peer_len = 0;
     int r = socket_of_fd(fd, &f, &sk);
     if (r == 0)
+        r = fd_check_room(); /* without a descriptor the connection stays in the queue */
+    if (r == 0)
         r = sock_accept(sk, flags, file_is_nonblock(f), &child, addr ? &peer : NULL, &peer_len);
     if (r == 0 && addr)
         r = sockaddr_to_user(&peer, peer_len, addr, len_addr);

@@ -275,6 +275,15 @@ int fd_install(struct file *f, int min, u32 flags)
     return fdtable_install(vfs_current->files, f, min, flags, vfs_current->rlimit_nofile);
 }
 
+int fd_check_room(void)
+{
+    struct fdtable *t = vfs_current->files;
+    MUTEX_GUARD(&t->lock);
+    struct fdarray *a = t->arr;
+    u32 fd = t->next < a->size ? bit_find(a->open, a->size, t->next, false) : t->next;
+    return fd >= MIN(vfs_current->rlimit_nofile, (u64)MAX_FDS) ? -LX_EMFILE : 0;
+}
+
 int fdtable_install_at(struct fdtable *t, struct file *f, int fd, u32 flags, u64 limit)
 {
     if (fd < 0 || (u64)fd >= limit)

@@ -570,6 +570,9 @@ struct file *fd_get_raw(int fd);
 struct file *fdtable_get(struct fdtable *t, int fd); /* raw */
 /* Lowest free fd >= min; -LX_EMFILE. Consumes f on success only. flags: LX_O_CLOEXEC. */
 int fd_install(struct file *f, int min, u32 flags) must_check;
+/* 0 when fd_install would find a descriptor now, else -LX_EMFILE: for calls (accept) that must not
+ * take what they could not install. */
+int fd_check_room(void) must_check;
 int fdtable_install(struct fdtable *t, struct file *f, int min, u32 flags, u64 limit) must_check;
 /* dup2: replaces fd. Consumes f on success. */
 int fdtable_install_at(struct fdtable *t, struct file *f, int fd, u32 flags, u64 limit) must_check;

@@ -118,6 +118,7 @@ static void grow_sndbuf(struct tcp_sock *t)
 static void inherit(struct tcp_sock *c, struct tcp_sock *l)
 {
     struct sock *cs = &c->in.sk, *ls = &l->in.sk;
+    cs->family = ls->family; /* the child was made before its listener was known */
     cs->uid = ls->uid;
     atomic_store(&cs->flags, sock_flags(ls) & ~(SKF_DEAD | SKF_HAS_PEERCRED));
     cs->sndbuf = ls->sndbuf;
