@@ -141,9 +141,11 @@ int ptrace_stop(struct task *t, int code, int why, u64 message, const struct lx_
 {
     struct tgroup *g = t->tg;
     struct ptrace_state *ps = t->ptrace;
+    /* The last stop of all is for those who have to die, too. */
+    bool is_end = code == (LX_SIGTRAP | LX_PTRACE_EVENT_EXIT << 8);
     ptrace_disarm_step(t);
     mutex_lock(&g->sig_lock);
-    if (!ps->tracer || t->is_exit_requested) {
+    if (!ps->tracer || (t->is_exit_requested && !is_end)) {
         mutex_unlock(&g->sig_lock);
         return 0;
     }
@@ -170,7 +172,7 @@ int ptrace_stop(struct task *t, int code, int why, u64 message, const struct lx_
 
     for (;;) {
         mutex_lock(&g->sig_lock);
-        bool is_over = ps->nfrozen == 0 && (!ps->is_stopped || !ps->tracer || t->is_exit_requested);
+        bool is_over = ps->nfrozen == 0 && (!ps->is_stopped || !ps->tracer || (t->is_exit_requested && !is_end));
         if (is_over) {
             ps->is_stopped = ps->is_unwaited = ps->is_listening = ps->has_info = false;
             atomic_store(&t->state, TASK_RUNNING);
@@ -217,15 +219,12 @@ void ptrace_trap_stop(struct task *t)
     bool is_seized = t->ptrace->is_seized;
     int signo = g->stop != TG_RUNNING ? g->stop_signo : LX_SIGTRAP;
     bool is_stop = t->is_stop_requested;
+    t->ptrace->is_trap_wanted = false;
     mutex_unlock(&g->sig_lock);
     if (is_seized)
         (void)ptrace_stop(t, signo | LX_PTRACE_EVENT_STOP << 8, LX_CLD_STOPPED, 0, NULL);
     else if (is_stop)
         (void)ptrace_stop(t, signo, LX_CLD_STOPPED, 0, NULL);
-    mutex_lock(&g->sig_lock);
-    t->is_stop_requested = false;
-    t->ptrace->is_trap_wanted = false;
-    mutex_unlock(&g->sig_lock);
 }
 
 bool ptrace_wants_attention(const struct task *t)

@@ -35,7 +35,8 @@ static struct task *find_tracee(struct task *t, s32 pid)
 static int freeze(struct task *t)
 {
     MUTEX_GUARD(&t->tg->sig_lock);
-    if (!t->ptrace->is_stopped || t->ptrace->is_listening || t->is_exit_requested)
+    bool is_end = t->ptrace->code == (LX_SIGTRAP | LX_PTRACE_EVENT_EXIT << 8);
+    if (!t->ptrace->is_stopped || t->ptrace->is_listening || (t->is_exit_requested && !is_end))
         return -LX_ESRCH;
     t->ptrace->nfrozen++;
     return 0;

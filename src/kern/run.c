@@ -196,6 +196,8 @@ static void handle_fault(struct task *t, const struct uevent *ev)
 static void handle_death(struct task *t, const struct uevent *ev)
 {
     int signo = ev->wait_status & 0x7f;
+    if (!t->is_exit_requested)
+        log_info("task %d: its stub has died, status %#x", t->pid->nr[0], (u32)ev->wait_status);
     tgroup_exit_start(t->tg, signo ? signo : LX_SIGKILL);
     task_exit_thread(t, t->tg->exit_code);
 }
