@@ -105,7 +105,6 @@ static int layer_of_path(const struct path *at, struct path *ret)
     struct mount *m = mount_clone(at->mnt, at->dentry);
     if (!m)
         return -LX_ENOMEM;
-    m->peer_group = m->master_group = 0;
     m->flags = LX_MS_NOATIME;
     dentry_get(at->dentry);
     *ret = (struct path){m, at->dentry};

@@ -268,7 +268,7 @@ static s64 dir_seek(struct file *f, s64 off, int whence)
 {
     if (whence == LX_SEEK_CUR) {
         if (__builtin_add_overflow(off, f->pos, &off))
-            return -LX_EOVERFLOW;
+            return -LX_EINVAL;
     } else if (whence != LX_SEEK_SET) {
         return -LX_EINVAL;
     }

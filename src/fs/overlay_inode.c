@@ -39,12 +39,17 @@ static bool is_merged(const struct ovl_node *n)
 int ovl_getattr(struct inode *i, struct kstat *st)
 {
     struct ovl_node *n = ovl_node(i);
+    bool is_file = (i->mode & LX_S_IFMT) == LX_S_IFREG;
     if (ovl_has_upper(n) || (n->lower[0].dentry->sb->flags & SB_REVALIDATE)) {
         int r = ovl_real_stat(ovl_real(n), st);
         if (r < 0)
             return r;
         if (n->has_own_nlink)
             st->nlink = atomic_load(&i->nlink);
+        /* Following a link and listing a directory move the overlay's own time. */
+        if (!is_file && (i->atime.sec > st->atime.sec ||
+                         (i->atime.sec == st->atime.sec && i->atime.nsec > st->atime.nsec)))
+            st->atime = i->atime;
     } else {
         inode_fill_stat(i, st);
         st->blksize = n->blksize;

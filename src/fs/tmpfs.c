@@ -121,7 +121,7 @@ static void tmpfs_evict(struct inode *i)
     else if (type == LX_S_IFREG)
         tmpfs_data_done(&t->data, ts);
     xattr_store_done(&t->xattrs);
-    tmpfs_uncharge_pages(ts, t->xattr_pages);
+    tmpfs_uncharge_pages(ts, t->xattr_pages + t->link_pages);
     tmpfs_uncharge_inode(ts);
     free(t);
 }

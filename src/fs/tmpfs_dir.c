@@ -173,6 +173,10 @@ static int make(struct inode *dir, struct dentry *d, u32 mode, u64 rdev, const c
         i->link = strdup(target);
         atomic_store(&i->size, strlen(target));
         r = i->link ? 0 : -LX_ENOSPC;
+        if (r == 0 && i->size >= TMPFS_SHORT_LINK) {
+            r = tmpfs_charge_pages(tmpfs_sb(i->sb), 1);
+            tmpfs_node(i)->link_pages = r == 0;
+        }
     }
     if (r == 0)
         r = add(dir, d, i);
@@ -407,7 +411,7 @@ static s64 dir_seek(struct file *f, s64 off, int whence)
 {
     if (whence == LX_SEEK_CUR) {
         if (__builtin_add_overflow(off, f->pos, &off))
-            return -LX_EOVERFLOW;
+            return -LX_EINVAL;
     } else if (whence != LX_SEEK_SET) {
         return -LX_EINVAL;
     }

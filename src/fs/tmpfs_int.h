@@ -90,6 +90,8 @@ struct tmpfs_dir { /* all guarded by the directory's inode lock */
     struct inode *parent; /* not owned: it lives while this directory is linked in it */
 };
 
+#define TMPFS_SHORT_LINK 128
+
 struct tmpfs_node { /* inode.priv */
     union {
         struct tmpfs_dir dir;
@@ -97,6 +99,7 @@ struct tmpfs_node { /* inode.priv */
     };
     struct xattr_store xattrs;
     u64 xattr_pages;
+    u32 link_pages;             /* a long symbolic link is charged as a page, as on Linux */
     _Atomic u32 seals;          /* LX_F_SEAL_* */
     _Atomic u32 nwritable_maps; /* VMAs that may write it, shared */
 };

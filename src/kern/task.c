@@ -32,8 +32,12 @@ struct task *task_current(void)
 static void send_signal_current(int signo)
 {
     struct task *t = current_task;
-    if (t)
-        (void)signal_send(t->tg, t, NULL, signo, 0);
+    struct lx_siginfo info;
+    if (!t)
+        return;
+    /* As from the task itself: SIGPIPE and SIGXFSZ are answers to its own calls. */
+    signal_info_user(&info, signo, LX_SI_USER);
+    (void)signal_send(t->tg, t, &info, signo, 0);
 }
 
 void task_set_current(struct task *t)

@@ -169,6 +169,7 @@ struct getdents {
     struct dir_ctx ctx;
     u8 *buf;
     u32 size, used;
+    s64 start;         /* where the file stood before */
     bool is_old;       /* getdents(2): the type comes last */
     bool is_too_small; /* not even one entry fits */
 };
@@ -203,17 +204,38 @@ static bool emit_entry(struct dir_ctx *c, const char *name, size_t size, u64 ino
     return true;
 }
 
-static s64 read_entries(struct file *f, struct getdents *g)
+/* The guest's buffer ends in a fault: whole entries before it count, the position goes behind them.
+ */
+static s64 copy_what_fits(struct file *f, struct getdents *g, uaddr_t to)
+{
+    u32 at = 0;
+    s64 next = -1;
+    while (at < g->used) {
+        struct lx_dirent64 h;
+        memcpy(&h, g->buf + at, offsetof(struct lx_dirent64, d_type));
+        if (copy_out(uaddr_add(to, at), g->buf + at, h.d_reclen) < 0)
+            break;
+        at += h.d_reclen;
+        next = h.d_off;
+    }
+    f->pos = at > 0 ? next : g->start;
+    return at > 0 ? at : -LX_EFAULT;
+}
+
+static s64 read_entries(struct file *f, struct getdents *g, uaddr_t to)
 {
     if ((f->inode->mode & LX_S_IFMT) != LX_S_IFDIR || !f->ops->readdir)
         return -LX_ENOTDIR;
     if (f->inode->flags & INODE_DEAD)
         return -LX_ENOENT;
     MUTEX_GUARD(&f->pos_lock);
+    g->start = f->pos;
     int r = f->ops->readdir(f, &g->ctx);
-    if (g->used > 0)
+    if (g->used == 0)
+        return r < 0 ? r : g->is_too_small ? -LX_EINVAL : 0;
+    if (copy_out(to, g->buf, g->used) == 0)
         return g->used;
-    return r < 0 ? r : g->is_too_small ? -LX_EINVAL : 0;
+    return copy_what_fits(f, g, to);
 }
 
 static s64 do_getdents(const u64 a[6], bool is_old)
@@ -221,14 +243,14 @@ static s64 do_getdents(const u64 a[6], bool is_old)
     struct file *f cleanup(file_put_p) = fd_get((int)a[0]);
     if (!f)
         return -LX_EBADF;
+    if ((s32)a[2] < 0)
+        return -LX_EINVAL;
     struct getdents g = {
         .ctx = {.emit = emit_entry}, .size = MIN((u32)a[2], GETDENTS_MAX), .is_old = is_old};
     g.buf = malloc(g.size ? g.size : 1);
     if (!g.buf)
         return -LX_ENOMEM;
-    s64 n = read_entries(f, &g);
-    if (n > 0 && copy_out(uaddr(a[1]), g.buf, (size_t)n) < 0)
-        n = -LX_EFAULT;
+    s64 n = read_entries(f, &g, uaddr(a[1]));
     free(g.buf);
     return n;
 }

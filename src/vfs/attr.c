@@ -258,7 +258,7 @@ int vfs_truncate(const struct path *p, u64 size)
     if (r == 0)
         r = check_size(i, size);
     if (r == 0)
-        r = do_truncate(p, size, NULL, 0);
+        r = do_truncate(p, size, NULL, ATTR_MTIME | ATTR_MTIME_NOW);
     inode_put_write(i);
     return r;
 }

@@ -227,6 +227,8 @@ int file_open_path(const struct path *p, u32 flags, struct file **ret_f)
     int r = 0;
     if (!f->ops || (!f->ops->open && dentry_is_anon(p->dentry)))
         r = -LX_ENXIO; /* as /proc/self/fd/N of an eventfd */
+    if (r == 0 && (flags & LX_O_DIRECT) && !mode_is_reg(i->mode))
+        r = -LX_EINVAL;
     if (r == 0 && (f->mode & FMODE_WRITE) && mode_is_reg(i->mode)) {
         r = mount_want_write(f->path.mnt);
         if (r == 0)

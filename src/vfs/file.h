@@ -11,6 +11,9 @@ int file_new_at(struct path *p, const struct file_ops *ops, void *priv, u32 flag
 /* Replace a context's root or working directory (checked by the caller); refs p. */
 void fs_ctx_set_root(struct fs_ctx *fs, const struct path *p);
 void fs_ctx_set_cwd(struct fs_ctx *fs, const struct path *p);
+/* /proc/sys/fs: protected_symlinks and kin (proc_sys_fs(5)), mount-max. */
+extern _Atomic s64 vfs_protected_symlinks, vfs_protected_hardlinks, vfs_protected_fifos,
+    vfs_protected_regular, vfs_mount_max;
 /* How many bytes of a write of `count` at pos RLIMIT_FSIZE allows: > 0, or -LX_EFBIG after SIGXFSZ.
  */
 s64 vfs_write_limit(u64 pos, u64 count) must_check;

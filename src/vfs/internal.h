@@ -9,7 +9,6 @@
 
 #define VFS_MAX_UNUSED_DENTRIES 65536
 #define VFS_MAX_LINKS           40     /* symbolic links followed in one resolution */
-#define VFS_MAX_MOUNTS          100000 /* per namespace; fs.mount-max */
 
 static inline bool mode_is_dir(u32 mode)
 {
@@ -128,6 +127,8 @@ bool walk_fast_parent(struct walk *w, int dirfd, const char *name, u32 flags) mu
 
 /* ---- namei.c ------------------------------------------------------------------------------- */
 
+/* fs.protected_symlinks: may the last link of a path, in dir, be followed. */
+int may_follow_link(const struct inode *dir, const struct inode *link) must_check;
 /* Write and search permission on dir, which must not have been removed. */
 int may_create_in(struct inode *dir) must_check;
 

@@ -17,6 +17,7 @@
 
 #include "abi/sched.h"
 #include "base/log.h"
+#include "vfs/file.h"
 #include "vfs/internal.h"
 #include "vfs/mount.h"
 #include "vfs/vfs.h"
@@ -25,6 +26,7 @@
 
 struct rwlock mount_lock = RWLOCK_INIT("mount");
 _Atomic u32 vfs_mount_seq;
+_Atomic s64 vfs_mount_max = 100000;                    /* mounts a namespace */
 static struct list *_Atomic buckets[NBUCKETS];         /* written under mount_lock */
 static struct list all_mounts = LIST_INIT(all_mounts); /* those in a tree; guarded by mount_lock */
 static _Atomic int next_id = 1;
@@ -86,7 +88,7 @@ void mount_put(struct mount *m)
     epoch_defer(&m->rcu, mount_free);
 }
 
-/* A mount of the same super, showing `root`, with the same flags and propagation. */
+/* A mount of the same super, showing `root`, with the same flags. */
 struct mount *mount_clone(struct mount *old, struct dentry *root)
 {
     struct mount *m = mount_new(old->sb, old->flags);
@@ -95,8 +97,6 @@ struct mount *mount_clone(struct mount *old, struct dentry *root)
     dentry_put(m->root);
     dentry_get(root);
     m->root = root;
-    m->peer_group = old->peer_group;
-    m->master_group = old->master_group;
     m->is_unbindable = old->is_unbindable;
     m->is_locked = old->is_locked;
     return m;
@@ -267,14 +267,57 @@ void mount_tree_enter_ns(struct mount *top, struct mnt_ns *ns)
     mount_ns_changed(ns);
 }
 
-static bool group_is_empty(int group)
+/* ---- propagation groups (mount_lock held for writing) ------------------------------------- */
+
+static struct group {
+    u32 npeers, nslaves; /* of all mounts, in trees or not; a number with neither is free */
+} * groups;              /* by number, which starts at 1 */
+static int ngroups, first_free = 1;
+
+int mount_new_group(void)
 {
-    struct mount *m;
-    list_for_each (m, &all_mounts, all_node) {
-        if (m->peer_group == group)
-            return false;
+    while (first_free < ngroups && (groups[first_free].npeers || groups[first_free].nslaves))
+        first_free++;
+    if (first_free >= ngroups) {
+        int n = MAX(ngroups * 2, 64);
+        struct group *g = realloc(groups, (size_t)n * sizeof(*g));
+        if (!g)
+            return 0; /* then it is not shared */
+        memset(g + ngroups, 0, (size_t)(n - ngroups) * sizeof(*g));
+        groups = g;
+        ngroups = n;
     }
-    return true;
+    return first_free;
+}
+
+static void group_freed(int g)
+{
+    if (!groups[g].npeers && !groups[g].nslaves && g < first_free)
+        first_free = g;
+}
+
+void mount_set_peer(struct mount *m, int g)
+{
+    int old = m->peer_group;
+    if (g)
+        groups[g].npeers++;
+    m->peer_group = g;
+    if (old) {
+        groups[old].npeers--;
+        group_freed(old);
+    }
+}
+
+void mount_set_master(struct mount *m, int g)
+{
+    int old = m->master_group;
+    if (g)
+        groups[g].nslaves++;
+    m->master_group = g;
+    if (old) {
+        groups[old].nslaves--;
+        group_freed(old);
+    }
 }
 
 /* m stops being shared; slaves of a group that died go to the group's own master. */
@@ -284,13 +327,13 @@ static void leave_group(struct mount *m)
     struct mount *s;
     if (!g)
         return;
-    m->peer_group = 0;
-    if (!group_is_empty(g))
-        return;
-    list_for_each (s, &all_mounts, all_node) {
-        if (s->master_group == g)
-            s->master_group = m->master_group;
+    if (groups[g].npeers == 1 && groups[g].nslaves > 0) {
+        list_for_each (s, &all_mounts, all_node) {
+            if (s->master_group == g)
+                mount_set_master(s, m->master_group);
+        }
     }
+    mount_set_peer(m, 0);
 }
 
 void mount_set_propagation(struct mount *m, u32 type)
@@ -300,30 +343,23 @@ void mount_set_propagation(struct mount *m, u32 type)
     switch (type) {
     case LX_MS_SHARED:
         if (!g)
-            m->peer_group = mount_new_group();
+            mount_set_peer(m, mount_new_group());
         break;
     case LX_MS_SLAVE:
         if (!g)
             break;
-        m->peer_group = 0;
-        if (group_is_empty(g)) {
-            m->peer_group = g;
+        if (groups[g].npeers == 1) { /* nobody to follow */
             leave_group(m);
         } else {
-            m->master_group = g;
+            mount_set_master(m, g);
+            mount_set_peer(m, 0);
         }
         break;
     default: /* private, unbindable */
         leave_group(m);
-        m->master_group = 0;
+        mount_set_master(m, 0);
         break;
     }
-}
-
-int mount_new_group(void)
-{
-    static int last; /* guarded by mount_lock */
-    return ++last;
 }
 
 /* Takes the tree of top apart. What must be released goes to the list `gone` and is put by
@@ -349,7 +385,7 @@ void mount_tree_dissolve(struct mount *top, struct list *gone)
         }
         m->ns = NULL;
         leave_group(m);
-        m->master_group = 0;
+        mount_set_master(m, 0);
         m->mountpoint = at;
         list_add_tail(gone, &m->ns_node);
         if (!parent)

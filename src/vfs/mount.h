@@ -18,7 +18,10 @@ struct dentry *mount_unlink(struct mount *m);                             /* W; 
 void mount_tree_enter_ns(struct mount *top, struct mnt_ns *ns);           /* W */
 void mount_ns_changed(struct mnt_ns *ns);                                 /* W */
 void mount_set_propagation(struct mount *m, u32 type);                    /* W; LX_MS_SHARED … */
-int mount_new_group(void);                                                /* W */
+/* W. The lowest number without peers and slaves, until one of these uses it; 0: out of memory. */
+int mount_new_group(void);
+void mount_set_peer(struct mount *m, int group);   /* W */
+void mount_set_master(struct mount *m, int group); /* W */
 void mount_tree_dissolve(struct mount *top, struct list *gone);           /* W */
 void mount_put_gone(struct list *gone);                                   /* no lock */
 struct mnt_ns *mount_ns_alloc(void) must_check;

@@ -8,8 +8,34 @@
 #include <string.h>
 
 #include "abi/sched.h"
+#include "vfs/file.h"
 #include "vfs/internal.h"
 #include "vfs/vfs.h"
+
+_Atomic s64 vfs_protected_symlinks = 1, vfs_protected_hardlinks = 1, vfs_protected_fifos = 1,
+            vfs_protected_regular = 2;
+
+int may_follow_link(const struct inode *dir, const struct inode *link)
+{
+    u32 shared = LX_S_ISVTX | LX_S_IWOTH;
+    if (!vfs_protected_symlinks || vfs_cred()->fsuid == link->uid ||
+        (dir->mode & shared) != shared || dir->uid == link->uid)
+        return 0;
+    return -LX_EACCES;
+}
+
+/* fs.protected_hardlinks: only the owner makes links to what others could not have made. */
+static int may_link(struct inode *i)
+{
+    u32 type = i->mode & LX_S_IFMT;
+    if (!vfs_protected_hardlinks || inode_owner_or_capable(i))
+        return 0;
+    bool is_setgid = (i->mode & (LX_S_ISGID | LX_S_IXGRP)) == (LX_S_ISGID | LX_S_IXGRP);
+    if (type != LX_S_IFREG || (i->mode & LX_S_ISUID) || is_setgid ||
+        inode_permission(i, LX_R_OK | LX_W_OK) < 0)
+        return -LX_EPERM;
+    return 0;
+}
 
 int may_create_in(struct inode *dir)
 {
@@ -178,6 +204,21 @@ static int link_locked(struct inode *dir, struct dentry *d, struct inode *i)
     return r;
 }
 
+/* AT_EMPTY_PATH: for whoever opened the file itself, or has the capability. */
+static bool may_link_fd(int fd)
+{
+    if (fd == LX_AT_FDCWD)
+        return true;
+    struct file *f = fd_get_raw(fd);
+    if (!f)
+        return true; /* EBADF is the walk's to say */
+    bool is_ok = f->cred == vfs_cred() || !vfs_capable_in
+                     ? f->cred == vfs_cred() || vfs_ns_capable(LX_CAP_DAC_READ_SEARCH)
+                     : vfs_capable_in(f->cred->user_ns, LX_CAP_DAC_READ_SEARCH);
+    file_put(f);
+    return is_ok;
+}
+
 int vfs_link(int odirfd, const char *oname, int ndirfd, const char *nname, u32 at_flags)
 {
     struct path old;
@@ -187,7 +228,7 @@ int vfs_link(int odirfd, const char *oname, int ndirfd, const char *nname, u32 a
     if (at_flags & ~(u32)(LX_AT_SYMLINK_FOLLOW | LX_AT_EMPTY_PATH))
         return -LX_EINVAL;
     if (at_flags & LX_AT_EMPTY_PATH) {
-        if (!*oname && !vfs_ns_capable(LX_CAP_DAC_READ_SEARCH))
+        if (!*oname && !may_link_fd(odirfd))
             return -LX_ENOENT;
         wf |= WALK_EMPTY;
     }
@@ -202,6 +243,8 @@ int vfs_link(int odirfd, const char *oname, int ndirfd, const char *nname, u32 a
         if (old.mnt != w.cur.mnt)
             r = -LX_EXDEV;
         else
+            r = may_link(i);
+        if (r == 0)
             r = link_locked(w.cur.dentry->inode, d, i);
         create_end(&w, d, r, LX_IN_CREATE);
         if (r == 0)

@@ -55,6 +55,19 @@ static int may_open(const struct path *p, u32 flags)
     return 0;
 }
 
+/* fs.protected_fifos and _regular: O_CREAT finds somebody else's file in a sticky directory. */
+static int may_open_in_sticky(const struct inode *dir, const struct inode *i)
+{
+    u32 type = i->mode & LX_S_IFMT;
+    s64 level = type == LX_S_IFIFO   ? vfs_protected_fifos
+                : type == LX_S_IFREG ? vfs_protected_regular
+                                     : 0;
+    if (level == 0 || !(dir->mode & LX_S_ISVTX) || i->uid == dir->uid ||
+        vfs_cred()->fsuid == i->uid)
+        return 0;
+    return (dir->mode & LX_S_IWOTH) || ((dir->mode & LX_S_IWGRP) && level >= 2) ? -LX_EACCES : 0;
+}
+
 static int open_path(const struct path *p, u32 flags, bool is_created, struct file **ret_f)
 {
     struct inode *i = p->dentry->inode;
@@ -159,6 +172,8 @@ static int open_create(struct walk *w, const struct open_how *how, struct file *
         bool is_link = r == 0 && mode_is_lnk(p.dentry->inode->mode);
         if (is_link && (how->flags & LX_O_NOFOLLOW))
             r = -LX_ELOOP;
+        if (r == 0 && !is_link)
+            r = may_open_in_sticky(w->cur.dentry->inode, p.dentry->inode);
         if (r == 0 && !is_link)
             r = open_path(&p, how->flags, false, ret_f);
         else if (r == 0)

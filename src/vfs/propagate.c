@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "vfs/file.h"
 #include "vfs/internal.h"
 #include "vfs/mount.h"
 #include "vfs/vfs.h"
@@ -41,9 +42,20 @@ static void tree_free(struct mount *top)
     mount_put(top);
 }
 
+/* A copy with the same propagation. */
+static struct mount *clone_peer(struct mount *old, struct dentry *root)
+{
+    struct mount *m = mount_clone(old, root);
+    if (m) {
+        mount_set_peer(m, old->peer_group);
+        mount_set_master(m, old->master_group);
+    }
+    return m;
+}
+
 int mount_copy_tree(struct mount *m, struct dentry *root, u32 flags, struct mount **ret_top)
 {
-    struct mount *top = mount_clone(m, root);
+    struct mount *top = clone_peer(m, root);
     if (!top)
         return -LX_ENOMEM;
     m->scratch = top;
@@ -54,7 +66,7 @@ int mount_copy_tree(struct mount *m, struct dentry *root, u32 flags, struct moun
             s = tree_skip(s, m);
             continue;
         }
-        struct mount *c = mount_clone(s, s->root);
+        struct mount *c = clone_peer(s, s->root);
         if (!c) {
             tree_free(top);
             return -LX_ENOMEM;
@@ -77,7 +89,7 @@ static int add_copy(struct propagation *p, struct mount *src, struct mount *dst,
                     struct mount **ret_top)
 {
     struct mount *top;
-    if (dst->ns->nmounts + (u64)p->tree_size * (p->ncopies + 2) > VFS_MAX_MOUNTS)
+    if (dst->ns->nmounts + (u64)p->tree_size * (p->ncopies + 2) > (u64)vfs_mount_max)
         return -LX_ENOSPC;
     struct mount *target = src->scratch; /* src may be a copy that waits for its place */
     int r = mount_copy_tree(src, src->root, MOUNT_COPY_UNBINDABLE, &top);
@@ -85,8 +97,8 @@ static int add_copy(struct propagation *p, struct mount *src, struct mount *dst,
     if (r < 0)
         return r;
     for (struct mount *m = top; is_slave && m; m = mount_tree_next(m, top)) {
-        m->master_group = m->peer_group;
-        m->peer_group = dst->peer_group ? mount_new_group() : 0;
+        mount_set_master(m, m->peer_group);
+        mount_set_peer(m, dst->peer_group ? mount_new_group() : 0);
     }
     top->scratch = dst;
     list_add_tail(&p->copies, &top->ns_node);
@@ -134,12 +146,12 @@ int mount_attach_locked(struct mount *m, struct mount *parent, struct dentry *d)
     int r = 0;
     list_init(&p.copies);
     bool is_moving = parent->ns && m->ns == parent->ns;
-    if (parent->ns && parent->ns->nmounts + (is_moving ? 0 : p.tree_size) > VFS_MAX_MOUNTS)
+    if (parent->ns && parent->ns->nmounts + (is_moving ? 0 : p.tree_size) > (u64)vfs_mount_max)
         return -LX_ENOSPC;
     if (parent->ns && parent->peer_group) {
         for (struct mount *x = m; x; x = mount_tree_next(x, m)) {
             if (!x->peer_group)
-                x->peer_group = mount_new_group();
+                mount_set_peer(x, mount_new_group());
         }
         r = propagate(&p, parent->peer_group, m, parent, 0);
     }

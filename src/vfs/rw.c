@@ -57,6 +57,13 @@ s64 vfs_write_limit(u64 pos, u64 count)
     return (s64)MIN(count, (u64)INT64_MAX - pos);
 }
 
+/* rw_verify_area: the range must not pass the end of what an offset can say. */
+static bool is_beyond(s64 pos, u64 count)
+{
+    s64 end;
+    return count > INT64_MAX || __builtin_add_overflow(pos, (s64)count, &end);
+}
+
 /* Shortens `from` to what the limit allows; what was cut off comes back in *ret_cut. */
 static int apply_write_limit(struct file *f, struct uio *from, s64 pos, u64 *ret_cut)
 {
@@ -92,7 +99,7 @@ s64 vfs_write(struct file *f, struct uio *from, s64 *off)
     } else if (off) {
         pos = *off;
     }
-    s64 n = apply_write_limit(f, from, pos, &cut);
+    s64 n = is_beyond(pos, from->left) ? -LX_EINVAL : apply_write_limit(f, from, pos, &cut);
     if (n == 0 && from->left > 0)
         n = file_remove_privs(f);
     if (n == 0)
@@ -133,11 +140,11 @@ s64 generic_seek(struct file *f, s64 off, int whence)
         break;
     case LX_SEEK_CUR:
         if (__builtin_add_overflow(f->pos, off, &pos))
-            return -LX_EOVERFLOW;
+            return -LX_EINVAL;
         break;
     case LX_SEEK_END:
         if (__builtin_add_overflow((s64)size, off, &pos))
-            return -LX_EOVERFLOW;
+            return -LX_EINVAL;
         break;
     case LX_SEEK_DATA:
         if (off < 0 || (u64)off >= size)

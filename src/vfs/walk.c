@@ -258,6 +258,9 @@ static int follow_link(struct walk *w, const struct path *link, const char *rest
 
 int walk_push_link(struct walk *w, const struct path *link)
 {
+    int r = may_follow_link(w->cur.dentry->inode, link->dentry->inode);
+    if (r < 0)
+        return r;
     return follow_link(w, link, "");
 }
 

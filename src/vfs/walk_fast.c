@@ -130,7 +130,7 @@ static enum fast_result fast_run(struct fast *f, const char *s)
             return FAST_NOENT;
         if (mode_is_lnk(i->mode) &&
             (!is_last || (f->flags & WALK_FOLLOW) || f->has_trailing_slash)) {
-            if (i->ops->follow)
+            if (i->ops->follow || (is_last && may_follow_link(dir, i) < 0))
                 return FAST_GIVE_UP;
             s = fast_link(f, m, d, s);
             if (!s)

@@ -17,6 +17,7 @@
 #include "kern/uname.h"
 #include "procfs/proc_int.h"
 #include "procfs/sysctl.h"
+#include "vfs/file.h"
 
 /* ---- kinds of values ------------------------------------------------------------------------------------- */
 
@@ -310,8 +311,8 @@ static const struct pnode kernel_table[] = {
 
 _Atomic s64 sysctl_pipe_max_size = 1048576, sysctl_nr_open = 1048576;
 static _Atomic s64 inotify_instances = 128, inotify_watches = 1048576, inotify_events = 16384,
-    lease_break = 45, leases_on = 1, hardlinks = 1, symlinks = 1, fifos = 1, regular = 2, suid_dumpable,
-    epoll_watches = 1048576, aio_max = 65536, mount_max = 100000, pipe_soft = 16384, pipe_hard,
+    lease_break = 45, leases_on = 1, suid_dumpable,
+    epoll_watches = 1048576, aio_max = 65536, pipe_soft = 16384, pipe_hard,
     file_max = INT64_MAX;
 
 static const struct pnode inotify_table[] = {
@@ -341,7 +342,7 @@ static const struct pnode fs_table[] = {
     PDIR("inotify", inotify_table),
     NUM("lease-break-time", &lease_break, 0, INT32_MAX),
     NUM("leases-enable", &leases_on, 0, 1),
-    NUM("mount-max", &mount_max, 1, INT32_MAX),
+    NUM("mount-max", &vfs_mount_max, 1, INT32_MAX),
     PDIR("mqueue", mqueue_table),
     NUM("nr_open", &sysctl_nr_open, 8, 2147483584),
     T("overflowgid", "65534"),
@@ -349,10 +350,10 @@ static const struct pnode fs_table[] = {
     NUM("pipe-max-size", &sysctl_pipe_max_size, 4096, 1 << 30),
     NUM("pipe-user-pages-hard", &pipe_hard, 0, INT64_MAX),
     NUM("pipe-user-pages-soft", &pipe_soft, 0, INT64_MAX),
-    NUM("protected_fifos", &fifos, 0, 2),
-    NUM("protected_hardlinks", &hardlinks, 0, 1),
-    NUM("protected_regular", &regular, 0, 2),
-    NUM("protected_symlinks", &symlinks, 0, 1),
+    NUM("protected_fifos", &vfs_protected_fifos, 0, 2),
+    NUM("protected_hardlinks", &vfs_protected_hardlinks, 0, 1),
+    NUM("protected_regular", &vfs_protected_regular, 0, 2),
+    NUM("protected_symlinks", &vfs_protected_symlinks, 0, 1),
     NUM("suid_dumpable", &suid_dumpable, 0, 2),
 };
 
