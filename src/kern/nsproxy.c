@@ -131,6 +131,8 @@ static int copy_mnt(struct mnt_ns *old, struct fs_ctx *fs, struct user_ns *uns,
     fs_ctx_cwd(fs, &cwd);
     int r = mnt_ns_copy(old, &root, &cwd, ret_ns);
     if (r == 0) {
+        if (uns != (old->user_ns ? old->user_ns : &root_user_ns))
+            mnt_ns_lock(*ret_ns);
         (*ret_ns)->user_ns = uns;
         struct path old_root, old_cwd;
         mutex_lock(&fs->lock);

@@ -66,6 +66,8 @@ struct mount *mount_new(struct super *sb, u32 flags)
     list_init(&m->sibling);
     list_init(&m->ns_node);
     list_init(&m->all_node);
+    list_init(&m->peer_node);
+    list_init(&m->slave_node);
     return m;
 }
 
@@ -99,6 +101,7 @@ struct mount *mount_clone(struct mount *old, struct dentry *root)
     m->root = root;
     m->is_unbindable = old->is_unbindable;
     m->is_locked = old->is_locked;
+    m->locked_flags = old->locked_flags;
     return m;
 }
 
@@ -269,70 +272,92 @@ void mount_tree_enter_ns(struct mount *top, struct mnt_ns *ns)
 
 /* ---- propagation groups (mount_lock held for writing) ------------------------------------- */
 
+/* All mounts that are in a group, in trees or not. A number with neither is free. */
 static struct group {
-    u32 npeers, nslaves; /* of all mounts, in trees or not; a number with neither is free */
-} * groups;              /* by number, which starts at 1 */
+    struct list peers, slaves; /* by peer_node, slave_node */
+} * *groups;                   /* by number, which starts at 1 */
 static int ngroups, first_free = 1;
+
+static bool group_is_free(int g)
+{
+    return !groups[g] || (list_empty(&groups[g]->peers) && list_empty(&groups[g]->slaves));
+}
 
 int mount_new_group(void)
 {
-    while (first_free < ngroups && (groups[first_free].npeers || groups[first_free].nslaves))
+    while (first_free < ngroups && !group_is_free(first_free))
         first_free++;
     if (first_free >= ngroups) {
         int n = MAX(ngroups * 2, 64);
-        struct group *g = realloc(groups, (size_t)n * sizeof(*g));
-        if (!g)
+        struct group **p = realloc(groups, (size_t)n * sizeof(struct group *));
+        if (!p)
             return 0; /* then it is not shared */
-        memset(g + ngroups, 0, (size_t)(n - ngroups) * sizeof(*g));
-        groups = g;
+        memset(p + ngroups, 0, (size_t)(n - ngroups) * sizeof(struct group *));
+        groups = p;
         ngroups = n;
+    }
+    if (!groups[first_free]) {
+        struct group *g = malloc(sizeof(*g));
+        if (!g)
+            return 0;
+        list_init(&g->peers);
+        list_init(&g->slaves);
+        groups[first_free] = g;
     }
     return first_free;
 }
 
-static void group_freed(int g)
+struct list *mount_peers(int g)
 {
-    if (!groups[g].npeers && !groups[g].nslaves && g < first_free)
+    return &groups[g]->peers;
+}
+
+struct list *mount_slaves(int g)
+{
+    return &groups[g]->slaves;
+}
+
+static void group_left(int g)
+{
+    if (g && g < first_free && group_is_free(g))
         first_free = g;
 }
 
+/* New members come first, so that a walk that adds some does not meet them. */
 void mount_set_peer(struct mount *m, int g)
 {
     int old = m->peer_group;
+    list_del(&m->peer_node);
     if (g)
-        groups[g].npeers++;
+        list_add_head(&groups[g]->peers, &m->peer_node);
     m->peer_group = g;
-    if (old) {
-        groups[old].npeers--;
-        group_freed(old);
-    }
+    group_left(old);
 }
 
 void mount_set_master(struct mount *m, int g)
 {
     int old = m->master_group;
+    list_del(&m->slave_node);
     if (g)
-        groups[g].nslaves++;
+        list_add_head(&groups[g]->slaves, &m->slave_node);
     m->master_group = g;
-    if (old) {
-        groups[old].nslaves--;
-        group_freed(old);
-    }
+    group_left(old);
+}
+
+static bool is_only_peer(const struct mount *m)
+{
+    return m->peer_node.next == m->peer_node.prev;
 }
 
 /* m stops being shared; slaves of a group that died go to the group's own master. */
 static void leave_group(struct mount *m)
 {
-    int g = m->peer_group;
     struct mount *s;
+    int g = m->peer_group;
     if (!g)
         return;
-    if (groups[g].npeers == 1 && groups[g].nslaves > 0) {
-        list_for_each (s, &all_mounts, all_node) {
-            if (s->master_group == g)
-                mount_set_master(s, m->master_group);
-        }
-    }
+    while (is_only_peer(m) && (s = list_first(mount_slaves(g), struct mount, slave_node)))
+        mount_set_master(s, m->master_group);
     mount_set_peer(m, 0);
 }
 
@@ -348,7 +373,7 @@ void mount_set_propagation(struct mount *m, u32 type)
     case LX_MS_SLAVE:
         if (!g)
             break;
-        if (groups[g].npeers == 1) { /* nobody to follow */
+        if (is_only_peer(m)) { /* nobody to follow */
             leave_group(m);
         } else {
             mount_set_master(m, g);
@@ -384,6 +409,7 @@ void mount_tree_dissolve(struct mount *top, struct list *gone)
             mount_get(m); /* a detached tree's top: the reference is its owner's */
         }
         m->ns = NULL;
+        m->is_marked = false;
         leave_group(m);
         mount_set_master(m, 0);
         m->mountpoint = at;
@@ -515,13 +541,19 @@ int mnt_ns_copy(struct mnt_ns *ns, struct path *root, struct path *cwd, struct m
     return 0;
 }
 
+void mount_lock_one(struct mount *m)
+{
+    m->is_locked = true;
+    m->locked_flags = (m->flags & MOUNT_LOCKED_FLAGS) | MOUNT_LOCK_ATIME;
+}
+
 void mnt_ns_lock(struct mnt_ns *ns)
 {
     struct mount *m;
     mount_tree_begin();
     list_for_each (m, &ns->mounts, ns_node) {
-        if (m != ns->root)
-            m->is_locked = true;
+        mount_lock_one(m);
+        m->is_locked = m != ns->root;
         if (m->peer_group)
             mount_set_propagation(m, LX_MS_SLAVE);
     }

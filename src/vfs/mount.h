@@ -9,6 +9,9 @@
 #include "vfs/stack.h"
 #include "vfs/vfs.h"
 
+#define MOUNT_LOCKED_FLAGS (LX_MS_RDONLY | LX_MS_NOSUID | LX_MS_NODEV | LX_MS_NOEXEC)
+#define MOUNT_LOCK_ATIME   0x80000000U /* in locked_flags */
+
 void mount_tree_begin(void); /* takes mount_lock for writing */
 void mount_tree_end(void);
 struct list *mount_all(void); /* all mounts in trees, by all_node */
@@ -18,12 +21,15 @@ struct dentry *mount_unlink(struct mount *m);                             /* W; 
 void mount_tree_enter_ns(struct mount *top, struct mnt_ns *ns);           /* W */
 void mount_ns_changed(struct mnt_ns *ns);                                 /* W */
 void mount_set_propagation(struct mount *m, u32 type);                    /* W; LX_MS_SHARED … */
+void mount_lock_one(struct mount *m);                                     /* W */
 /* W. The lowest number without peers and slaves, until one of these uses it; 0: out of memory. */
 int mount_new_group(void);
-void mount_set_peer(struct mount *m, int group);   /* W */
-void mount_set_master(struct mount *m, int group); /* W */
-void mount_tree_dissolve(struct mount *top, struct list *gone);           /* W */
-void mount_put_gone(struct list *gone);                                   /* no lock */
+void mount_set_peer(struct mount *m, int group);                /* W */
+void mount_set_master(struct mount *m, int group);              /* W */
+struct list *mount_peers(int group);                            /* by peer_node */
+struct list *mount_slaves(int group);                           /* by slave_node */
+void mount_tree_dissolve(struct mount *top, struct list *gone); /* W */
+void mount_put_gone(struct list *gone);                         /* no lock */
 struct mnt_ns *mount_ns_alloc(void) must_check;
 
 /* ---- propagate.c --------------------------------------------------------------------------- */

@@ -14,9 +14,8 @@
 #define MNT_FLAGS                                                                                  \
     (LX_MS_RDONLY | LX_MS_NOSUID | LX_MS_NODEV | LX_MS_NOEXEC | LX_MS_NOATIME | LX_MS_NODIRATIME | \
      LX_MS_RELATIME | LX_MS_STRICTATIME | LX_MS_NOSYMFOLLOW)
-#define ATIME_FLAGS  (LX_MS_NOATIME | LX_MS_RELATIME | LX_MS_STRICTATIME | LX_MS_NODIRATIME)
-#define LOCKED_FLAGS (LX_MS_RDONLY | LX_MS_NOSUID | LX_MS_NODEV | LX_MS_NOEXEC)
-#define PROPAGATION  (LX_MS_SHARED | LX_MS_PRIVATE | LX_MS_SLAVE | LX_MS_UNBINDABLE)
+#define ATIME_FLAGS (LX_MS_NOATIME | LX_MS_RELATIME | LX_MS_STRICTATIME | LX_MS_NODIRATIME)
+#define PROPAGATION (LX_MS_SHARED | LX_MS_PRIVATE | LX_MS_SLAVE | LX_MS_UNBINDABLE)
 
 static struct mnt_ns *current_ns(void)
 {
@@ -119,7 +118,9 @@ int mount_bind_copy(const struct path *from, bool is_recursive, struct mount **r
     struct mount *m = from->mnt, *c;
     int r = -LX_EINVAL;
     mount_tree_begin();
-    if (m->is_unbindable || (m->ns && !is_ours(m)))
+    /* What is in no tree can be copied only if it is meant to be bound: a namespace's file. */
+    bool is_free = !m->ns && (m->sb->flags & SB_NAMED);
+    if (m->is_unbindable || (!is_free && !is_ours(m)))
         goto out;
     if (!is_recursive) {
         list_for_each (c, &m->children, sibling) {
@@ -250,8 +251,9 @@ static int do_move(const char *source, const struct path *at)
 /* Sets the flags of one mount; W. */
 int mount_set_flags_locked(struct mount *m, u32 flags)
 {
-    u32 mine = vfs_current && m->is_locked ? m->flags & LOCKED_FLAGS : 0;
-    if (mine & ~flags)
+    if (m->locked_flags & MOUNT_LOCKED_FLAGS & ~flags)
+        return -LX_EPERM;
+    if ((m->locked_flags & MOUNT_LOCK_ATIME) && ((flags ^ m->flags) & ATIME_FLAGS))
         return -LX_EPERM;
     if ((flags & LX_MS_RDONLY) && !(m->flags & LX_MS_RDONLY) && m->nwriters > 0)
         return -LX_EBUSY;

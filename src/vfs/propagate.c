@@ -117,21 +117,27 @@ static bool is_copied_to_group(const struct propagation *p, int group)
     return false;
 }
 
+static bool is_reached(const struct propagation *p, struct mount *d)
+{
+    return d->ns && d->sb == p->at->sb && dentry_is_ancestor(d->root, p->at);
+}
+
 /* Copies of src for all peers of group g but `skip`, and for its slaves. */
 static int propagate(struct propagation *p, int g, struct mount *src, struct mount *skip, u32 depth)
 {
     struct mount *d, *top;
     if (depth > MAX_PROPAGATION_DEPTH)
         return 0;
-    list_for_each (d, mount_all(), all_node) {
-        bool is_peer = d->peer_group == g, is_slave = !is_peer && d->master_group == g;
-        if (d == skip || (!is_peer && !is_slave) || d->sb != p->at->sb ||
-            !dentry_is_ancestor(d->root, p->at))
+    list_for_each (d, mount_peers(g), peer_node) {
+        int r = d != skip && is_reached(p, d) ? add_copy(p, src, d, false, &top) : 0;
+        if (r < 0)
+            return r;
+    }
+    list_for_each (d, mount_slaves(g), slave_node) {
+        if (!is_reached(p, d) || (d->peer_group && is_copied_to_group(p, d->peer_group)))
             continue;
-        if (is_slave && d->peer_group && is_copied_to_group(p, d->peer_group))
-            continue;
-        int r = add_copy(p, src, d, is_slave, &top);
-        if (r == 0 && is_slave && d->peer_group)
+        int r = add_copy(p, src, d, true, &top);
+        if (r == 0 && d->peer_group)
             r = propagate(p, d->peer_group, top, d, depth + 1);
         if (r < 0)
             return r;
@@ -156,9 +162,10 @@ int mount_attach_locked(struct mount *m, struct mount *parent, struct dentry *d)
         r = propagate(&p, parent->peer_group, m, parent, 0);
     }
     if (r == 0) {
-        mount_link(m, parent, d);
+        /* First, while its tree is small: linking may put a long stack of older mounts on it. */
         if (parent->ns)
             mount_tree_enter_ns(m, parent->ns);
+        mount_link(m, parent, d);
     }
     while ((top = list_first(&p.copies, struct mount, ns_node))) {
         list_del(&top->ns_node);
@@ -167,42 +174,104 @@ int mount_attach_locked(struct mount *m, struct mount *parent, struct dentry *d)
             continue;
         }
         struct mount *dst = top->scratch;
-        mount_link(top, dst, d);
+        if (parent->ns && dst->ns->user_ns != parent->ns->user_ns) {
+            for (struct mount *x = top; x; x = mount_tree_next(x, top))
+                mount_lock_one(x);
+            top->is_locked = false;
+        }
         mount_tree_enter_ns(top, dst->ns);
+        mount_link(top, dst, d);
         mount_put(top); /* the tree has its own */
     }
     return r;
 }
 
-void mount_detach_locked(struct mount *m, struct list *gone)
+/* ---- detaching ----------------------------------------------------------------------------- */
+
+/* The places (group, dentry) that were looked at already; old ones are forgotten. */
+struct visited {
+    int group[64];
+    struct dentry *at[64];
+    u32 n;
+};
+
+static bool visit(struct visited *v, int group, struct dentry *at)
 {
-    int groups[MAX_GROUPS];
-    u32 ngroups = 0;
-    struct mount *parent = m->parent, *x, *found = NULL;
-    struct dentry *at = m->mountpoint;
-    if (parent && parent->peer_group)
-        groups[ngroups++] = parent->peer_group;
+    for (u32 i = 0; i < MIN(v->n, 64U); i++) {
+        if (v->group[i] == group && v->at[i] == at)
+            return false;
+    }
+    v->group[v->n % 64] = group;
+    v->at[v->n % 64] = at;
+    v->n++;
+    return true;
+}
+
+/* A copy goes with its original unless something else is mounted on it. */
+static bool goes_along(const struct mount *c, const struct mount *x)
+{
+    struct mount *k;
+    if (c->is_marked || c->root != x->root)
+        return false;
+    list_for_each (k, &c->children, sibling) {
+        if (!k->is_marked)
+            return false;
+    }
+    return true;
+}
+
+static void find_copy_on(struct mount *d, struct mount *x, struct mount **found)
+{
+    struct mount *c = mount_on_rcu(d, x->mountpoint);
+    if (c && goes_along(c, x)) {
+        c->is_marked = true;
+        c->scratch = *found;
+        *found = c;
+    }
+}
+
+/* Marks and collects (by scratch) what the removal of x from its parent propagates to. */
+static void find_copies(struct mount *x, struct mount **found)
+{
+    int groups[MAX_GROUPS] = {x->parent->peer_group};
+    u32 ngroups = 1;
+    struct mount *d;
     for (u32 i = 0; i < ngroups; i++) {
-        list_for_each (x, mount_all(), all_node) {
-            if (x == parent || (x->peer_group != groups[i] && x->master_group != groups[i]))
-                continue;
-            struct mount *c = mount_on_rcu(x, at);
-            if (c && c != m && c->root == m->root && !c->is_marked && list_empty(&c->children)) {
-                c->is_marked = true;
-                c->scratch = found;
-                found = c;
-            }
-            bool is_new = x->peer_group != 0;
+        list_for_each (d, mount_peers(groups[i]), peer_node)
+            find_copy_on(d, x, found);
+        list_for_each (d, mount_slaves(groups[i]), slave_node) {
+            find_copy_on(d, x, found);
+            bool is_new = d->peer_group != 0;
             for (u32 j = 0; j < ngroups; j++)
-                is_new &= groups[j] != x->peer_group;
+                is_new &= groups[j] != d->peer_group;
             if (is_new && ngroups < MAX_GROUPS)
-                groups[ngroups++] = x->peer_group;
+                groups[ngroups++] = d->peer_group;
         }
     }
+}
+
+void mount_detach_locked(struct mount *m, struct list *gone)
+{
+    struct mount *found = NULL, *x;
+    struct visited v = {.n = 0};
+    u32 n = tree_count(m), i = 0;
+    struct mount **tree = malloc(n * sizeof(struct mount *)); /* without it, nothing propagates */
+    for (x = m; x; x = mount_tree_next(x, m)) {
+        x->is_marked = true;
+        if (tree)
+            tree[i++] = x;
+    }
+    while (i > 0) { /* leaves first */
+        x = tree[--i];
+        if (x->parent && x->parent->peer_group && visit(&v, x->parent->peer_group, x->mountpoint))
+            find_copies(x, &found);
+    }
+    free(tree);
     mount_tree_dissolve(m, gone);
     while (found) {
         x = found;
         found = x->scratch;
-        mount_tree_dissolve(x, gone);
+        if (x->ns) /* else it went with one below it */
+            mount_tree_dissolve(x, gone);
     }
 }

@@ -11,6 +11,13 @@ static bool is_special(const struct file *f)
     return f->mode & FMODE_STREAM;
 }
 
+/* rw_verify_area: the range must not pass the end of what an offset can say. */
+static bool is_beyond(s64 pos, u64 count)
+{
+    s64 end;
+    return count > INT64_MAX || __builtin_add_overflow(pos, (s64)count, &end);
+}
+
 s64 vfs_read(struct file *f, struct uio *to, s64 *off)
 {
     s64 pos = 0;
@@ -29,7 +36,8 @@ s64 vfs_read(struct file *f, struct uio *to, s64 *off)
     } else if (off) {
         pos = *off;
     }
-    s64 n = f->ops->read(f, to, off || has_pos ? &pos : NULL);
+    s64 n =
+        is_beyond(pos, to->left) ? -LX_EINVAL : f->ops->read(f, to, off || has_pos ? &pos : NULL);
     if (has_pos) {
         f->pos = pos;
         mutex_unlock(&f->pos_lock);
@@ -55,13 +63,6 @@ s64 vfs_write_limit(u64 pos, u64 count)
     if (pos >= INT64_MAX)
         return -LX_EFBIG;
     return (s64)MIN(count, (u64)INT64_MAX - pos);
-}
-
-/* rw_verify_area: the range must not pass the end of what an offset can say. */
-static bool is_beyond(s64 pos, u64 count)
-{
-    s64 end;
-    return count > INT64_MAX || __builtin_add_overflow(pos, (s64)count, &end);
 }
 
 /* Shortens `from` to what the limit allows; what was cut off comes back in *ret_cut. */

@@ -310,8 +310,10 @@ struct mount {
     struct list children, sibling, ns_node;
     u32 flags;
     int peer_group, master_group; /* propagation: shared:N, master:N; 0 none */
+    struct list peer_node, slave_node; /* in those groups */
     bool is_unbindable, is_expiring, is_marked;
     bool is_locked;             /* from a more privileged user namespace: stays where it is */
+    u32 locked_flags;           /* … and keeps these; MOUNT_LOCK_ATIME: and its atime rule */
     _Atomic u32 nwriters;       /* files open for writing through it */
     struct list hash, all_node; /* by (parent, mountpoint); all mounts that are in a namespace */
     struct mount *scratch;      /* of one operation under mount_lock */
