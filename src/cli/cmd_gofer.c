@@ -30,7 +30,7 @@ int cmd_gofer(const struct global_opts *g, int argc, char **argv)
         .lane_fds = lanes,
         .nlanes = nlanes,
         .self_fd_dir = BOOT_FD_GOFER_SELF,
-        .jail_fd = BOOT_FD_GOFER_JAIL,
+        .jail_fd = -1, /* the command has given it an empty root */
     };
     return gofer_main(&cfg);
 }

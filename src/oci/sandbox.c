@@ -12,7 +12,9 @@
  *           caller is not root). Unless the tree is to be written, every mount
  *           in its namespace is made read-only first.
  *
- * Each child waits for one byte from us, sent once its id maps are written.
+ * Each child waits for one byte from us, sent once its id maps are written. On
+ * the same socket it says what went wrong when it does not get as far as its
+ * program; its exec closes the socket without a word.
  */
 #include "oci/sandbox.h"
 
@@ -20,6 +22,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/mount.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -69,8 +72,14 @@ static void plan_move(struct child_plan *p, int from, int to)
         p->moves[p->nmoves++] = (struct fd_move){from, to};
 }
 
-/* Puts every descriptor at its place and closes all others. */
-static int move_fds(struct child_plan *p, int *self_fd)
+/* What a child that fails sends. */
+struct child_report {
+    int err;
+    char step[60];
+};
+
+/* Puts every descriptor at its place and closes all others, but for two that exec closes. */
+static int move_fds(struct child_plan *p, int *self_fd, int *link_fd)
 {
     int max = 2;
     for (u32 i = 0; i < p->nmoves; i++) {
@@ -81,8 +90,10 @@ static int move_fds(struct child_plan *p, int *self_fd)
             max = p->moves[i].to;
     }
     int self = fcntl(*self_fd, F_DUPFD_CLOEXEC, FD_HIGH);
-    if (self < 0)
+    int link = fcntl(*link_fd, F_DUPFD_CLOEXEC, FD_HIGH);
+    if (self < 0 || link < 0)
         return -1;
+    *link_fd = link;
     for (int fd = 0; fd <= max; fd++) {
         int from = -1;
         for (u32 i = 0; i < p->nmoves; i++)
@@ -99,7 +110,10 @@ static int move_fds(struct child_plan *p, int *self_fd)
     if (dup3(self, place, O_CLOEXEC) < 0)
         return -1;
     *self_fd = place;
-    return (int)syscall(SYS_close_range, place + 1, ~0U, 0);
+    if (dup3(link, place + 1, O_CLOEXEC) < 0)
+        return -1;
+    *link_fd = place + 1;
+    return (int)syscall(SYS_close_range, place + 2, ~0U, 0);
 }
 
 /*
@@ -125,24 +139,23 @@ static int prepare_gofer(struct child_plan *plan)
     if (self < 0)
         return -1;
     plan_move(plan, self, BOOT_FD_GOFER_SELF);
-    /* An empty directory to chroot to; it also hides the host's /proc, the one that is sure to exist. */
+    /*
+     * An empty directory as its root; it also hides the host's /proc, the one that is sure to
+     * exist. Here and not in the gofer, which as an ordinary user has no capability after exec.
+     */
     if (mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY,
               "size=4k,nr_inodes=2,mode=555") < 0)
         return -1;
-    int jail_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (jail_fd < 0)
-        return -1;
-    plan_move(plan, jail_fd, BOOT_FD_GOFER_JAIL);
-    return 0;
+    return chdir("/proc") < 0 || chroot(".") < 0 ? -1 : 0;
 }
 
-static noreturn_fn void child_main(struct child_plan *p, int self_fd, int sync_fd)
+static noreturn_fn void child_main(struct child_plan *p, int self_fd, int link_fd)
 {
     char byte;
     char *const no_env[] = {NULL};
     const char *step = "wait for its parent";
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (read(sync_fd, &byte, 1) != 1)
+    if (read(link_fd, &byte, 1) != 1)
         _exit(70);
     step = "take its identity";
     if (p->clone_flags & CLONE_NEWUSER) {
@@ -158,7 +171,7 @@ static noreturn_fn void child_main(struct child_plan *p, int self_fd, int sync_f
     step = "place its descriptors";
     if (setsid() < 0 && errno != EPERM)
         goto fail;
-    if (move_fds(p, &self_fd) < 0)
+    if (move_fds(p, &self_fd, &link_fd) < 0)
         goto fail;
     /* The sentry's first process needs the default dispositions whatever the caller ignored. */
     for (int s = 1; s < 32; s++)
@@ -169,9 +182,10 @@ static noreturn_fn void child_main(struct child_plan *p, int self_fd, int sync_f
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     step = "run its program";
     syscall(SYS_execveat, self_fd, "", (char *const *)(uintptr_t)p->argv, no_env, AT_EMPTY_PATH);
-fail:
-    dprintf(2, "cvisor: the %s cannot %s: %s\n", p->role, step, strerror(errno));
-    _exit(70);
+fail:;
+    struct child_report report = {.err = errno};
+    snprintf(report.step, sizeof(report.step), "%s", step);
+    _exit(send(link_fd, &report, sizeof(report), MSG_NOSIGNAL) < 0 ? 71 : 70);
 }
 
 static int write_file(const char *path, const char *text)
@@ -203,21 +217,60 @@ static int write_maps(const struct child_plan *p, pid_t pid)
     return write_file(path, text);
 }
 
-static int start_child(struct child_plan *p, int self_fd, pid_t *ret_pid, struct err *e)
+/* Whether the kernel and its settings let us confine anything, said before a process is made. */
+static int check_kernel(struct err *e)
 {
-    int sync[2];
-    if (pipe2(sync, O_CLOEXEC) < 0)
-        return err_errno(e, "cannot make a pipe");
+    u32 action = SECCOMP_RET_TRAP;
+    if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) < 0)
+        return err_errno(e, "cannot start the sandbox: this kernel has no seccomp filters "
+                            "(CONFIG_SECCOMP_FILTER), which confine it");
+    if (access("/proc/self/ns/user", F_OK) < 0)
+        return err_errno(e, "cannot start the sandbox: this kernel has no user namespaces "
+                            "(CONFIG_USER_NS), or /proc is not mounted");
+    return 0;
+}
+
+/* Whether our own user namespace has an id besides ours for the sentry. */
+static bool has_nobody(const char *map_path)
+{
+    FILE *f = fopen(map_path, "re");
+    unsigned inner, outer, n;
+    bool has = false;
+    while (f && fscanf(f, "%u %u %u", &inner, &outer, &n) == 3)
+        has |= NOBODY >= inner && NOBODY - inner < n;
+    if (f)
+        fclose(f);
+    return has;
+}
+
+static void end_child(pid_t pid)
+{
+    if (pid <= 0)
+        return;
+    kill(pid, SIGKILL);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
+/* *ret_link is the socket to await_exec. */
+static int start_child(struct child_plan *p, int self_fd, pid_t *ret_pid, int *ret_link, struct err *e)
+{
+    int link[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0)
+        return err_errno(e, "cannot make a socket");
     pid_t pid = (pid_t)syscall(SYS_clone, p->clone_flags | SIGCHLD, NULL, NULL, NULL, NULL);
     if (pid == 0) {
-        close(sync[1]);
-        child_main(p, self_fd, sync[0]);
+        close(link[0]);
+        child_main(p, self_fd, link[1]);
     }
     int saved = errno;
-    close(sync[0]);
+    close(link[1]);
     if (pid < 0) {
-        close(sync[1]);
+        close(link[0]);
         errno = saved;
+        if (saved == EINVAL)
+            return err_errno(e, "cannot start the %s: this kernel lacks a kind of namespace "
+                                "(user, pid, mount, net, ipc and uts are needed)", p->role);
         if (saved == ENOSPC || saved == EUSERS || (saved == EPERM && !p->is_root_caller))
             return err_errno(e, "cannot start the %s: this kernel does not let this user make user "
                                 "namespaces (see user.max_user_namespaces and "
@@ -226,17 +279,30 @@ static int start_child(struct child_plan *p, int self_fd, pid_t *ret_pid, struct
     }
     if ((p->clone_flags & CLONE_NEWUSER) && write_maps(p, pid) < 0) {
         err_errno(e, "cannot write the id maps of the %s's user namespace", p->role);
-        close(sync[1]);
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
+        close(link[0]);
+        end_child(pid);
         return -1;
     }
-    /* A child that died already shows up when its socket closes. */
-    if (write(sync[1], "x", 1) < 0)
-        saved = errno;
-    close(sync[1]);
+    /* A child that has died already says nothing either; that shows at the control socket. */
+    (void)!send(link[0], "x", 1, MSG_NOSIGNAL);
     *ret_pid = pid;
+    *ret_link = link[0];
     return 0;
+}
+
+/* Until the child runs its program, or says why it cannot. Closes link. */
+static int await_exec(const struct child_plan *p, int link, struct err *e)
+{
+    struct child_report report;
+    ssize_t n;
+    while ((n = recv(link, &report, sizeof(report), 0)) < 0 && errno == EINTR)
+        ;
+    close(link);
+    if (n != sizeof(report))
+        return 0;
+    report.step[sizeof(report.step) - 1] = 0;
+    errno = report.err;
+    return err_errno(e, "cannot start the sandbox: its %s cannot %s", p->role, report.step);
 }
 
 static int write_config(struct bootcfg *boot, struct err *e)
@@ -246,6 +312,10 @@ static int write_config(struct bootcfg *boot, struct err *e)
     if (bootcfg_encode(boot, &buf, &size) < 0)
         return err_set(e, "the argument list or environment is too long");
     int fd = memfd_create("boot", MFD_CLOEXEC);
+    if (fd < 0 && errno == ENOSYS) {
+        free(buf);
+        return err_errno(e, "cannot start the sandbox: this kernel has no memfd_create");
+    }
     if (fd < 0 || write(fd, buf, size) != (ssize_t)size) {
         err_errno(e, "cannot write the boot configuration");
         free(buf);
@@ -262,10 +332,13 @@ int sandbox_start(const struct sandbox_params *p, struct sandbox *ret_sb, struct
     int control[2] = {-1, -1}, lanes[BOOT_MAX_LANES][2], config = -1, root_fd = -1, r = -1;
     u32 nlanes = 0;
     struct sandbox sb = {-1, -1, -1};
-    bool is_root = geteuid() == 0;
+    /* Root in a user namespace of one id is an ordinary user with another name. */
+    bool is_root = geteuid() == 0 && has_nobody("/proc/self/uid_map") && has_nobody("/proc/self/gid_map");
     int self_fd = sandbox_self_fd(e);
     if (self_fd < 0)
         return -1;
+    if (check_kernel(e) < 0)
+        goto out;
 
     p->boot->nlanes = p->nlanes;
     config = write_config(p->boot, e);
@@ -329,8 +402,14 @@ int sandbox_start(const struct sandbox_params *p, struct sandbox *ret_sb, struct
     for (u32 i = 0; i < nlanes; i++)
         plan_move(&sentry, lanes[i][0], (int)(BOOT_FD_LANES + i));
 
-    if (start_child(&sentry, self_fd, &sb.sentry, e) == 0 &&
-        start_child(&gofer, self_fd, &sb.gofer, e) == 0) {
+    int sentry_link = -1, gofer_link = -1;
+    bool is_started = start_child(&sentry, self_fd, &sb.sentry, &sentry_link, e) == 0 &&
+                      start_child(&gofer, self_fd, &sb.gofer, &gofer_link, e) == 0;
+    if (sentry_link >= 0 && await_exec(&sentry, sentry_link, is_started ? e : NULL) < 0)
+        is_started = false;
+    if (gofer_link >= 0 && await_exec(&gofer, gofer_link, is_started ? e : NULL) < 0)
+        is_started = false;
+    if (is_started) {
         sb.control = take_fd(control[0]);
         *ret_sb = sb;
         r = 0;
@@ -352,15 +431,6 @@ out:
         close(root_fd);
     close(self_fd);
     return r;
-}
-
-static void end_child(pid_t pid)
-{
-    if (pid <= 0)
-        return;
-    kill(pid, SIGKILL);
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        ;
 }
 
 void sandbox_destroy(struct sandbox *sb)
