@@ -186,6 +186,7 @@ helper_result:
  * results, which are about themselves, but not the moment after which an fd may be closed.
  */
 helper_done:
+    mov %rbx, %r9
     mov STUB_ORDER + ORD_EFD, %edi
     mov $helper_one, %esi
     mov $8, %edx
