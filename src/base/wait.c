@@ -17,6 +17,9 @@
 
 enum { TOKEN_NONE, TOKEN_WOKEN, TOKEN_ASLEEP };
 
+_Thread_local bool park_has_work;
+void (*_Atomic park_work)(void);
+
 static _Thread_local struct parker own_parker;
 static _Thread_local struct parker *self_parker;
 
@@ -101,6 +104,7 @@ static int park_clock(struct parker *p, s64 deadline_ns, int clock_flag)
 static int park_interruptible_clock(s64 deadline_ns, int clock_flag)
 {
     struct parker *p = parker_self();
+    park_do_work();
     if (parker_is_interrupted(p))
         return -LX_ERESTARTSYS;
     int r = park_clock(p, deadline_ns, clock_flag);

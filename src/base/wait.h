@@ -83,6 +83,18 @@ int park_interruptible_real(s64 deadline_real_ns) must_check;
 /* As above but never interrupted: 0 or -LX_ETIMEDOUT. For waits that only our own threads end. */
 int park_uninterruptible(s64 deadline_ns);
 
+/*
+ * Work that a thread has left for the moment when it holds no lock: it is done before the thread
+ * parks interruptibly, and at the end of its system call. Whoever leaves some sets both.
+ */
+extern _Thread_local bool park_has_work;
+extern void (*_Atomic park_work)(void);
+static inline void park_do_work(void)
+{
+    if (__builtin_expect(park_has_work, 0))
+        atomic_load(&park_work)();
+}
+
 struct waiter;
 /* Runs under the queue's lock, on the waker's thread; `events` are those that happened. */
 typedef void (*waiter_fn)(struct waiter *w, u32 events);

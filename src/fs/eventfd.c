@@ -75,7 +75,7 @@ static s64 eventfd_write(struct file *f, struct uio *from, s64 *off)
 {
     struct eventfd *e = f->priv;
     u64 v;
-    if (from->left < sizeof(v))
+    if (from->left != sizeof(v)) /* since Linux 6.9 not more either */
         return -LX_EINVAL;
     if (uio_copy_from(from, &v, sizeof(v)) != (s64)sizeof(v))
         return -LX_EFAULT;

@@ -632,7 +632,7 @@ static void opens_both(struct pipe *p)
 
 /*
  * fifo(7): an open of one end waits for the other, unless O_NONBLOCK; both ends at once never wait.
- * A partner that came and went again counts.
+ * A partner that came and went again counts. A pipe opened through /proc never waits.
  */
 static int fifo_open(struct inode *i, struct file *f)
 {
@@ -654,7 +654,7 @@ static int fifo_open(struct inode *i, struct file *f)
     }
     if (r == 0) {
         waitq_wake(&p->wait, WAIT_ALL); /* those who wait for a partner */
-        if (is_waiting)
+        if (is_waiting && i->fops != &pipe_fops)
             r = wait_event_interruptible(&p->wait, WAIT_ALL, atomic_load(partner) != seen,
                                          NO_DEADLINE);
         if (r < 0)

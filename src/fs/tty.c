@@ -21,7 +21,7 @@
 const struct ktermios tty_std_termios = {
     .iflag = LX_ICRNL | LX_IXON,
     .oflag = LX_OPOST | LX_ONLCR,
-    .cflag = LX_B38400 | LX_CS8 | LX_CREAD | (LX_B38400 << LX_IBSHIFT),
+    .cflag = LX_B38400 | LX_CS8 | LX_CREAD,
     .lflag = LX_ISIG | LX_ICANON | LX_ECHO | LX_ECHOE | LX_ECHOK | LX_ECHOCTL | LX_ECHOKE |
              LX_IEXTEN,
     .cc = {[LX_VINTR] = 003, [LX_VQUIT] = 034, [LX_VERASE] = 0177, [LX_VKILL] = 025,

@@ -19,7 +19,7 @@
 #include "vfs/task_ops.h"
 
 #define LINE_SIZE    4096U /* the line buffer: N_TTY_BUF_SIZE; a power of two */
-#define BACKLOG_SIZE 8192U /* typed but not yet looked at */
+#define BACKLOG_SIZE 16384U /* typed but not yet looked at */
 #define OUT_SIZE     16384U /* written or echoed but not yet read by the master; a power of two */
 
 struct lx_winsize {

@@ -214,16 +214,25 @@ static s64 flow(struct tty *t, u64 arg)
     return r;
 }
 
-static s64 flush(struct tty *t, u64 arg)
+/* Of the end it is called on: a master's input is what the terminal has written. */
+static s64 flush(struct tty *t, u64 arg, bool is_master)
 {
     int which = (int)arg;
     if (which != LX_TCIFLUSH && which != LX_TCOFLUSH && which != LX_TCIOFLUSH)
         return -LX_EINVAL;
+    bool is_input = which != LX_TCOFLUSH, is_output = which != LX_TCIFLUSH;
     mutex_lock(&t->lock);
-    if (which != LX_TCOFLUSH)
-        ldisc_flush_input(t);
-    if (which != LX_TCIFLUSH)
-        ldisc_flush_output(t);
+    if (is_master) {
+        if (is_input)
+            t->out_tail = t->out_head;
+        if (is_output)
+            t->backlog_len = t->backlog_off = 0;
+    } else {
+        if (is_input)
+            ldisc_flush_input(t);
+        if (is_output)
+            ldisc_flush_output(t);
+    }
     mutex_unlock(&t->lock);
     tty_wake(t);
     return 0;
@@ -249,7 +258,7 @@ static s64 queue_ioctl(struct tty *t, u32 cmd, u64 arg, bool is_master)
     case LX_TCXONC:
         return flow(t, arg);
     case LX_TCFLSH:
-        return flush(t, arg);
+        return flush(t, arg, is_master);
     case LX_TCSBRK:
     case LX_TCSBRKP:
     case LX_TIOCSBRK:

@@ -210,7 +210,7 @@ s64 tty_job_ioctl(struct tty *t, struct file *f, u32 cmd, u64 arg, bool is_maste
     case LX_TIOCSCTTY:
         return set_ctty(t, f, arg);
     case LX_TIOCNOTTY:
-        return drop_ctty(t);
+        return is_master ? -LX_ENOTTY : drop_ctty(t);
     case LX_TIOCGPGRP:
         return get_pgrp(t, uaddr(arg), is_master);
     case LX_TIOCSPGRP:

@@ -469,7 +469,8 @@ static bool is_urgent(const struct tty *t, u8 c)
  * is lost. Otherwise what does not fit waits. */
 static bool can_receive(const struct tty *t, u8 c)
 {
-    if (line_room(t) > 2 || is_urgent(t, c))
+    u32 needed = I_FLAG(t, PARMRK) ? 2 : 1; /* one place stays free for the end of a line */
+    if (line_room(t) > needed || is_urgent(t, c))
         return true;
     return L_FLAG(t, ICANON) && t->canon_head == t->read_tail;
 }

@@ -135,6 +135,7 @@ static void handle_call(struct task *t, struct uevent *ev)
     memcpy(t->cur_args, ev->args, sizeof(t->cur_args));
     s64 r = ev->kind == UEV_FUTEX ? futex_interrupted(t, ev) : make_call(t, ev);
     for (;;) {
+        park_do_work();
         if (likely(!atomic_load_explicit(&t->is_kicked, memory_order_acquire) &&
                    !t->is_result_set && !is_restart(r))) {
             uctx_set_result(t->uctx, r);

@@ -27,7 +27,14 @@ struct end {
     s64 off;
 };
 
-static int end_offset(struct end *e, uaddr_t at)
+/* Of an offset that the caller gave: it must not be negative, nor overflow with what may move. */
+static bool is_bad_range(s64 off, u64 len)
+{
+    s64 sum;
+    return off < 0 || (s64)len < 0 || __builtin_add_overflow(off, (s64)len, &sum);
+}
+
+static int end_offset(struct end *e, uaddr_t at, u64 len)
 {
     if (at.v == 0)
         return 0;
@@ -38,7 +45,7 @@ static int end_offset(struct end *e, uaddr_t at)
     e->has_off = true;
     if (get_user(e->off, at) < 0)
         return -LX_EFAULT;
-    return e->off < 0 ? -LX_EINVAL : 0;
+    return is_bad_range(e->off, len) ? -LX_EINVAL : 0;
 }
 
 static s64 end_read(struct end *e, void *buf, u64 size)
@@ -131,9 +138,9 @@ s64 sys_splice(struct task *t, const u64 a[6])
     if (!fin || !fout || !(fin->mode & FMODE_READ) || !(fout->mode & FMODE_WRITE))
         return -LX_EBADF;
     struct end in = {.f = fin}, out = {.f = fout};
-    int e = end_offset(&in, uaddr(a[1]));
+    int e = end_offset(&in, uaddr(a[1]), a[4]);
     if (e == 0)
-        e = end_offset(&out, uaddr(a[3]));
+        e = end_offset(&out, uaddr(a[3]), a[4]);
     if (e < 0)
         return e;
     s64 n = splice_ends(&in, &out, MIN(a[4], MAX_RW_COUNT), flags);
@@ -239,7 +246,8 @@ s64 sys_sendfile(struct task *t, const u64 a[6])
         return -LX_EBADF;
     if (a[2] && !(fin->mode & FMODE_PREAD))
         return -LX_ESPIPE;
-    if (!(fin->mode & FMODE_LSEEK) || (a[2] && in.off < 0) ||
+    bool is_dir = (fin->inode->mode & LX_S_IFMT) == LX_S_IFDIR;
+    if (!(fin->mode & FMODE_LSEEK) || is_dir || is_bad_range(in.off, a[3]) ||
         (atomic_load(&fout->flags) & LX_O_APPEND))
         return -LX_EINVAL;
     u64 len = MIN(a[3], MAX_RW_COUNT);

@@ -68,6 +68,8 @@ static s64 vectored(enum direction dir, const u64 a[6], s64 *off)
     struct file *f cleanup(file_put_p) = fd_get((int)a[0]);
     if (!f)
         return -LX_EBADF;
+    if (off && !(f->mode & FMODE_PREAD))
+        return -LX_ESPIPE;
     if (!(f->mode & (dir == DIR_READ ? FMODE_READ : FMODE_WRITE)))
         return -LX_EBADF;
     int e = uio_init_iovec(&u, uaddr(a[1]), a[2]);

@@ -51,6 +51,12 @@ int vfs_statfs(const struct path *p, struct kstatfs *ret)
         return r;
     if (ret->frsize == 0)
         ret->frsize = ret->bsize;
+    if (dentry_is_anon(p->dentry)) { /* our anonfs is several of Linux's file systems */
+        u32 kind = p->dentry->inode->mode & LX_S_IFMT;
+        ret->type = kind == LX_S_IFIFO    ? LX_PIPEFS_MAGIC
+                    : kind == LX_S_IFSOCK ? LX_SOCKFS_MAGIC
+                                          : ret->type;
+    }
     /* ST_* of statfs(2): the mount's flags in their own numbering. */
     u32 mf = p->mnt->flags;
     ret->flags |= 0x20; /* ST_VALID */

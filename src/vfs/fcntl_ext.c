@@ -4,8 +4,9 @@
  * kernel built without them answers.
  *
  * SIGIO: an owner's callback sits on the file's wait queue. It runs under that
- * queue's lock, where no signal may be sent, so it notes the events and starts a
- * timer that is due at once; the timer engine's thread sends.
+ * queue's lock, where no signal may be sent, so it notes the events and leaves the sending to the
+ * end of the waker's system call or its next sleep (park_work); on a thread without a task, to a
+ * timer that is due at once.
  */
 #include "vfs/fcntl_ext.h"
 
@@ -19,6 +20,7 @@
 /* ---- owners -------------------------------------------------------------------------------- */
 
 struct fowner {
+    struct ref ref;           /* the file's, and each place in a deferred list */
     struct mutex lock;
     enum vfs_who who;         /* guarded by lock, as all but events */
     s32 kid;                  /* 0: none */
@@ -70,19 +72,54 @@ static void send_to_owner(struct fowner *o, int signo, int code, u32 band)
         cred_put(cred);
 }
 
-static void owner_due(struct ktimer *kt)
+static void owner_put(struct fowner *o)
 {
-    struct fowner *o = kt->arg;
+    if (!ref_put(&o->ref))
+        return;
+    if (o->cred)
+        cred_put(o->cred);
+    free(o);
+}
+
+static void send_noted(struct fowner *o)
+{
     u32 ev = atomic_exchange(&o->events, 0);
     if (ev)
         send_to_owner(o, 0, code_of(ev), ev);
 }
 
+static void owner_due(struct ktimer *kt)
+{
+    send_noted(kt->arg);
+}
+
+#define MAX_DEFERRED 8U
+static _Thread_local struct fowner *deferred[MAX_DEFERRED];
+static _Thread_local u32 ndeferred;
+
+static void run_deferred(void)
+{
+    park_has_work = false;
+    while (ndeferred > 0) {
+        struct fowner *o = deferred[--ndeferred];
+        send_noted(o);
+        owner_put(o);
+    }
+}
+
 static void owner_woken(struct waiter *w, u32 events)
 {
     struct fowner *o = w->arg;
-    atomic_fetch_or(&o->events, events & 0xffff);
-    ktimer_start(&o->kt, ktimer_now(KTIMER_MONO));
+    if (atomic_fetch_or(&o->events, events & 0xffff) != 0)
+        return; /* somebody is about to send */
+    if (vfs_current && ndeferred < MAX_DEFERRED) {
+        ref_get(&o->ref);
+        deferred[ndeferred++] = o;
+        atomic_store(&park_work, run_deferred);
+        park_has_work = true;
+    } else {
+        ktimer_start(&o->kt, ktimer_now(KTIMER_MONO));
+    }
 }
 
 static struct fowner *get_owner(struct file *f)
@@ -96,6 +133,7 @@ static struct fowner *get_owner(struct file *f)
     o = calloc(1, sizeof(*o));
     if (!o)
         return NULL;
+    ref_init(&o->ref);
     mutex_init(&o->lock, "fowner");
     ktimer_init(&o->kt, KTIMER_MONO, owner_due, o);
     o->fd = -1;
@@ -111,10 +149,8 @@ void fasync_release(struct file *f)
     if (o->is_watching)
         waitq_del(o->q, &o->w);
     ktimer_cancel_sync(&o->kt);
-    if (o->cred)
-        cred_put(o->cred);
-    free(o);
     f->fasync = NULL;
+    owner_put(o);
 }
 
 int fasync_update(struct file *f, int fd, bool is_on)

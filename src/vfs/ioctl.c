@@ -1,9 +1,12 @@
 /* ioctl(2): what every file answers; the rest is the file's own. FIOCLEX and FIONCLEX are the
  * handler's. */
+#include "abi/socket.h"
 #include "vfs/fcntl_ext.h"
 #include "vfs/internal.h"
 #include "vfs/vfs.h"
 
+#define LX_FIOSETOWN 0x8901U
+#define LX_FIOGETOWN 0x8903U
 #define FIOQSIZE 0x5460U
 #define FIGETBSZ 2U
 
@@ -31,6 +34,16 @@ static s64 set_async(struct file *f, u64 arg)
     return fasync_update(f, -1, on != 0);
 }
 
+static s64 socket_owner(struct file *f, u32 cmd, uaddr_t arg)
+{
+    s32 vid;
+    if (cmd == LX_FIOGETOWN || cmd == LX_SIOCGPGRP)
+        return put_user(fowner_get(f), arg);
+    if (get_user(vid, arg) < 0)
+        return -LX_EFAULT;
+    return fowner_set(f, vid);
+}
+
 s64 vfs_ioctl(struct file *f, u32 cmd, u64 arg)
 {
     struct inode *i = f->inode;
@@ -45,6 +58,13 @@ s64 vfs_ioctl(struct file *f, u32 cmd, u64 arg)
         return put_user((s64)i->size, uaddr(arg));
     case FIGETBSZ:
         return put_user((s32)4096, uaddr(arg));
+    case LX_FIOSETOWN:
+    case LX_SIOCSPGRP:
+    case LX_FIOGETOWN:
+    case LX_SIOCGPGRP:
+        if ((i->mode & LX_S_IFMT) == LX_S_IFSOCK)
+            return socket_owner(f, cmd, uaddr(arg));
+        break;
     case LX_FIONREAD:
         if (mode_is_reg(i->mode)) {
             s64 left = (s64)i->size - f->pos;

@@ -21,10 +21,10 @@ static bool is_beyond(s64 pos, u64 count)
 s64 vfs_read(struct file *f, struct uio *to, s64 *off)
 {
     s64 pos = 0;
-    if (!(f->mode & FMODE_READ))
-        return -LX_EBADF;
     if (off && !(f->mode & FMODE_PREAD))
         return -LX_ESPIPE;
+    if (!(f->mode & FMODE_READ))
+        return -LX_EBADF;
     if (!f->ops->read)
         return mode_is_dir(f->inode->mode) ? -LX_EISDIR : -LX_EINVAL;
     if (off && *off < 0)
@@ -85,10 +85,10 @@ s64 vfs_write(struct file *f, struct uio *from, s64 *off)
 {
     s64 pos = 0;
     u64 cut = 0;
-    if (!(f->mode & FMODE_WRITE))
-        return -LX_EBADF;
     if (off && !(f->mode & FMODE_PREAD))
         return -LX_ESPIPE;
+    if (!(f->mode & FMODE_WRITE))
+        return -LX_EBADF;
     if (!f->ops->write)
         return -LX_EINVAL;
     if (off && *off < 0)

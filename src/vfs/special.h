@@ -21,7 +21,7 @@ void chrdev_register(u32 major, u32 minor, u32 count, const char *name,
                      const struct file_ops *fops);
 /* The seek of files whose position nothing uses (eventfd and kin): any seek succeeds with 0. */
 s64 noop_seek(struct file *f, s64 off, int whence);
-#define FMODE_NOOP_SEEK (FMODE_STREAM | FMODE_LSEEK | FMODE_PREAD)
+#define FMODE_NOOP_SEEK (FMODE_STREAM | FMODE_LSEEK)
 
 /* For /proc/devices: the i-th registered range; false past the end. */
 bool chrdev_describe(u32 i, u32 *ret_major, const char **ret_name);
