@@ -226,6 +226,7 @@ int order_run(struct aspace *as, u32 count, s64 *ret_values)
 
 s64 helper_call(struct aspace *as, u64 nr, u64 a0, u64 a1, u64 a2, u64 a3, u64 a4, u64 a5)
 {
+    aspace_settle(as); /* before its order list may be written */
     MUTEX_GUARD(&as->helper_lock);
     queue_flush_locked(as);
     order_set(as, 0, OP_SYSCALL, 0, nr, a0, a1, a2, a3, a4, a5);
@@ -350,6 +351,7 @@ int aspace_new_cold(struct aspace **ret_as)
     struct aspace *z = platform_zygote();
     int r;
     {
+        aspace_settle(z); /* before its order list may be written */
         MUTEX_GUARD(&z->helper_lock);
         order_unbind(as, 0);
         set_pdeathsig_order(as, 1);
@@ -402,6 +404,7 @@ int aspace_fork(struct aspace *parent, struct uctx *caller, struct aspace **ret_
         aspace_discard(as);
         return -LX_ENOMEM;
     }
+    aspace_settle(parent); /* before its order list may be written */
     MUTEX_GUARD(&parent->helper_lock);
     queue_flush_locked(parent);
     u32 n = 0;

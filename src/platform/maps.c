@@ -70,6 +70,7 @@ void queue_flush(struct aspace *as)
 {
     if (likely((!my_queue || my_queue->as != as) && !as->batch))
         return;
+    aspace_settle(as); /* before its order list may be written */
     MUTEX_GUARD(&as->helper_lock);
     queue_flush_locked(as);
 }
@@ -124,6 +125,7 @@ static bool try_batch(struct aspace *as, u64 addr, u64 size, u64 prot, u64 flags
     if (likely(!b))
         return false;
     if (b->n == STUB_MAX_OPS) {
+        aspace_settle(as); /* before its order list may be written */
         MUTEX_GUARD(&as->helper_lock);
         batch_flush_locked(as);
     }
@@ -139,6 +141,7 @@ int aspace_batch_begin(struct aspace *as)
 
 int aspace_batch_end(struct aspace *as)
 {
+    aspace_settle(as); /* before its order list may be written */
     MUTEX_GUARD(&as->helper_lock);
     batch_flush_locked(as);
     int r = as->batch->err;
@@ -245,6 +248,7 @@ int aspace_mincore(struct aspace *as, u64 addr, u64 size, u8 *ret_vec)
     if (!is_guest_range(addr, size))
         return -LX_EINVAL;
     const u64 chunk = sizeof(as->res->bytes) * PAGE_SIZE;
+    aspace_settle(as); /* before its order list may be written */
     MUTEX_GUARD(&as->helper_lock);
     queue_flush_locked(as);
     for (u64 at = 0; at < size; at += chunk) {
@@ -324,6 +328,7 @@ int aspace_cmpxchg_u32(struct aspace *as, u64 addr, u32 expected, u32 desired, u
 {
     if (!is_guest_word(addr, 4))
         return -LX_EFAULT;
+    aspace_settle(as); /* before its order list may be written */
     MUTEX_GUARD(&as->helper_lock);
     queue_flush_locked(as);
     /*

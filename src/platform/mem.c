@@ -240,6 +240,7 @@ static bool force_word(struct aspace *as, u64 addr, u64 *ret_word)
 /* Copies between buf and guest memory word by word; is_write by which of the buffers is set. */
 static size_t force_copy(struct aspace *as, u64 addr, void *to, const void *from, size_t size)
 {
+    aspace_settle(as); /* before its order list may be written */
     MUTEX_GUARD(&as->helper_lock);
     aspace_settle(as);
     if (atomic_load(&as->is_dead) || !force_begin(as))

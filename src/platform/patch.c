@@ -534,6 +534,7 @@ void patches_undo(struct aspace *as, u64 start, u64 end)
     struct patches *ps = as->patches;
     if (!atomic_load(&ps->nlive) || !has_live(ps, start, end))
         return;
+    aspace_settle(as); /* before its order list may be written */
     MUTEX_GUARD(&as->helper_lock);
     for (;;) {
         struct patch copy;
@@ -662,6 +663,7 @@ void patches_trapped(struct uctx *ctx, u64 site, u64 nr)
         memcpy(q->bytes, p.bytes, MIN(sizeof(q->bytes), (size_t)p.len));
         memcpy(q->code, p.code, sizeof(q->code));
     } else if (is_registered) {
+        aspace_settle(as); /* before its order list may be written */
         MUTEX_GUARD(&as->helper_lock);
         if (!write_thunk(as, &p, index) || !write_by_helper(as, &p, p.bytes, prot)) {
             MUTEX_GUARD(&ps->lock);

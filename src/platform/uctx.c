@@ -127,6 +127,7 @@ int uctx_new(struct aspace *as, struct uctx *from, struct uctx **ret_ctx)
         return -LX_ENOMEM;
     }
     {
+        aspace_settle(as); /* before its order list may be written */
         MUTEX_GUARD(&as->helper_lock);
         queue_flush_locked(as);
         u32 n = 0;
