@@ -49,7 +49,7 @@ struct ipc_ns {
     u64 ino;
     struct user_ns *user_ns; /* counted */
     struct ipc_ids shm, sem, msg;
-    _Atomic u64 shm_pages, msg_bytes, nsems;
+    _Atomic u64 shm_pages, msg_bytes, nmsgs, nsems;
     struct mutex mq_lock;
     struct super *mq_sb;     /* POSIX queues; made on first use; guarded by mq_lock; owned */
 };

@@ -94,7 +94,7 @@ int sched_change(struct task *t, s32 tid, const struct sched_change *change)
     }
     int r = 0;
     if (sched_priority_limit((int)c.policy, true) < 0 || (is_rt(c.policy) != (c.priority != 0)) ||
-        c.priority > 99)
+        c.priority > 99 || (c.policy == LX_SCHED_DEADLINE && !c.has_deadline))
         r = -LX_EINVAL;
     else if (!is_change_free(t, target, &c) && !has_nice_cap(target))
         r = -LX_EPERM;

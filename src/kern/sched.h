@@ -15,6 +15,7 @@ struct sched_change {
     bool has_nice;       /* change it too */
     bool is_reset_on_fork;
     bool keeps_policy, keeps_params;
+    bool has_deadline;   /* of SCHED_DEADLINE: its three times make sense */
 };
 /* Of the thread with this number (0: the caller). Errors: LX_EINVAL, LX_ESRCH, LX_EPERM. */
 int sched_change(struct task *t, s32 tid, const struct sched_change *c) must_check;

@@ -56,6 +56,7 @@ void msg_free(struct ipc_obj *o)
     struct msg *m, *tmp;
     list_for_each_safe(m, tmp, &q->msgs, node) {
         atomic_fetch_sub(&o->ns->msg_bytes, m->size);
+        atomic_fetch_sub(&o->ns->nmsgs, 1);
         free(m);
     }
     waitq_done(&q->senders);
@@ -109,6 +110,7 @@ static int try_send(struct task *t, struct msg_queue *q, struct msg *m)
     list_add_tail(&q->msgs, &m->node);
     q->cbytes += m->size;
     q->qnum++;
+    atomic_fetch_add(&q->obj.ns->nmsgs, 1);
     q->lspid = ipc_own_pid(t);
     q->stime = ipc_now();
     return 0;
@@ -238,6 +240,8 @@ static int try_receive(struct task *t, struct msg_queue *q, const struct want *w
         return -LX_ENOMSG;
     if (m->size > w->size && !(w->flags & MSG_NOERROR))
         return -LX_E2BIG;
+    if (m->size > w->size && (w->flags & MSG_COPY))
+        return -LX_EINVAL;
     if (w->flags & MSG_COPY) {
         struct msg *copy = malloc(sizeof(*copy) + m->size);
         if (!copy)
@@ -252,6 +256,7 @@ static int try_receive(struct task *t, struct msg_queue *q, const struct want *w
     q->lrpid = ipc_own_pid(t);
     q->rtime = ipc_now();
     atomic_fetch_sub(&q->obj.ns->msg_bytes, m->size);
+    atomic_fetch_sub(&q->obj.ns->nmsgs, 1);
     *ret_m = m;
     return 0;
 }
@@ -322,7 +327,7 @@ static s64 msg_info(struct task *t, int cmd, uaddr_t buf)
     if (cmd == MSG_INFO) {
         MUTEX_GUARD(&ns->msg.lock);
         info.pool = (s32)ns->msg.count;
-        info.map = 0;
+        info.map = (s32)MIN(atomic_load(&ns->nmsgs), (u64)INT32_MAX);
         info.tql = (s32)MIN(atomic_load(&ns->msg_bytes), (u64)INT32_MAX);
     } else {
         info.pool = (s32)(atomic_load(&sysctl_msgmni) * atomic_load(&sysctl_msgmnb) / 1024);

@@ -98,13 +98,32 @@ void usage_task_exit(struct task *t)
     atomic_fetch_add(&ended_stime_ns, u.stime_ns);
 }
 
+/*
+ * The most that mm ever had resident, KiB, when it is left. Counting pages takes a question to the
+ * stub for each mapping, which a short-lived small process would feel: its size stands for it.
+ */
+#define RSS_ESTIMATED_BELOW (8UL << 20)
+static u64 final_rss_kib(struct mm *mm)
+{
+    u64 touchable, text;
+    {
+        MUTEX_GUARD(&mm->lock);
+        touchable = mm->data_size + mm->stack_size;
+        text = mm->exec_size;
+    }
+    u64 rss = touchable < RSS_ESTIMATED_BELOW ? 0 : mm_rss_now(mm);
+    return (rss ? rss : touchable + text) / 1024;
+}
+
 void usage_mm_left(struct tgroup *g, struct mm *mm)
 {
+    u64 rss_kib = g->is_mm_sharer ? 0 : final_rss_kib(mm);
     MUTEX_GUARD(&g->sig_lock);
     if (g->is_mm_sharer || g->folded_mm == mm)
         return;
     u64 ns = aspace_cpu_ns(mm->as);
     g->dead_usage.utime_ns += ns;
+    g->dead_usage.maxrss = MAX(g->dead_usage.maxrss, rss_kib);
     g->folded_mm = mm;
     atomic_fetch_add(&ended_utime_ns, ns);
 }

@@ -300,11 +300,17 @@ static bool is_guest_word(u64 addr, u64 size)
            (addr >= PLATFORM_MIN && end <= PLATFORM_MAX);
 }
 
+/* Addresses below the first mapping are the guest's too: a private futex need not be mapped. */
+static bool is_guest_futex(u64 uaddr)
+{
+    return uaddr < PLATFORM_LOW_MIN || is_guest_word(uaddr, 4);
+}
+
 long aspace_futex(struct aspace *as, u64 uaddr, int op, u32 val, u64 val2, u64 uaddr2, u32 val3)
 {
     if (uaddr & 3)
         return -LX_EINVAL;
-    if (!is_guest_word(uaddr, 4))
+    if (!is_guest_futex(uaddr))
         return -LX_EFAULT;
     switch (op & ~(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME)) {
     case FUTEX_WAKE:
@@ -315,7 +321,7 @@ long aspace_futex(struct aspace *as, u64 uaddr, int op, u32 val, u64 val2, u64 u
     case FUTEX_WAKE_OP:
         if (uaddr2 & 3)
             return -LX_EINVAL;
-        if (!is_guest_word(uaddr2, 4))
+        if (!is_guest_futex(uaddr2))
             return -LX_EFAULT;
         break;
     default:

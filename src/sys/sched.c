@@ -150,7 +150,10 @@ s64 sys_sched_setattr(struct task *t, const u64 a[6])
                              .has_nice = true,
                              .is_reset_on_fork = attr.flags & LX_SCHED_FLAG_RESET_ON_FORK,
                              .keeps_policy = attr.flags & LX_SCHED_FLAG_KEEP_POLICY,
-                             .keeps_params = attr.flags & LX_SCHED_FLAG_KEEP_PARAMS};
+                             .keeps_params = attr.flags & LX_SCHED_FLAG_KEEP_PARAMS,
+                             .has_deadline = attr.runtime >= 1024 && attr.deadline >= attr.runtime &&
+                                             attr.deadline <= INT64_MAX &&
+                                             (!attr.period || attr.period >= attr.deadline)};
     return sched_change(t, (s32)a[0], &c);
 }
 
