@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <linux/mount.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -116,35 +117,56 @@ static int move_fds(struct child_plan *p, int *self_fd, int *link_fd)
     return (int)syscall(SYS_close_range, place + 2, ~0U, 0);
 }
 
+#define EMPTY_DIR "size=4k,nr_inodes=2,mode=555"
+
+/* Covers the host's kernel file systems below the served root; what a root does not have is left out. */
+static int cover_kernel_files(const char *root)
+{
+    static const char *const names[] = {"proc", "sys", "dev"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        char path[PATH_MAX];
+        if (snprintf(path, sizeof(path), "%s/%s", root, names[i]) >= (int)sizeof(path))
+            continue;
+        if (mount("none", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, EMPTY_DIR) <
+                0 &&
+            errno != ENOENT && errno != ENOTDIR)
+            return -1;
+    }
+    return 0;
+}
+
 /*
- * The gofer's view of the host: private, and read-only unless it is to write.
- * The root is opened afterwards, so that the descriptor belongs to these mounts.
+ * The gofer's view of the host: private, without devices, and read-only unless
+ * it is to write. The root is a detached copy of the mounts below it: it
+ * has no parent, so that ".." of a descriptor below it (the sentry has some with
+ * directfs) ends there.
  */
 static int prepare_gofer(struct child_plan *plan)
 {
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return -1;
-    if (!plan->is_rw) {
-        struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID};
-        if (syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &attr, sizeof(attr)) < 0 &&
-            errno != EPERM && errno != ENOSYS)
-            return -1;
-    }
-    int root_fd = open(plan->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (root_fd < 0)
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                          (plan->is_rw ? 0 : MOUNT_ATTR_RDONLY)};
+    if (syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &attr, sizeof(attr)) < 0 &&
+        errno != EPERM && errno != ENOSYS)
         return -1;
-    plan_move(plan, root_fd, BOOT_FD_GOFER_ROOT);
     int self = (int)syscall(SYS_open_tree, AT_FDCWD, "/proc/self/fd",
                             OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (self < 0)
         return -1;
     plan_move(plan, self, BOOT_FD_GOFER_SELF);
+    if (cover_kernel_files(plan->root) < 0)
+        return -1;
+    int root_fd = (int)syscall(SYS_open_tree, AT_FDCWD, plan->root,
+                               OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    if (root_fd < 0)
+        return -1;
+    plan_move(plan, root_fd, BOOT_FD_GOFER_ROOT);
     /*
-     * An empty directory as its root; it also hides the host's /proc, the one that is sure to
-     * exist. Here and not in the gofer, which as an ordinary user has no capability after exec.
+     * An empty directory as its root: /proc is the one that is sure to exist. Here and not in
+     * the gofer, which as an ordinary user has no capability after exec.
      */
-    if (mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY,
-              "size=4k,nr_inodes=2,mode=555") < 0)
+    if (mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, EMPTY_DIR) < 0)
         return -1;
     return chdir("/proc") < 0 || chroot(".") < 0 ? -1 : 0;
 }
