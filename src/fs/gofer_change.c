@@ -262,7 +262,6 @@ int gofer_getattr(struct inode *i, struct kstat *st)
 {
     struct gofer_sb *s = gofer_sb_of(i->sb);
     struct gofer_inode *gi = gofer_of(i);
-    gofer_list_used(s, gi);
     if (gofer_is_shared(s) || (atomic_load(&gi->state) & GI_STALE)) {
         int r = gofer_refresh(i);
         if (r < 0)

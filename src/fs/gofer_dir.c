@@ -12,23 +12,40 @@
 
 /* ---- lookup -------------------------------------------------------------------------------- */
 
-/* Asks for one name: 0 and *ret_i, which is NULL when the name does not exist. */
-static int find_child(struct inode *dir, struct wire_bytes name, struct inode **ret_i)
+/* Keeps the read fd that came with a lookup. */
+static void keep_fd(struct gofer_call *call, struct inode *i)
+{
+    int fd = gofer_call_take_fd(call);
+    if (fd >= 0 && gofer_fd_check(fd) == 0)
+        gofer_fd_put(gofer_fd_cache(gofer_of(i), fd));
+}
+
+/*
+ * Asks for one name: 0 and *ret_i, which is NULL when the name does not exist.
+ * flags: GP_W_*.
+ */
+static int find_child(struct inode *dir, struct wire_bytes name, u32 flags, struct inode **ret_i)
 {
     struct gofer_sb *s = gofer_sb_of(dir->sb);
-    struct gofer_call call = {.req = {.op = GP_WALK, .nnames = 1}};
+    struct gofer_call call = {.req = {.op = GP_WALK, .flags = flags, .nnames = 1}};
     int r = gofer_node_of(dir, &call.req.node);
     if (r < 0)
         return r;
     call.req.names[0] = name;
     r = gofer_call(s->conn, &call);
     *ret_i = NULL;
+    if (r == -LX_ENFILE && (flags & GP_W_OPEN)) { /* no room for the fd: it was not asked for */
+        gofer_call_done(s->conn, &call);
+        return find_child(dir, name, 0, ret_i);
+    }
     if (r == 0 && call.resp->nattrs != 1)
         r = -LX_EIO;
     if (r == 0) {
         const struct gp_found *f = &call.resp->found[0];
         r = f->err ? -LX_EIO
                    : gofer_inode_make(dir->sb, &f->attr, dir, name, f->node, f->target, ret_i);
+        if (r == 0)
+            keep_fd(&call, *ret_i);
     } else if (r == -LX_ENOENT) {
         r = 0;
     }
@@ -39,18 +56,17 @@ static int find_child(struct inode *dir, struct wire_bytes name, struct inode **
 /* Asks for name and, in the same round trip, for others of the directory, which go to the dentry
  * cache. */
 static int find_with_neighbours(struct dentry *parent, struct wire_bytes name,
-                                const struct gofer_names *names, struct inode **ret_i)
+                                const struct gofer_hint *hint, struct inode **ret_i)
 {
     struct inode *dir = parent->inode;
     struct gofer_sb *s = gofer_sb_of(dir->sb);
-    struct gofer_call call = {.req = {.op = GP_STATS, .nnames = names->count + 1}};
+    struct gofer_call call = {.req = {.op = GP_STATS, .nnames = hint->nnames + 1}};
     struct inode *i;
     int r = gofer_node_of(dir, &call.req.node);
     if (r < 0)
         return r;
     call.req.names[0] = name;
-    for (u32 k = 0; k < names->count; k++)
-        call.req.names[k + 1] = (struct wire_bytes){names->name[k], (u32)strlen(names->name[k])};
+    memcpy(call.req.names + 1, hint->names, hint->nnames * sizeof(hint->names[0]));
     r = gofer_call(s->conn, &call);
     *ret_i = NULL;
     if (r == 0 && call.resp->nattrs != call.req.nnames)
@@ -76,29 +92,6 @@ static int find_with_neighbours(struct dentry *parent, struct wire_bytes name,
     return r;
 }
 
-int gofer_lookup(struct inode *dir, struct dentry *d)
-{
-    struct gofer_sb *s = gofer_sb_of(dir->sb);
-    struct inode *i;
-    struct gofer_names names;
-    bool is_absent;
-    if (s->is_direct) {
-        int r = gofer_direct_find(dir, gofer_dname(d), &i);
-        if (r == 0 && i)
-            dentry_instantiate(d, i);
-        if (r != -LX_EAGAIN)
-            return r;
-    }
-    gofer_list_neighbours(s, gofer_of(dir), gofer_dname(d), &names, &is_absent);
-    if (is_absent)
-        return 0;
-    int r = names.count > 0 ? find_with_neighbours(d->parent, gofer_dname(d), &names, &i)
-                            : find_child(dir, gofer_dname(d), &i);
-    if (r == 0 && i)
-        dentry_instantiate(d, i);
-    return r;
-}
-
 /* Shared mode: is the name still what the cache says? Attributes are renewed on the way. */
 static int shared_revalidate(struct dentry *d)
 {
@@ -115,7 +108,7 @@ static int shared_revalidate(struct dentry *d)
     struct wire_bytes n = {name, (u32)size};
     int r = gofer_direct_find(parent->inode, n, &i);
     if (r == -LX_EAGAIN)
-        r = find_child(parent->inode, n, &i);
+        r = find_child(parent->inode, n, 0, &i);
     if (r == 0) {
         r = i == d->inode;
         inode_put(i);
@@ -159,7 +152,11 @@ static void dir_release(struct file *f)
     free(c);
 }
 
-/* Puts the entries that came with attributes into the dentry cache. */
+/*
+ * Puts the subdirectories, which came with attributes, into the dentry cache: a walk comes back to
+ * them after everything below the first ones. Other attributes answer lookups from the kept
+ * listing.
+ */
 static void prime(struct file *f, struct wire_in in, u32 seq)
 {
     struct inode *dir = f->inode;
@@ -170,7 +167,7 @@ static void prime(struct file *f, struct wire_in in, u32 seq)
     if (atomic_load(&gofer_sb_of(dir->sb)->change_seq) == seq) {
         while (gp_dirent_next(&in, &e) == 1) {
             struct inode *i;
-            if (!e.has_attr || !gp_name_is_ok(e.name))
+            if (!e.has_attr || e.type != LX_DT_DIR || !gp_name_is_ok(e.name))
                 continue;
             struct dentry *d = dentry_peek(f->path.dentry, e.name.p, e.name.size);
             if (d) {
@@ -179,32 +176,32 @@ static void prime(struct file *f, struct wire_in in, u32 seq)
             }
             if (gofer_inode_make(dir->sb, &e.attr, dir, e.name, 0, e.target, &i) < 0)
                 break;
-            if (e.type != LX_DT_DIR)
-                gofer_list_primed(gofer_sb_of(dir->sb), gofer_of(i));
             dentry_prime(f->path.dentry, e.name.p, e.name.size, i);
         }
     }
     mutex_unlock(&dir->lock);
 }
 
-/* Asks for the batch that starts at offset pos. */
-static int ask_batch(struct inode *dir, s64 pos, struct gofer_list **ret_list, bool *ret_last)
+/* Asks for the batch that starts at offset pos. flags: GP_RD_*; with GP_RD_TREE it counts as a step
+ * of a walk. */
+static int ask_batch(struct inode *dir, s64 pos, u32 flags, struct gofer_list **ret_list,
+                     bool *ret_last)
 {
     struct gofer_sb *s = gofer_sb_of(dir->sb);
     struct gofer_inode *gi = gofer_of(dir);
     struct gofer_call call = {.req = {.op = GP_READDIR, .offset = pos}};
     u32 seq = atomic_load(&s->change_seq);
-    if (!gofer_is_shared(s)) {
-        call.req.flags = gofer_list_wanted(s);
-        if (pos == 0 && (call.req.count = gofer_list_ahead(s, gi)) > 0)
-            call.req.flags |= GP_RD_TREE;
-    }
+    call.req.flags = flags;
+    if (flags & GP_RD_TREE)
+        call.req.count = gofer_list_ahead(s, gi);
+    if (call.req.count == 0)
+        call.req.flags &= ~GP_RD_TREE;
     int r = gofer_call_on(dir, &call);
     if (r == 0)
         r = gofer_apply_attr(gi, &call.resp->attr);
     if (r == 0) {
         *ret_last = call.resp->count != 0;
-        *ret_list = gofer_list_new(s, gi, seq, call.resp, pos == 0 && *ret_last);
+        *ret_list = gofer_list_new(s, gi, seq, call.resp, pos, call.req.flags & GP_RD_ATTR_ALL);
         /* A gofer that sends nothing and says that more will come would keep us here for ever. */
         if (!*ret_list)
             r = -LX_ENOMEM;
@@ -214,6 +211,65 @@ static int ask_batch(struct inode *dir, s64 pos, struct gofer_list **ret_list, b
             gofer_give_node(gi, call.resp->node);
     }
     gofer_call_done(s->conn, &call);
+    return r;
+}
+
+/*
+ * Names of a directory are being looked up one by one. When that has cost about
+ * as much as a listing with all attributes would, the listing is worth having: at worst the cost is
+ * doubled. A round trip is taken for the time of eleven entries; a directory of one block has few.
+ */
+static bool is_worth_listing(struct inode *dir)
+{
+    struct gofer_inode *gi = gofer_of(dir);
+    u64 size = atomic_load_explicit(&dir->size, memory_order_relaxed);
+    u32 seq = atomic_load_explicit(&gofer_sb_of(dir->sb)->change_seq, memory_order_relaxed);
+    if (gi->lookup_seq != seq) { /* among changes of ours a listing would not live long */
+        gi->lookup_seq = seq;
+        gi->nlookups = 0;
+    }
+    return ++gi->nlookups >= (size <= 4096 ? 2 : 2 + size / 500);
+}
+
+static int find_listed(struct inode *dir, struct wire_bytes name, struct gofer_hint *hint)
+{
+    struct gofer_list *l;
+    bool is_last;
+    gofer_of(dir)->nlookups = 0;
+    int r = ask_batch(dir, 0, GP_RD_ATTR_ALL, &l, &is_last);
+    if (r < 0)
+        return r == -LX_EACCES ? 0 : r; /* a directory that can be searched but not read */
+    gofer_list_put(l);
+    gofer_list_hint(gofer_sb_of(dir->sb), gofer_of(dir), name, hint);
+    return 0;
+}
+
+int gofer_lookup(struct inode *dir, struct dentry *d)
+{
+    struct gofer_sb *s = gofer_sb_of(dir->sb);
+    struct wire_bytes name = gofer_dname(d);
+    struct inode *i = NULL;
+    struct gofer_hint hint;
+    int r = gofer_direct_find(dir, name, &i);
+    if (r == -LX_EAGAIN) {
+        gofer_list_hint(s, gofer_of(dir), name, &hint);
+        r = 0;
+        if (!hint.is_absent && !hint.is_found && !gofer_is_shared(s) && is_worth_listing(dir)) {
+            gofer_list_put(hint.list);
+            r = find_listed(dir, name, &hint);
+        }
+        if (r < 0 || hint.is_absent)
+            ;
+        else if (hint.is_found)
+            r = gofer_inode_make(dir->sb, &hint.e.attr, dir, name, 0, hint.e.target, &i);
+        else if (hint.nnames > 0)
+            r = find_with_neighbours(d->parent, name, &hint, &i);
+        else
+            r = find_child(dir, name, gofer_is_shared(s) ? 0 : GP_W_OPEN, &i);
+        gofer_list_put(hint.list);
+    }
+    if (r == 0 && i)
+        dentry_instantiate(d, i);
     return r;
 }
 
@@ -228,7 +284,8 @@ static int fetch(struct file *f, struct dir_cursor *c, s64 pos)
         c->is_last = true;
         (void)gofer_list_ahead(s, gofer_of(f->inode));
     } else {
-        int r = ask_batch(f->inode, pos, &c->list, &c->is_last);
+        u32 flags = gofer_is_shared(s) ? 0 : gofer_list_wanted(s) | (pos == 0 ? GP_RD_TREE : 0);
+        int r = ask_batch(f->inode, pos, flags, &c->list, &c->is_last);
         if (r < 0)
             return r;
     }

@@ -140,6 +140,16 @@ struct gofer_fd *gofer_fd_cache(struct gofer_inode *gi, int fd)
     return f ? cache_read_fd(gi, f) : NULL;
 }
 
+int gofer_fd_check(int fd)
+{
+    struct statx sx;
+    int r = host_fstatx(fd, STATX_TYPE, &sx);
+    if (r == 0 && S_ISREG(sx.stx_mode))
+        return 0;
+    host_close(fd);
+    return r < 0 ? r : -LX_EIO;
+}
+
 /* Asks the gofer for an fd. The host must have opened the very object, and a regular file. */
 static int ask_fd(struct inode *i, u32 flags, int *ret_fd)
 {
@@ -154,16 +164,10 @@ static int ask_fd(struct inode *i, u32 flags, int *ret_fd)
         if (r == 0 && fd < 0)
             r = -LX_EIO;
         gofer_call_done(s->conn, &call);
-        if (r == 0) {
-            struct statx sx;
-            r = host_fstatx(fd, STATX_TYPE, &sx);
-            if (r == 0 && !S_ISREG(sx.stx_mode))
-                r = -LX_EIO;
-            if (r == 0)
-                *ret_fd = fd;
-            else
-                host_close(fd);
-        }
+        if (r == 0)
+            r = gofer_fd_check(fd);
+        if (r == 0)
+            *ret_fd = fd;
         if (r != -LX_ENFILE && r != -LX_EMFILE)
             break;
         gofer_fd_shrink(s, 0); /* no room in our own table: give idle ones up, try again */
@@ -289,7 +293,6 @@ static int reg_open(struct inode *i, struct file *f)
     if (!gf)
         return -LX_ENOMEM;
     int r;
-    gofer_list_used(gofer_sb_of(i->sb), gofer_of(i));
     if (f->mode & FMODE_WRITE) {
         r = get_write_fd(i, f->mode & FMODE_READ, &gf->io);
         gf->is_writer = true;

@@ -3,16 +3,19 @@
  *
  * Two patterns cost a round trip for each object otherwise. A tree walk (find,
  * du, git status) lists a directory, then its subdirectories: once two in a row were children of
- * directories just listed, the gofer is asked to send the listings that follow along, up to a
- * window that doubles while they are used and starts over when they are not. A program that asks
- * for the attributes of what it has listed (ls -l) makes lookups that walk along a listing: the
- * second in a row brings its neighbours' attributes along, and after a few such directories
- * listings come with all attributes at once, until too few of them are asked for. Both only in
- * exclusive mode, and a listing older than any change of ours is not believed.
+ * directories listed before, the gofer is asked to send the listings that
+ * follow along, up to a window that grows while they are used and shrinks when
+ * they are not. A program that asks for the attributes of what it has listed
+ * (ls -l) makes lookups that walk along a listing: the second in a row brings
+ * its neighbours' attributes along, and after a few such directories listings
+ * come with all attributes at once, which answer lookups from here, until too
+ * few of them are asked for. All that only in exclusive mode; a listing older
+ * than any change of ours is not believed.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "abi/fs.h"
 #include "fs/gofer_priv.h"
 
 #define AHEAD_MIN 4096U
@@ -49,15 +52,18 @@ static u64 take_out(struct gofer_sb *s, struct gofer_list *l)
     s->list_bytes -= l->size;
     if (l->was_ahead) /* fetched for nothing */
         s->ahead_size = MAX(s->ahead_size / 2, AHEAD_MIN);
+    s->nattrs += l->nattrs;
+    s->nattrs_used += l->nused;
     gofer_list_put(l);
     return node;
 }
 
-static struct gofer_list *find_locked(struct gofer_sb *s, u64 dev, u64 ino)
+/* The kept batch of the directory that starts at pos. */
+static struct gofer_list *find_locked(struct gofer_sb *s, u64 dev, u64 ino, s64 pos)
 {
     struct gofer_list *l;
     list_for_each (l, bucket_of(s, dev, ino), bucket) {
-        if (l->hino == ino && l->hdev == dev)
+        if (l->hino == ino && l->hdev == dev && l->pos == pos)
             return l;
     }
     return NULL;
@@ -72,7 +78,7 @@ struct gofer_list *gofer_list_find(struct gofer_sb *s, struct gofer_inode *gi)
 {
     u64 node = 0;
     mutex_lock(&s->list_lock);
-    struct gofer_list *l = find_locked(s, gi->hdev, gi->hino);
+    struct gofer_list *l = find_locked(s, gi->hdev, gi->hino, 0);
     bool is_good = l && l->is_whole && is_fresh(s, l);
     if (is_good) {
         node = l->node;
@@ -102,7 +108,7 @@ static void keep(struct gofer_sb *s, struct gofer_list *l)
     struct gofer_list *old;
     u64 node;
     mutex_lock(&s->list_lock);
-    old = find_locked(s, l->hdev, l->hino);
+    old = find_locked(s, l->hdev, l->hino, l->pos);
     node = old ? take_out(s, old) : 0;
     ref_get(&l->ref);
     list_add_head(bucket_of(s, l->hdev, l->hino), &l->bucket);
@@ -123,6 +129,18 @@ static void keep(struct gofer_sb *s, struct gofer_list *l)
     }
 }
 
+/* How many attributes of other than directories came with l. */
+static u32 count_attrs(const struct gofer_list *l)
+{
+    struct wire_in in;
+    struct gp_dirent e;
+    u32 n = 0;
+    wire_in_init(&in, l->data, l->size);
+    while (gp_dirent_next(&in, &e) == 1)
+        n += e.has_attr && e.type != LX_DT_DIR;
+    return n;
+}
+
 static struct gofer_list *list_alloc(u64 dev, u64 ino, u32 seq, struct wire_bytes data)
 {
     struct gofer_list *l = malloc(sizeof(*l) + data.size);
@@ -137,12 +155,14 @@ static struct gofer_list *list_alloc(u64 dev, u64 ino, u32 seq, struct wire_byte
 }
 
 struct gofer_list *gofer_list_new(struct gofer_sb *s, const struct gofer_inode *gi, u32 seq,
-                                  const struct gp_resp *resp, bool is_whole)
+                                  const struct gp_resp *resp, s64 pos, bool has_attrs)
 {
     struct gofer_list *l = list_alloc(gi->hdev, gi->hino, seq, resp->data);
     if (!l)
         return NULL;
-    l->is_whole = is_whole;
+    l->pos = pos;
+    l->is_whole = pos == 0 && resp->count != 0;
+    l->nattrs = has_attrs ? count_attrs(l) : 0;
     if (!gofer_is_shared(s))
         keep(s, l);
     struct wire_in in;
@@ -157,6 +177,7 @@ struct gofer_list *gofer_list_new(struct gofer_sb *s, const struct gofer_inode *
         }
         sub->node = sec.node;
         sub->is_whole = sub->was_ahead = true;
+        sub->nattrs = has_attrs ? count_attrs(sub) : 0;
         keep(s, sub);
         gofer_list_put(sub);
     }
@@ -192,77 +213,99 @@ u32 gofer_list_ahead(struct gofer_sb *s, struct gofer_inode *gi)
 }
 
 #define FOLLOWED_MIN 3U
-#define PRIMED_TRIAL 512U
+#define ATTRS_TRIAL  2048U
 
 u32 gofer_list_wanted(struct gofer_sb *s)
 {
     MUTEX_GUARD(&s->list_lock);
-    if (s->nprimed >= PRIMED_TRIAL) {
-        if (atomic_exchange(&s->nused, 0) < s->nprimed / 4)
+    if (s->nattrs >= ATTRS_TRIAL) {
+        if (s->nattrs_used < s->nattrs / 4)
             s->nfollowed = 0;
-        s->nprimed = 0;
+        s->nattrs = s->nattrs_used = 0;
     }
     return s->nfollowed >= FOLLOWED_MIN ? GP_RD_ATTR_ALL : GP_RD_ATTR_DIRS;
 }
 
-void gofer_list_primed(struct gofer_sb *s, struct gofer_inode *gi)
+/*
+ * Looks for name in l from `from` on, at no more than max entries. Moves the
+ * cursor behind it.
+ */
+static bool find_name(struct gofer_list *l, struct wire_bytes name, u32 from, u32 max,
+                      struct gp_dirent *ret)
 {
-    MUTEX_GUARD(&s->list_lock);
-    s->nprimed++;
-    atomic_fetch_or_explicit(&gi->state, GI_PRIMED, memory_order_relaxed);
-}
-
-/* Moves the cursor of l to the entry after name: 1 found right ahead, 0 found elsewhere, -1 not
- * there. */
-static int find_name(struct gofer_list *l, struct wire_bytes name)
-{
-    struct gp_dirent e;
-    for (int pass = 0; pass < 2; pass++) {
-        struct wire_in in;
-        u32 nseen = 0;
-        wire_in_init(&in, l->data, l->size);
-        in.pos = pass == 0 ? l->cursor : 0;
-        while ((pass == 0 || in.pos < l->cursor) && gp_dirent_next(&in, &e) == 1) {
-            if (e.name.size == name.size && !memcmp(e.name.p, name.p, name.size)) {
-                l->cursor = (u32)in.pos;
-                return pass == 0 && nseen <= 4;
-            }
-            nseen += !e.has_attr;
+    struct wire_in in;
+    wire_in_init(&in, l->data, l->size);
+    in.pos = from;
+    for (u32 n = 0; n < max && gp_dirent_next(&in, ret) == 1; n++) {
+        if (ret->name.size == name.size && !memcmp(ret->name.p, name.p, name.size)) {
+            l->cursor = (u32)in.pos;
+            return true;
         }
     }
-    return -1;
+    return false;
 }
 
-void gofer_list_neighbours(struct gofer_sb *s, struct gofer_inode *gi, struct wire_bytes name,
-                           struct gofer_names *ret, bool *ret_absent)
+#define LOOK_AHEAD 8U /* entries right behind a cursor: the next of a row of lookups */
+
+/* The batch of the directory that holds name, and name's entry in it. */
+static struct gofer_list *find_entry(struct gofer_sb *s, const struct gofer_inode *gi,
+                                     struct wire_bytes name, struct gofer_hint *ret,
+                                     bool *ret_in_row)
 {
-    ret->count = 0;
-    *ret_absent = false;
-    MUTEX_GUARD(&s->list_lock);
-    struct gofer_list *l = find_locked(s, gi->hdev, gi->hino);
-    if (!l || !is_fresh(s, l))
-        return;
-    int r = find_name(l, name);
-    if (r < 0) {
-        *ret_absent = l->is_whole;
-        return;
+    for (int pass = 0; pass < 2; pass++) {
+        struct gofer_list *l;
+        list_for_each (l, bucket_of(s, gi->hdev, gi->hino), bucket) {
+            if (l->hino != gi->hino || l->hdev != gi->hdev || !is_fresh(s, l))
+                continue;
+            *ret_in_row = pass == 0;
+            if (find_name(l, name, pass == 0 ? l->cursor : 0, pass == 0 ? LOOK_AHEAD : UINT32_MAX,
+                          &ret->e))
+                return l;
+            ret->is_absent |= l->is_whole;
+        }
     }
-    l->nmisses = r == 1 ? l->nmisses + 1 : 0;
-    if (l->nmisses == 1)
-        s->nfollowed++;
-    if (l->nmisses < 1)
-        return;
+    return NULL;
+}
+
+/* The names that follow the cursor and have no attributes yet. */
+static void take_neighbours(struct gofer_list *l, struct gofer_hint *ret)
+{
     struct wire_in in;
     struct gp_dirent e;
     u32 max = l->nmisses > 1 ? GOFER_AHEAD_NAMES : 8;
     wire_in_init(&in, l->data, l->size);
     in.pos = l->cursor;
-    while (ret->count < max && gp_dirent_next(&in, &e) == 1) {
-        bool is_dot = !gp_name_is_ok(e.name);
-        if (e.has_attr || is_dot)
-            continue;
-        memcpy(ret->name[ret->count], e.name.p, e.name.size);
-        ret->name[ret->count++][e.name.size] = '\0';
+    while (ret->nnames < max && gp_dirent_next(&in, &e) == 1) {
+        if (!e.has_attr && gp_name_is_ok(e.name))
+            ret->names[ret->nnames++] = e.name;
     }
     l->cursor = (u32)in.pos;
+}
+
+void gofer_list_hint(struct gofer_sb *s, struct gofer_inode *gi, struct wire_bytes name,
+                     struct gofer_hint *ret)
+{
+    bool is_in_row;
+    ret->list = NULL;
+    ret->is_absent = ret->is_found = false;
+    ret->nnames = 0;
+    MUTEX_GUARD(&s->list_lock);
+    struct gofer_list *l = find_entry(s, gi, name, ret, &is_in_row);
+    if (!l)
+        return;
+    ret->is_absent = false;
+    if (ret->e.has_attr) {
+        ret->is_found = true;
+        l->nused++;
+    } else {
+        l->nmisses = is_in_row ? l->nmisses + 1 : 0;
+        if (l->nmisses == 1)
+            s->nfollowed++;
+        if (l->nmisses >= 1)
+            take_neighbours(l, ret);
+    }
+    if (ret->is_found || ret->nnames > 0) {
+        ref_get(&l->ref);
+        ret->list = l;
+    }
 }

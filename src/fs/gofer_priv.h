@@ -44,8 +44,10 @@ struct gofer_list {
     u64 hdev, hino;          /* the directory's */
     u64 node;                /* its id, if not given to the inode yet; guarded by sb.list_lock */
     u32 seq;                 /* sb.change_seq when it was asked for */
-    bool is_whole;           /* all of the directory */
-    bool was_ahead;          /* came unasked, and has not been used */
+    s64 pos;                 /* directory offset of the first entry */
+    u32 nattrs, nused; /* attributes of files in it, and lookups answered from them; by list_lock */
+    bool is_whole;     /* all of the directory */
+    bool was_ahead;    /* came unasked, and has not been used */
     u32 cursor, nmisses; /* where lookups last found a name, and how many in a row; by list_lock */
     u32 size;
     char data[];
@@ -75,12 +77,12 @@ struct gofer_sb {
     struct list list_buckets[GOFER_LIST_BUCKETS]; /* guarded by list_lock, as all below */
     struct list list_lru;
     u32 list_bytes;
-    u32 ahead_size;    /* bytes to ask for ahead: grows while what came is used */
-    u32 nlisted;       /* listings so far */
-    u32 nfollowed;     /* listings whose names were then looked up in order, in a row */
-    u32 nprimed;       /* attributes that came with listings since nused was last looked at */
-    _Atomic u32 nused; /* of those, asked for afterwards */
-    u32 nwalked;       /* in a row, of children of directories listed not long ago */
+    u32 ahead_size; /* bytes to ask for ahead: grows while what came is used */
+    u32 nlisted;    /* listings so far */
+    u32 nfollowed;  /* listings whose names were then looked up in order, in a row */
+    u32 nattrs,
+        nattrs_used; /* attributes that came with listings since this was judged, and their uses */
+    u32 nwalked;     /* in a row, of children of directories listed not long ago */
 };
 
 /* gofer_inode.state */
@@ -88,7 +90,6 @@ struct gofer_sb {
 #define GI_MASKED   2U
 #define GI_NO_CAPS  4U  /* known to have no security.capability */
 #define GI_INDIRECT 16U /* a directory that directfs cannot look into: the gofer is asked */
-#define GI_PRIMED   8U  /* came with a listing, and nobody has asked for it yet */
 
 struct gofer_inode {
     struct inode *inode;              /* immutable, not owned */
@@ -113,6 +114,8 @@ struct gofer_inode {
     struct list fd_lru;  /* guarded by sb.fd_lock */
     _Atomic u32 dir_seq; /* of a directory: counts our changes of its names */
     u32 listed_at;       /* of a directory: sb.nlisted when it was last listed; by sb.list_lock */
+    u32 nlookups, lookup_seq;        /* of a directory: round trips that looked up names in it since
+                                        change_seq was lookup_seq; by inode.lock */
     struct gofer_inode *next_doomed; /* of one thread's evictions */
 };
 
@@ -184,32 +187,24 @@ struct gofer_list *gofer_list_find(struct gofer_sb *s, struct gofer_inode *gi);
 /* A copy of an answer's entries, referenced, also kept when it is whole; and the sections that came
  * with it. */
 struct gofer_list *gofer_list_new(struct gofer_sb *s, const struct gofer_inode *gi, u32 seq,
-                                  const struct gp_resp *resp, bool is_whole) must_check;
+                                  const struct gp_resp *resp, s64 pos, bool has_attrs) must_check;
 /* How many bytes to ask for ahead when gi is listed: 0 unless this looks like a tree walk. */
 u32 gofer_list_ahead(struct gofer_sb *s, struct gofer_inode *gi);
-/*
- * A lookup of (gi, name) has missed the dentry cache. Names that are likely to be
- * looked up next, in buf (GOFER_AHEAD_NAMES of them at most): their number. 0 also when nothing is
- * known; *ret_absent: a whole listing says that name does not exist.
- */
+/* What the kept listings know of (gi, name) when a lookup has missed the dentry cache. */
 #define GOFER_AHEAD_NAMES (GP_MAX_WALK - 1)
-struct gofer_names {
-    u32 count;
-    char name[GOFER_AHEAD_NAMES][GP_MAX_NAME + 1];
+struct gofer_hint {
+    struct gofer_list
+        *list; /* what e and names point into; referenced, the caller's to put. NULL: neither */
+    bool is_absent; /* the name does not exist */
+    bool is_found;  /* e is its entry, with attributes */
+    struct gp_dirent e;
+    u32 nnames; /* else: names that are likely to be looked up next */
+    struct wire_bytes names[GOFER_AHEAD_NAMES];
 };
-void gofer_list_neighbours(struct gofer_sb *s, struct gofer_inode *gi, struct wire_bytes name,
-                           struct gofer_names *ret, bool *ret_absent);
+void gofer_list_hint(struct gofer_sb *s, struct gofer_inode *gi, struct wire_bytes name,
+                     struct gofer_hint *ret);
 /* GP_RD_ATTR_*: what attributes are worth asking for with a listing. */
 u32 gofer_list_wanted(struct gofer_sb *s);
-/* An inode of a file was primed by a listing. */
-void gofer_list_primed(struct gofer_sb *s, struct gofer_inode *gi);
-static inline void gofer_list_used(struct gofer_sb *s, struct gofer_inode *gi)
-{
-    if (unlikely(atomic_load_explicit(&gi->state, memory_order_relaxed) & GI_PRIMED)) {
-        atomic_fetch_and_explicit(&gi->state, ~GI_PRIMED, memory_order_relaxed);
-        atomic_fetch_add_explicit(&s->nused, 1, memory_order_relaxed);
-    }
-}
 static inline void gofer_changed(struct gofer_sb *s)
 {
     atomic_fetch_add_explicit(&s->change_seq, 1, memory_order_relaxed);
@@ -224,6 +219,8 @@ extern const struct dentry_ops gofer_shared_dops;
 void gofer_fd_put(struct gofer_fd *f);
 /* A holder of its own for fd, which is consumed. NULL: no memory. */
 struct gofer_fd *gofer_fd_new(int fd);
+/* A donated fd must be of a regular file: -LX_EIO, and fd is closed, when it is not. */
+int gofer_fd_check(int fd) must_check;
 /* Makes fd the read fd of gi, unless there is one; the one to use, referenced. Consumes fd. */
 struct gofer_fd *gofer_fd_cache(struct gofer_inode *gi, int fd);
 /* An open fd of i, referenced, of whatever mode, without asking for one; NULL: none is open. */

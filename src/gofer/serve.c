@@ -263,6 +263,23 @@ static int stat_found(struct lane *l, const struct obj *dir, const char *name, s
     return f->err;
 }
 
+/* A read fd of a file just looked at, as a gift: what cannot be had is left out. */
+static void donate_read_fd(struct lane *l, const struct obj *dir, const char *name,
+                           const struct gp_found *f)
+{
+    struct statx sx;
+    if (f->attr.flags & GP_A_MASKED)
+        return;
+    int fd = gofer_open_below(dir->a, dir->fd, name, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+    if (fd < 0)
+        return;
+    if (host_fstatx(fd, STATX_TYPE | STATX_INO, &sx) == 0 && S_ISREG(sx.stx_mode) &&
+        sx.stx_ino == f->attr.ino)
+        l->fds[l->nfds++] = fd;
+    else
+        host_close(fd);
+}
+
 static int op_walk(struct lane *l)
 {
     struct obj dir;
@@ -275,6 +292,8 @@ static int op_walk(struct lane *l)
         if (r < 0)
             break;
         l->resp.nattrs = i + 1;
+        if (S_ISREG(sx.stx_mode) && (l->req.flags & GP_W_OPEN) && i + 1 == l->req.nnames)
+            donate_read_fd(l, &dir, name, f);
         if (!S_ISDIR(sx.stx_mode))
             break;
         struct node *child = gnode_new(dir.n, name, &sx, -1, dir.n->attach);

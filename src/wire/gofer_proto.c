@@ -47,7 +47,7 @@ static const struct op_desc {
 } ops[GP_NOPS] = {
     [GP_ATTACH] = {"attach", F_OFFSET, R_NODE | R_COUNT | R_ATTR, 0},
     [GP_FORGET] = {"forget", F_IDS, 0, 0},
-    [GP_WALK] = {"walk", F_NODE | F_NAMES, R_FOUND | R_ON_ERR, 0},
+    [GP_WALK] = {"walk", F_FLAGS | F_NODE | F_NAMES, R_FOUND | R_ON_ERR, GP_W_OPEN},
     [GP_STATS] = {"stats", F_NODE | F_NAMES, R_FOUND, 0},
     [GP_GETATTR] = {"getattr", F_OBJ, R_ATTR, 0},
     [GP_READDIR] = {"readdir", F_FLAGS | F_OBJ | F_OFFSET | F_COUNT,

@@ -73,6 +73,9 @@ enum gp_op {
 /* GP_ATTACH's answer */
 #define GP_EXPORT_RDONLY 1U
 #define GP_EXPORT_UDS    2U /* GP_CONNECT is allowed */
+/* GP_WALK */
+#define GP_W_OPEN                                                                                  \
+    1U /* donate a read fd too when the last name is a regular file that can be opened */
 /* GP_READDIR */
 #define GP_RD_ATTR_DIRS 1U /* attributes with entries that are directories */
 #define GP_RD_ATTR_ALL  2U /* … with all entries */

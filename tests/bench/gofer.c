@@ -2,7 +2,8 @@
  * What the gofer client costs without a guest: the vfs calls that programs
  * make, against a real gofer, next to the same work done natively.
  *
- *   bench_gofer [-d] [DIR]     -d: directfs;  DIR: the tree that is walked (default /usr)
+ *   bench_gofer [-d] [-o] [DIR]   -d: directfs; -o: below an overlay; DIR: the tree that is
+ *                                 walked (default /usr)
  */
 #include <dirent.h>
 #include <sys/resource.h>
@@ -10,6 +11,7 @@
 #include <time.h>
 
 #include "fs/gofer_client.h"
+#include "fs/overlay.h"
 #define TEST_NO_MAIN
 #include "gofer_fixture.h"
 #include "vfs_fixture.h"
@@ -111,19 +113,28 @@ static void guest_walk(const struct path *dir, const char *name, bool stats_all)
 
 static struct gofer_fix fx;
 static struct super *sb;
+static bool is_overlay;
 
 static void enter(u32 flags)
 {
     fix_start(&fx, "/", GOFER_RDONLY | GOFER_CROSS_MOUNTS, NULL);
     if (gofer_super_new(fx.lanes, FIX_LANES, 0, flags, &sb) < 0)
         exit(1);
-    vfix_enter(sb, 0);
+    struct super *top = sb;
+    super_get(sb);
+    if (is_overlay) {
+        if (overlay_new_on_tmpfs(sb, 1U << 20, &top) < 0)
+            exit(1);
+        super_put(sb);
+    }
+    vfix_enter(top, 0);
 }
 
 static void leave(void)
 {
     printf("  round trips: %llu\n", (unsigned long long)gofer_super_ncalls(sb));
     vfix_leave();
+    super_put(sb);
     double c0 = cpu_us(RUSAGE_CHILDREN);
     fix_wait(&fx);
     printf("  the gofer's cpu: %.0f us\n", cpu_us(RUSAGE_CHILDREN) - c0);
@@ -202,10 +213,9 @@ int main(int argc, char **argv)
 {
     u32 flags = 0;
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (argc > 1 && !strcmp(argv[1], "-d")) {
-        flags |= GOFER_DIRECTFS;
-        argv++;
-        argc--;
+    for (; argc > 1 && argv[1][0] == '-'; argv++, argc--) {
+        flags |= argv[1][1] == 'd' ? GOFER_DIRECTFS : 0;
+        is_overlay |= argv[1][1] == 'o';
     }
     const char *tree = argc > 1 ? argv[1] : "/usr";
     if (!getenv("FIND_ONLY") && !getenv("STAT_ONLY"))
