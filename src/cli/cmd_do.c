@@ -319,9 +319,23 @@ static int attend(struct sandbox *sb, int sig_fd, bool is_tty)
     }
 }
 
+/* A standard descriptor that is closed stays so for the program; meanwhile nothing of ours may get
+ * its number. Returns them as bits. */
+static u32 hold_stdio(void)
+{
+    u32 closed = 0;
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            closed |= 1U << fd;
+    for (int fd = closed ? open("/dev/null", O_RDWR) : 3; fd >= 0 && fd < 2;)
+        fd = open("/dev/null", O_RDWR);
+    return closed;
+}
+
 int cmd_do(const struct global_opts *g, int argc, char **argv)
 {
     static char hostname[] = "cvisor";
+    u32 closed_stdio = hold_stdio();
     struct do_opts o = {.root = "/", .uid = geteuid(), .gid = getegid()};
     struct err e = {0};
     int r = parse(argc, argv, &o);
@@ -341,7 +355,7 @@ int cmd_do(const struct global_opts *g, int argc, char **argv)
         .flags = (o.is_rw ? BOOT_RW : 0) | (o.is_tty ? BOOT_TTY : 0) |
                  (g->is_strace ? BOOT_STRACE : 0) | (g->is_patch_off ? BOOT_PATCH_OFF : 0) |
                  (g->is_mm_helper ? BOOT_MM_HELPER : 0) | BOOT_PATH_SEARCH |
-                 (g->is_directfs_off ? 0 : BOOT_DIRECTFS),
+                 (g->is_directfs_off ? 0 : BOOT_DIRECTFS) | closed_stdio * BOOT_NO_STDIN,
         .log_level = g->is_debug ? 3 : 1,
         .uid = o.uid, .gid = o.gid,
         .rows = ws.ws_row, .cols = ws.ws_col,
@@ -368,6 +382,13 @@ int cmd_do(const struct global_opts *g, int argc, char **argv)
     const int kept[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS, SIGTTIN, SIGTTOU, SIGTSTP, SIGCONT};
     for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
         sigdelset(&set, kept[i]);
+    /* What our caller ignores (nohup, a background job) is not for the program either. */
+    for (int s = 1; s <= SIGRTMAX; s++) {
+        struct sigaction sa;
+        if (sigaction(s, NULL, &sa) == 0 && sa.sa_handler == SIG_IGN && s != SIGCHLD)
+            sigdelset(&set, s);
+    }
+    signal(SIGCHLD, SIG_DFL); /* ignored, our children could not be waited for */
     sigprocmask(SIG_BLOCK, &set, NULL);
     int sig_fd = signalfd(-1, &set, SFD_CLOEXEC);
     if (sig_fd < 0)
@@ -379,7 +400,7 @@ int cmd_do(const struct global_opts *g, int argc, char **argv)
         .log_fd = log_fd, .strace_fd = strace_fd, .nlanes = NLANES,
     };
     for (int i = 0; i < 3; i++)
-        if (fcntl(i, F_GETFD) < 0)
+        if (closed_stdio & 1U << i)
             params.stdio[i] = -1;
     if (o.is_tty && terminal_raw(&e) < 0)
         return complain(EXIT_SANDBOX, "%s", e.msg);

@@ -132,6 +132,8 @@ static int make_files(const struct bootcfg *cfg, struct fdtable **ret_files, str
         if (*ret_tty) {
             file_get(*ret_tty);
             f = *ret_tty;
+        } else if (cfg->flags & BOOT_NO_STDIN << fd) {
+            continue;
         } else {
             r = hostfd_new(fd, 0, &f);
         }

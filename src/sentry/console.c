@@ -51,7 +51,9 @@ static void *input_main(void *arg)
         if (n <= 0)
             return arg;
         for (ssize_t done = 0; done < n;) {
-            s64 m = file_pwrite(master, buf + done, (size_t)(n - done), 0);
+            struct uio from;
+            uio_init_kernel(&from, buf + done, (u64)(n - done));
+            s64 m = vfs_write(master, &from, NULL);
             if (m <= 0)
                 return arg;
             done += m;
@@ -63,7 +65,9 @@ static void *output_main(void *arg)
 {
     char buf[CHUNK];
     for (;;) {
-        s64 n = file_pread(master, buf, sizeof(buf), 0);
+        struct uio to;
+        uio_init_kernel(&to, buf, sizeof(buf));
+        s64 n = vfs_read(master, &to, NULL);
         if (n <= 0)
             break; /* every open terminal side is gone */
         for (s64 done = 0; done < n;) {

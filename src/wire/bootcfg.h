@@ -36,6 +36,7 @@
 #define BOOT_PATH_SEARCH 32U
 #define BOOT_ROOT_READONLY 64U
 #define BOOT_DIRECTFS    128U
+#define BOOT_NO_STDIN    256U /* the program has no descriptor 0; 512: no 1; 1024: no 2 */
 
 struct boot_mount {
     char *type, *source, *target, *options;
