@@ -185,7 +185,7 @@ int nsproxy_copy(struct nsproxy *old, u64 flags, const struct cred *cred, struct
     }
     if (r == 0 && (flags & LX_CLONE_NEWNET)) {
         struct net_ns *net = NULL;
-        r = kern_hooks.net_ns_new ? kern_hooks.net_ns_new(&net) : -LX_EINVAL;
+        r = kern_hooks.net_ns_new ? kern_hooks.net_ns_new(cred->user_ns, &net) : -LX_EINVAL;
         if (r == 0) {
             net_put(p->net);
             p->net = net;

@@ -464,7 +464,7 @@ struct kern_hooks {
     s64 (*syscall)(struct task *t, u32 nr, const u64 args[6]); /* sys_dispatch */
     void (*net_ns_get)(struct net_ns *ns);
     void (*net_ns_put)(struct net_ns *ns);
-    int (*net_ns_new)(struct net_ns **ret_ns);
+    int (*net_ns_new)(struct user_ns *owner, struct net_ns **ret_ns);
     u64 (*net_ns_ino)(struct net_ns *ns);
     void (*tgroup_gone)(struct tgroup *g); /* last thread of a process ended */
     void (*pid_gone)(struct pid *p);       /* proc drops its dentries; under task_lock: must not block */

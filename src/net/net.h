@@ -43,30 +43,36 @@ struct unix_ns;
 struct inet_ns;
 struct netlink_ns;
 
-/* Values of net.core.* and net.ipv4.* that are per namespace; atomic where sysctls write. */
-struct net_sysctl {
-    _Atomic s32 somaxconn;
-    _Atomic s32 unix_max_dgram_qlen;
-    _Atomic s32 port_low, port_high;       /* ip_local_port_range */
-    _Atomic s32 unprivileged_port_start;
-    _Atomic s32 ip_default_ttl;
-    _Atomic s32 ip_nonlocal_bind, ip6_nonlocal_bind;
-    _Atomic s32 ip6_bindv6only;
-    _Atomic s32 ping_group_low, ping_group_high;
-    _Atomic s32 tcp_syn_retries, tcp_synack_retries, tcp_retries2;
-    _Atomic s32 tcp_keepalive_time, tcp_keepalive_intvl, tcp_keepalive_probes;
-    _Atomic s32 tcp_fin_timeout;
-    _Atomic s32 tcp_tw_reuse;
-    _Atomic s32 tcp_abort_on_overflow;
-    _Atomic s32 ipv6_disabled;             /* conf/all/disable_ipv6 */
+/* Values of net.core.*, net.ipv4.* and kin that the stack reads. */
+enum net_sysctl_id {
+    NSYS_SOMAXCONN,
+    NSYS_UNIX_QLEN,        /* unix.max_dgram_qlen */
+    NSYS_PORT_LOW,         /* ipv4.ip_local_port_range; the second of a pair follows the first */
+    NSYS_PORT_HIGH,
+    NSYS_UNPRIV_PORT,      /* ipv4.ip_unprivileged_port_start */
+    NSYS_TTL,
+    NSYS_NONLOCAL_BIND,
+    NSYS_NONLOCAL_BIND6,
+    NSYS_BINDV6ONLY,
+    NSYS_PING_LOW,         /* ipv4.ping_group_range */
+    NSYS_PING_HIGH,
+    NSYS_SYN_RETRIES,
+    NSYS_KEEPALIVE_TIME,
+    NSYS_KEEPALIVE_INTVL,
+    NSYS_KEEPALIVE_PROBES,
+    NSYS_FIN_TIMEOUT,
+    NSYS_TW_REUSE,
+    NSYS_IPV6_DISABLED,    /* ipv6.conf.all.disable_ipv6 */
+    NSYS_COUNT,
 };
 
 struct net_ns {
     struct ref ref;
     u64 ino;                  /* of /proc/PID/ns/net; immutable */
     u64 cookie;               /* SO_NETNS_COOKIE; immutable */
-    struct user_ns *user_ns;  /* immutable; lives as long as the sandbox's tasks need it */
-    struct net_sysctl sysctl;
+    struct user_ns *user_ns;  /* owned, immutable */
+    _Atomic s64 sysctl_own[NSYS_COUNT];
+    _Atomic s64 *sysctl[NSYS_COUNT]; /* where each value is: here, or behind /proc/sys; set at start */
     struct mutex socks_lock;  /* leaf */
     struct list socks;        /* struct sock.ns_node; guarded by socks_lock */
     _Atomic u32 nsocks;
@@ -84,6 +90,15 @@ void net_ns_get(struct net_ns *ns);
 void net_ns_put(struct net_ns *ns);
 /* Of the calling task; root_net_ns on threads without one. Not referenced. */
 struct net_ns *net_ns_current(void);
+
+static inline s64 net_sysctl(const struct net_ns *ns, enum net_sysctl_id id)
+{
+    return atomic_load_explicit(ns->sysctl[id], memory_order_relaxed);
+}
+/* The file of a value below /proc/sys/net; NULL for the second of a pair. */
+const char *net_sysctl_path(enum net_sysctl_id id);
+/* Makes ns read the value at *where, which has the default already and lives for ever. At start. */
+void net_sysctl_bind(struct net_ns *ns, enum net_sysctl_id id, _Atomic s64 *where);
 
 /* Charges bytes against NET_MEM_MAX; false: over the limit, nothing charged. */
 bool net_mem_charge(u64 bytes) must_check;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kern/kern_int.h"
 #include "kern/parts.h"
 #include "kern/task.h"
 #include "net/net.h"
@@ -39,24 +40,46 @@ u64 net_mem_used(void)
     return atomic_load_explicit(&mem_used, memory_order_relaxed);
 }
 
-static void sysctl_defaults(struct net_sysctl *s)
+static const struct {
+    const char *path;
+    s64 init;
+} sysctls[NSYS_COUNT] = {
+    [NSYS_SOMAXCONN] = {"core/somaxconn", LX_SOMAXCONN},
+    [NSYS_UNIX_QLEN] = {"unix/max_dgram_qlen", 10},
+    [NSYS_PORT_LOW] = {"ipv4/ip_local_port_range", 32768},
+    [NSYS_PORT_HIGH] = {NULL, 60999},
+    [NSYS_UNPRIV_PORT] = {"ipv4/ip_unprivileged_port_start", 1024},
+    [NSYS_TTL] = {"ipv4/ip_default_ttl", 64},
+    [NSYS_NONLOCAL_BIND] = {"ipv4/ip_nonlocal_bind", 0},
+    [NSYS_NONLOCAL_BIND6] = {"ipv6/ip_nonlocal_bind", 0},
+    [NSYS_BINDV6ONLY] = {"ipv6/bindv6only", 0},
+    [NSYS_PING_LOW] = {"ipv4/ping_group_range", 1},
+    [NSYS_PING_HIGH] = {NULL, 0},
+    [NSYS_SYN_RETRIES] = {"ipv4/tcp_syn_retries", 6},
+    [NSYS_KEEPALIVE_TIME] = {"ipv4/tcp_keepalive_time", 7200},
+    [NSYS_KEEPALIVE_INTVL] = {"ipv4/tcp_keepalive_intvl", 75},
+    [NSYS_KEEPALIVE_PROBES] = {"ipv4/tcp_keepalive_probes", 9},
+    [NSYS_FIN_TIMEOUT] = {"ipv4/tcp_fin_timeout", 60},
+    [NSYS_TW_REUSE] = {"ipv4/tcp_tw_reuse", 2},
+    [NSYS_IPV6_DISABLED] = {"ipv6/conf/all/disable_ipv6", 0},
+};
+
+const char *net_sysctl_path(enum net_sysctl_id id)
 {
-    s->somaxconn = LX_SOMAXCONN;
-    s->unix_max_dgram_qlen = 10;
-    s->port_low = 32768;
-    s->port_high = 60999;
-    s->unprivileged_port_start = 1024;
-    s->ip_default_ttl = 64;
-    s->ping_group_low = 0; /* as container managers set it: everybody may ping */
-    s->ping_group_high = INT32_MAX;
-    s->tcp_syn_retries = 6;
-    s->tcp_synack_retries = 5;
-    s->tcp_retries2 = 15;
-    s->tcp_keepalive_time = 7200;
-    s->tcp_keepalive_intvl = 75;
-    s->tcp_keepalive_probes = 9;
-    s->tcp_fin_timeout = 60;
-    s->tcp_tw_reuse = 2;
+    return sysctls[id].path;
+}
+
+void net_sysctl_bind(struct net_ns *ns, enum net_sysctl_id id, _Atomic s64 *where)
+{
+    ns->sysctl[id] = where;
+}
+
+static void sysctl_defaults(struct net_ns *ns)
+{
+    for (int i = 0; i < NSYS_COUNT; i++) {
+        ns->sysctl_own[i] = sysctls[i].init;
+        ns->sysctl[i] = &ns->sysctl_own[i];
+    }
 }
 
 static void ns_free(struct net_ns *ns)
@@ -66,6 +89,7 @@ static void ns_free(struct net_ns *ns)
     unix_ns_free(ns->unix_ns);
     inet_ns_free(ns->inet_ns);
     netlink_ns_free(ns->netlink_ns);
+    user_ns_put(ns->user_ns);
     free(ns);
 }
 
@@ -78,7 +102,8 @@ int net_ns_new(struct user_ns *uns, struct net_ns **ret_ns)
     ns->ino = ns_ino_alloc();
     ns->cookie = atomic_fetch_add(&next_ns_cookie, 1);
     ns->user_ns = uns;
-    sysctl_defaults(&ns->sysctl);
+    user_ns_get(uns);
+    sysctl_defaults(ns);
     mutex_init(&ns->socks_lock, "net_socks");
     list_init(&ns->socks);
     ns->unix_ns = unix_ns_new();
@@ -111,12 +136,7 @@ struct net_ns *net_ns_current(void)
 
 bool net_capable(const struct net_ns *ns, int cap)
 {
-    return ns->user_ns ? ns_capable(ns->user_ns, cap) : vfs_capable(cap);
-}
-
-static int hook_ns_new(struct net_ns **ret_ns)
-{
-    return net_ns_new(vfs_cred()->user_ns, ret_ns);
+    return task_current() ? ns_capable(ns->user_ns, cap) : vfs_capable(cap);
 }
 
 static u64 hook_ns_ino(struct net_ns *ns)
@@ -131,7 +151,7 @@ int net_init(void)
         return r;
     kern_hooks.net_ns_get = net_ns_get;
     kern_hooks.net_ns_put = net_ns_put;
-    kern_hooks.net_ns_new = hook_ns_new;
+    kern_hooks.net_ns_new = net_ns_new;
     kern_hooks.net_ns_ino = hook_ns_ino;
     return 0;
 }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kern/kern_int.h"
 #include "kern/parts.h"
 #include "net/sock.h"
 
@@ -372,6 +373,16 @@ static void recv_files(struct cmsg_out *c, struct scm *s)
         c->flags |= LX_MSG_CTRUNC;
 }
 
+static void recv_pidfd(struct cmsg_out *c, struct scm *s)
+{
+    if (c->size - c->used < CMSG_HDR_SIZE + sizeof(s32)) {
+        c->flags |= LX_MSG_CTRUNC;
+        return;
+    }
+    s32 fd = pidfd_install(s->who.tg->pid, 0);
+    cmsg_put(c, LX_SOL_SOCKET, LX_SCM_PIDFD, &fd, sizeof(fd));
+}
+
 void scm_recv(struct sock *sk, struct cmsg_out *c, struct scm *s)
 {
     scm_land(s);
@@ -388,6 +399,8 @@ void scm_recv(struct sock *sk, struct cmsg_out *c, struct scm *s)
     }
     if (s->files)
         recv_files(c, s);
+    if (sock_has(sk, SKF_PASSPIDFD) && s->who.tg)
+        recv_pidfd(c, s);
     scm_done(s);
 }
 

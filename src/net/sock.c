@@ -29,7 +29,6 @@ int sock_init(struct sock *sk, const struct sock_ops *ops, struct net_ns *ns, u1
     sk->family = family;
     sk->type = type;
     sk->protocol = protocol;
-    sk->cookie = atomic_fetch_add_explicit(&next_cookie, 1, memory_order_relaxed);
     sk->uid = vfs_cred()->fsuid;
     sk->ns = ns;
     net_ns_get(ns);
@@ -47,6 +46,7 @@ int sock_init(struct sock *sk, const struct sock_ops *ops, struct net_ns *ns, u1
     list_init(&sk->gc_node);
     list_init(&sk->ns_node);
     MUTEX_GUARD(&ns->socks_lock);
+    sk->cookie = atomic_fetch_add_explicit(&next_cookie, 1, memory_order_relaxed);
     list_add_tail(&ns->socks, &sk->ns_node);
     atomic_fetch_add_explicit(&ns->nsocks, 1, memory_order_relaxed);
     return 0;
@@ -71,14 +71,21 @@ void sock_put(struct sock *sk)
     atomic_fetch_sub_explicit(&nsocks, 1, memory_order_relaxed);
 }
 
-void net_for_each_sock(struct net_ns *ns, bool (*fn)(struct sock *sk, void *arg), void *arg)
+u32 net_collect(struct net_ns *ns, u64 after, u16 family, s32 protocol, struct sock **ret_socks,
+                u32 max)
 {
     struct sock *sk;
+    u32 n = 0;
     MUTEX_GUARD(&ns->socks_lock);
     list_for_each(sk, &ns->socks, ns_node) {
-        if (!fn(sk, arg))
+        if (sk->cookie <= after || sk->family != family ||
+            (protocol >= 0 && sk->protocol != protocol) || !ref_get_unless_zero(&sk->ref))
+            continue;
+        ret_socks[n++] = sk;
+        if (n == max)
             break;
     }
+    return n;
 }
 
 int sock_file(struct sock *sk, u32 flags, struct file **ret_f)
@@ -204,7 +211,7 @@ int sock_connect(struct sock *sk, const union saddr *addr, u32 len, bool is_nonb
 
 int sock_listen(struct sock *sk, s32 backlog)
 {
-    s32 max = atomic_load_explicit(&sk->ns->sysctl.somaxconn, memory_order_relaxed);
+    s32 max = (s32)net_sysctl(sk->ns, NSYS_SOMAXCONN);
     if ((u32)backlog > (u32)max)
         backlog = max;
     return sk->ops->listen ? sk->ops->listen(sk, backlog) : -LX_EOPNOTSUPP;

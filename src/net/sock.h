@@ -277,7 +277,11 @@ s64 sock_stamp(const struct sock *sk);
 /* Does the current task have the capability in the sock's namespace's owner? */
 bool net_capable(const struct net_ns *ns, int cap);
 
-/* Calls fn for each sock of ns, under socks_lock; false from fn stops. */
-void net_for_each_sock(struct net_ns *ns, bool (*fn)(struct sock *sk, void *arg), void *arg);
+/*
+ * The next socks of a family and protocol (negative: any), in order of their cookies, referenced:
+ * those with a cookie above `after`. How many, at most max.
+ */
+u32 net_collect(struct net_ns *ns, u64 after, u16 family, s32 protocol, struct sock **ret_socks,
+                u32 max);
 
 #endif

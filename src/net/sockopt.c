@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "kern/kern_int.h"
 #include "net/netdev.h"
 #include "net/sock.h"
 
@@ -334,6 +335,16 @@ static int get_peercred(struct sock *sk, struct optval *val)
     return optval_write(val, &u, sizeof(u));
 }
 
+static int get_peerpidfd(struct sock *sk, struct optval *val)
+{
+    mutex_lock(&sk->lock);
+    struct scm_who w = scm_who_copy(&sk->peercred);
+    mutex_unlock(&sk->lock);
+    s32 fd = w.tg ? pidfd_install(w.tg->pid, 0) : -LX_ENODATA;
+    scm_who_done(&w);
+    return fd < 0 ? fd : optval_write_int(val, fd);
+}
+
 static int get_peergroups(struct sock *sk, struct optval *val)
 {
     mutex_lock(&sk->lock);
@@ -423,6 +434,8 @@ static int get_other(struct sock *sk, s32 name, struct optval *val)
         return get_timeo(sk->sndtimeo_ns, val);
     case LX_SO_PEERCRED:
         return get_peercred(sk, val);
+    case LX_SO_PEERPIDFD:
+        return get_peerpidfd(sk, val);
     case LX_SO_PEERGROUPS:
         return get_peergroups(sk, val);
     case LX_SO_PEERNAME:

@@ -21,6 +21,7 @@
 #include "procfs/procfs.h"
 #include "sentry/pending.h"
 #include "sentry/sentry.h"
+#include "sys/socket.h"
 #include "sys/strace.h"
 
 static int fail(struct boot_error *e, int status, int err, const char *what, const char *on)
@@ -46,6 +47,7 @@ static int init_rooms(struct boot_error *e)
             return fail(e, 125, r, "start the sentry's room", rooms[i].name);
     }
     sys_init();
+    socket_proc_init();
     return 0;
 }
 
@@ -178,6 +180,8 @@ static int start_first(const struct bootcfg *cfg, struct fs_ctx *fs, struct mnt_
     args.ns = ns;
     if (!args.cred || !ns)
         return fail(e, 125, -LX_ENOMEM, "make the first process", NULL);
+    ns->net = root_net_ns;
+    net_ns_get(root_net_ns);
     memcpy(root_uts_ns.nodename, cfg->hostname, MIN(strlen(cfg->hostname) + 1, sizeof(root_uts_ns.nodename) - 1));
 
     int r = jail_install_filter(cfg->flags & BOOT_DIRECTFS);

@@ -12,6 +12,9 @@ int sockaddr_in_from_user(u64 addr, u64 len, union saddr *ret, u32 *ret_len) mus
 /* Writes an address and its true length as move_addr_to_user does. */
 int sockaddr_to_user(const union saddr *a, u32 len, u64 addr, u64 len_addr) must_check;
 
+/* Gives /proc/net and /proc/sys/net to the net room; after net_init and procfs_init. */
+void socket_proc_init(void);
+
 s64 sys_socket(struct task *t, const u64 a[6]);
 s64 sys_socketpair(struct task *t, const u64 a[6]);
 s64 sys_bind(struct task *t, const u64 a[6]);

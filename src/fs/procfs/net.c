@@ -20,7 +20,7 @@ static int show_net(struct seq *s, const struct pinode *pi)
     int r = 0;
     while (r == 0 && s->cursor != SEQ_END && !seq_is_full(s)) {
         u64 before = s->cursor;
-        r = nf->show(s, ns->net, &s->cursor);
+        r = nf->show(s, ns->net, &s->cursor, nf->arg);
         if (s->cursor == before)
             s->cursor = SEQ_END;
     }

@@ -21,12 +21,14 @@ int procfs_init(void) must_check;
 struct net_ns;
 struct procfs_net_file {
     const char *name;
-    int (*show)(struct seq *s, struct net_ns *net, u64 *cursor);
+    int (*show)(struct seq *s, struct net_ns *net, u64 *cursor, const void *arg);
+    const void *arg; /* show's own */
 };
 /* Called once at start; the table stays the caller's. */
 void procfs_set_net_files(const struct procfs_net_file *files, u32 count);
 
-/* The number behind a file of /proc/sys/net ("ipv4/ip_forward"), for the stack to read; NULL: none. */
+/* The number behind a file of /proc/sys/net ("ipv4/ip_forward"), for the stack to read; NULL: none.
+ * Of a range ("ipv4/ip_local_port_range") the first; the second follows it. */
 _Atomic s64 *procfs_sysctl_net(const char *path);
 
 /* For those: text into the buffer; a seq that is full marks itself and loses nothing. */

@@ -28,6 +28,37 @@ static s64 write_net_num(struct file *f, const struct pinode *pi, char *buf, siz
     return (s64)size;
 }
 
+struct net_pair {
+    _Atomic s64 value[2];
+    s64 min, max;
+};
+
+static int show_net_pair(struct seq *s, const struct pinode *pi)
+{
+    struct net_pair *n = (struct net_pair *)(uintptr_t)pi->node->arg;
+    seq_printf(s, "%lld\t%lld\n", (long long)atomic_load(&n->value[0]),
+               (long long)atomic_load(&n->value[1]));
+    return 0;
+}
+
+static s64 write_net_pair(struct file *f, const struct pinode *pi, char *buf, size_t size, s64 off)
+{
+    struct net_pair *n = (struct net_pair *)(uintptr_t)pi->node->arg;
+    size_t gap = strspn(buf, " \t"), first = strcspn(buf + gap, " \t\n");
+    char *second = buf + gap + first;
+    s64 a, b;
+    if (*second != ' ' && *second != '\t')
+        return -LX_EINVAL;
+    *second++ = 0;
+    second += strspn(second, " \t");
+    if (!parse_s64(buf + gap, &a) || !parse_s64(second, &b) || a < n->min || b < n->min ||
+        a > n->max || b > n->max)
+        return -LX_EINVAL;
+    atomic_store(&n->value[0], a);
+    atomic_store(&n->value[1], b);
+    return (s64)size;
+}
+
 struct net_text {
     struct mutex lock;
     char text[96]; /* guarded by lock */
@@ -58,6 +89,9 @@ static s64 write_net_text(struct file *f, const struct pinode *pi, char *buf, si
      .arg = &(struct net_num){init, lo, hi}}
 #define B(n, init)  N(n, init, 0, 1)
 #define I(n, init)  N(n, init, INT32_MIN, INT32_MAX)
+#define P(n, first, second, lo, hi)                                                                \
+    {.name = n, .mode = LX_S_IFREG | 0644, .show = show_net_pair, .write = write_net_pair,         \
+     .arg = &(struct net_pair){{first, second}, lo, hi}}
 #define S(n, init)                                                                                 \
     {.name = n, .mode = LX_S_IFREG | 0644, .show = show_net_text, .write = write_net_text,         \
      .arg = &(struct net_text){MUTEX_INIT("sysctl_net"), init}}
@@ -85,11 +119,11 @@ static const struct pnode ipv4_table[] = {
     I("icmp_echo_ignore_broadcasts", 1),
     I("ip_default_ttl", 64),
     B("ip_forward", 0),
-    S("ip_local_port_range", "32768\t60999"),
+    P("ip_local_port_range", 32768, 60999, 1, 65535),
     S("ip_local_reserved_ports", ""),
     B("ip_nonlocal_bind", 0),
     I("ip_unprivileged_port_start", 1024),
-    S("ping_group_range", "1\t0"),
+    P("ping_group_range", 1, 0, 0, INT32_MAX),
     I("tcp_abort_on_overflow", 0),
     S("tcp_allowed_congestion_control", "reno cubic"),
     S("tcp_available_congestion_control", "reno cubic"),
@@ -158,6 +192,8 @@ _Atomic s64 *procfs_sysctl_net(const char *path)
             return NULL;
         if (found->show == show_net_num && !path[n])
             return &((struct net_num *)(uintptr_t)found->arg)->value;
+        if (found->show == show_net_pair && !path[n])
+            return ((struct net_pair *)(uintptr_t)found->arg)->value;
         table = found->children;
         count = found->nchildren;
         path += n + (path[n] == '/');

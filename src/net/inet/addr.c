@@ -41,7 +41,7 @@ bool ipaddr_is_local(struct net_ns *ns, const ipaddr *a)
 {
     if (ipaddr_is_v4(a))
         return a->b[12] == 127;
-    return a->d[0] == 0 && a->w[2] == 0 && a->w[3] == net32(1) && !ns->sysctl.ipv6_disabled;
+    return a->d[0] == 0 && a->w[2] == 0 && a->w[3] == net32(1) && !net_sysctl(ns, NSYS_IPV6_DISABLED);
 }
 
 ipaddr inet_any(const struct inet_sock *i)
@@ -120,7 +120,7 @@ int inet_route(const struct inet_sock *i, ipaddr *dst, const ipaddr *want_src, s
             *ret_src = has_src ? *want_src : lo;
             return 0;
         }
-        if (!is_v4 && i->sk.ns->sysctl.ipv6_disabled)
+        if (!is_v4 && net_sysctl(i->sk.ns, NSYS_IPV6_DISABLED))
             return -LX_EADDRNOTAVAIL;
         return -LX_ENETUNREACH;
     }

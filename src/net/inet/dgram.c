@@ -252,7 +252,7 @@ int dgram_prepare(struct inet_sock *i, const struct smsg *m, struct dgram_send *
     if (s->ttl < 0)
         s->ttl = is_v4 ? i->ttl : i->hops;
     if (s->ttl < 0)
-        s->ttl = sk->ns->sysctl.ip_default_ttl;
+        s->ttl = (s32)net_sysctl(sk->ns, NSYS_TTL);
     if (s->tos < 0)
         s->tos = is_v4 ? i->tos : i->tclass;
     return r;

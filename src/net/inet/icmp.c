@@ -40,7 +40,7 @@ static int icmp_new(struct net_ns *ns, const struct sock_ops *ops, u16 family, u
 static bool may_ping(struct net_ns *ns)
 {
     const struct cred *c = vfs_cred();
-    u32 low = (u32)ns->sysctl.ping_group_low, high = (u32)ns->sysctl.ping_group_high;
+    u32 low = (u32)net_sysctl(ns, NSYS_PING_LOW), high = (u32)net_sysctl(ns, NSYS_PING_HIGH);
     if (c->egid >= low && c->egid <= high)
         return true;
     for (u32 n = 0; n < c->ngroups; n++) {

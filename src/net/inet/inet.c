@@ -17,7 +17,7 @@ int inet_sock_init(struct inet_sock *i, const struct sock_ops *ops, struct net_n
     i->pmtudisc = LX_IP_PMTUDISC_WANT;
     i->pmtudisc6 = LX_IPV6_PMTUDISC_WANT;
     i->opt = IPF_MC_LOOP | IPF_MC_ALL | IPF6_MC_LOOP | IPF6_MC_ALL | IPF6_AUTOFLOW;
-    if (ns->sysctl.ip6_bindv6only)
+    if (net_sysctl(ns, NSYS_BINDV6ONLY))
         i->opt |= IPF6_V6ONLY;
     if (family == LX_AF_INET)
         i->rcv_saddr = i->saddr = i->daddr = ipaddr_v4(0);
@@ -87,12 +87,11 @@ static int parse_bind(struct inet_sock *i, const union saddr *sa, u32 len, struc
 
 static int check_bind_addr(struct inet_sock *i, const struct inet_dest *d)
 {
-    const struct net_sysctl *s = &i->sk.ns->sysctl;
     bool is_lax = inet_opt(i) & (IPF_FREEBIND | IPF_TRANSPARENT);
     if (ipaddr_is_any(&d->addr))
         return 0;
     if (ipaddr_is_v4(&d->addr)) {
-        if (is_lax || s->ip_nonlocal_bind || ipaddr_is_multicast(&d->addr) ||
+        if (is_lax || net_sysctl(i->sk.ns, NSYS_NONLOCAL_BIND) || ipaddr_is_multicast(&d->addr) ||
             ipaddr_is_broadcast(&d->addr) || ipaddr_is_local(i->sk.ns, &d->addr))
             return 0;
         return -LX_EADDRNOTAVAIL;
@@ -105,7 +104,7 @@ static int check_bind_addr(struct inet_sock *i, const struct inet_dest *d)
         if (d->scope_id && !netdev_exists(i->sk.ns, (s32)d->scope_id))
             return -LX_ENODEV;
     }
-    if (is_lax || s->ip6_nonlocal_bind || ipaddr_is_local(i->sk.ns, &d->addr))
+    if (is_lax || net_sysctl(i->sk.ns, NSYS_NONLOCAL_BIND6) || ipaddr_is_local(i->sk.ns, &d->addr))
         return 0;
     return -LX_EADDRNOTAVAIL;
 }
@@ -120,7 +119,7 @@ int inet_bind(struct sock *sk, const union saddr *addr, u32 len)
         r = check_bind_addr(i, &d);
     if (r < 0)
         return r;
-    if (d.port && d.port < sk->ns->sysctl.unprivileged_port_start &&
+    if (d.port && d.port < net_sysctl(sk->ns, NSYS_UNPRIV_PORT) &&
         !net_capable(sk->ns, LX_CAP_NET_BIND_SERVICE))
         return -LX_EACCES;
     MUTEX_GUARD(&t->lock);

@@ -321,7 +321,7 @@ static int ip_set(struct inet_sock *i, s32 name, const struct optval *val)
 
 static int ip_get_int(struct inet_sock *i, s32 name, s32 *ret)
 {
-    s32 ttl = i->sk.ns->sysctl.ip_default_ttl, v;
+    s32 ttl = (s32)net_sysctl(i->sk.ns, NSYS_TTL), v;
     u64 flag = find_flag(ip_flags, ARRAY_SIZE(ip_flags), name);
     if (flag) {
         *ret = (inet_opt(i) & flag) != 0;

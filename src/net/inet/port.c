@@ -221,8 +221,8 @@ static bool has_conflict(struct inet_sock *i, struct port_bucket *b, bool is_rel
 /* The range for automatic ports: IP_LOCAL_PORT_RANGE within the namespace's. */
 static void port_range(const struct inet_sock *i, u32 *ret_low, u32 *ret_high)
 {
-    const struct net_sysctl *s = &i->sk.ns->sysctl;
-    u32 low = (u32)s->port_low, high = (u32)s->port_high;
+    u32 low = (u32)net_sysctl(i->sk.ns, NSYS_PORT_LOW);
+    u32 high = (u32)net_sysctl(i->sk.ns, NSYS_PORT_HIGH);
     u32 own = i->port_range, own_low = own & 0xffff, own_high = own >> 16;
     if (own_low && own_low >= low && own_low <= high)
         low = own_low;
@@ -324,7 +324,7 @@ static bool is_tuple_free(struct inet_sock *i, u16 port)
     struct tcp_wait *w = tcp_wait_find(t, &i->saddr, port, &i->daddr, i->dport);
     if (!w)
         return true;
-    bool is_old = w->state == SOCK_TIME_WAIT && i->sk.ns->sysctl.tcp_tw_reuse &&
+    bool is_old = w->state == SOCK_TIME_WAIT && net_sysctl(i->sk.ns, NSYS_TW_REUSE) &&
                   w->expires_ns - clock_mono_ns() < TIMEWAIT_NS - TW_REUSE_NS;
     if (is_old)
         tcp_wait_drop(t, w);

@@ -99,6 +99,8 @@ s64 tcp_send(struct sock *sk, struct smsg *m) must_check;
 s64 tcp_recv(struct sock *sk, struct smsg *m) must_check;
 
 /* tcp_opt.c */
+struct nlbuf;
+void tcp_put_info(struct nlbuf *b, struct sock *sk); /* the attribute INET_DIAG_INFO */
 int tcp_setsockopt(struct sock *sk, s32 level, s32 name, const struct optval *val) must_check;
 int tcp_getsockopt(struct sock *sk, s32 level, s32 name, struct optval *val) must_check;
 

@@ -238,7 +238,7 @@ void tcp_syn_timeout(struct timer *timer)
 /* Retries double from one second: n of them take 2^(n+1) - 1 seconds. */
 static s64 syn_deadline(const struct tcp_sock *t)
 {
-    s32 n = t->syncnt ? t->syncnt : t->in.sk.ns->sysctl.tcp_syn_retries;
+    s32 n = t->syncnt ? t->syncnt : (s32)net_sysctl(t->in.sk.ns, NSYS_SYN_RETRIES);
     s64 ns = ((1LL << (MIN(n, 30) + 1)) - 1) * NSEC_PER_SEC;
     if (t->user_timeout)
         ns = MIN(ns, t->user_timeout * NSEC_PER_MSEC);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "net/inet/tcp.h"
+#include "net/netlink/netlink.h"
 
 #define MAX_KEEPIDLE   32767
 #define MAX_KEEPINTVL  32767
@@ -14,6 +15,7 @@
 #define TCP_CA_NAME    16
 #define LO_MSS         65483 /* loopback MTU less headers and timestamps */
 #define RTO_MAX_S      120
+#define INET_DIAG_INFO 2
 
 static const char *const cc_names[] = {"cubic", "reno"};
 
@@ -179,7 +181,7 @@ static int set_fastopen(struct tcp_sock *t, s32 v)
     u32 state = sock_state(&t->in.sk);
     if (v < 0 || (state != SOCK_CLOSED && state != SOCK_LISTEN))
         return -LX_EINVAL;
-    t->fastopen_qlen = MIN(v, (s32)t->in.sk.ns->sysctl.somaxconn);
+    t->fastopen_qlen = MIN(v, (s32)net_sysctl(t->in.sk.ns, NSYS_SOMAXCONN));
     return 0;
 }
 
@@ -276,7 +278,7 @@ static int get_name(struct optval *val, const char *s)
 
 static int tcp_get(struct tcp_sock *t, s32 name, s32 *ret)
 {
-    const struct net_sysctl *s = &t->in.sk.ns->sysctl;
+    const struct net_ns *ns = t->in.sk.ns;
     u32 state = sock_state(&t->in.sk);
     s32 v;
     switch (name) {
@@ -291,19 +293,19 @@ static int tcp_get(struct tcp_sock *t, s32 name, s32 *ret)
         v = t->is_cork;
         break;
     case LX_TCP_KEEPIDLE:
-        v = t->keepidle ? t->keepidle : s->tcp_keepalive_time;
+        v = t->keepidle ? t->keepidle : (s32)net_sysctl(ns, NSYS_KEEPALIVE_TIME);
         break;
     case LX_TCP_KEEPINTVL:
-        v = t->keepintvl ? t->keepintvl : s->tcp_keepalive_intvl;
+        v = t->keepintvl ? t->keepintvl : (s32)net_sysctl(ns, NSYS_KEEPALIVE_INTVL);
         break;
     case LX_TCP_KEEPCNT:
-        v = t->keepcnt ? t->keepcnt : s->tcp_keepalive_probes;
+        v = t->keepcnt ? t->keepcnt : (s32)net_sysctl(ns, NSYS_KEEPALIVE_PROBES);
         break;
     case LX_TCP_SYNCNT:
-        v = t->syncnt ? t->syncnt : s->tcp_syn_retries;
+        v = t->syncnt ? t->syncnt : (s32)net_sysctl(ns, NSYS_SYN_RETRIES);
         break;
     case LX_TCP_LINGER2:
-        v = t->linger2 < 0 ? -1 : t->linger2 ? t->linger2 : s->tcp_fin_timeout;
+        v = t->linger2 ? t->linger2 : (s32)net_sysctl(ns, NSYS_FIN_TIMEOUT);
         break;
     case LX_TCP_DEFER_ACCEPT:
         v = retrans_to_secs(t->defer_accept);
@@ -355,6 +357,13 @@ static int tcp_get(struct tcp_sock *t, s32 name, s32 *ret)
     }
     *ret = v;
     return 0;
+}
+
+void tcp_put_info(struct nlbuf *b, struct sock *sk)
+{
+    struct lx_tcp_info info;
+    fill_info(tcp_sk(sk), &info);
+    nl_attr(b, INET_DIAG_INFO, &info, sizeof(info));
 }
 
 int tcp_getsockopt(struct sock *sk, s32 level, s32 name, struct optval *val)

@@ -45,7 +45,7 @@ struct unix_sock *unix_new(struct net_ns *ns, u16 type, int *ret_err)
     list_init(&u->clients);
     list_init(&u->client_node);
     waitq_init(&u->peer_wait);
-    u->backlog = ns->sysctl.unix_max_dgram_qlen;
+    u->backlog = (s32)net_sysctl(ns, NSYS_UNIX_QLEN);
     *ret_err = sock_init(&u->sk, ops, ns, LX_AF_UNIX, type, 0);
     if (*ret_err < 0) {
         free(u);
@@ -238,6 +238,27 @@ static u32 unix_msg_poll(struct sock *sk)
 }
 
 /* ---- ioctl, options ------------------------------------------------------------------------ */
+
+void unix_queue_lengths(struct unix_sock *u, u32 *ret_rx, u32 *ret_tx)
+{
+    u32 state = sock_state(&u->sk);
+    *ret_rx = *ret_tx = 0;
+    MUTEX_GUARD(&u->sk.lock);
+    if (state == SOCK_LISTEN) {
+        *ret_rx = u->nqueued;
+        *ret_tx = (u32)u->backlog;
+    } else if (u->sk.type != LX_SOCK_STREAM) {
+        *ret_rx = (u32)atomic_load(&u->rxq.bytes);
+        *ret_tx = atomic_load(&u->sk.wmem);
+    } else if (state == SOCK_ESTABLISHED) {
+        mutex_lock(&u->rx->lock);
+        *ret_rx = (u32)bq_used(u->rx);
+        mutex_unlock(&u->rx->lock);
+        mutex_lock(&u->tx->lock);
+        *ret_tx = (u32)bq_load(u->tx);
+        mutex_unlock(&u->tx->lock);
+    }
+}
 
 static s64 unix_ioctl(struct sock *sk, u32 cmd, u64 arg)
 {

@@ -72,6 +72,8 @@ static inline struct unix_addr *unix_addr_of(const struct unix_sock *u)
 }
 void unix_addr_put(struct unix_addr *a);
 void unix_wake_clients(struct unix_sock *u);
+/* What waits to be read or accepted, and what was sent and not read or the backlog's limit. */
+void unix_queue_lengths(struct unix_sock *u, u32 *ret_rx, u32 *ret_tx);
 static inline bool unix_is_full(const struct unix_sock *u)
 {
     return (s64)mq_count(&u->rxq) > u->backlog;

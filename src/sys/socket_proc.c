@@ -1,0 +1,46 @@
+/* Where proc and net meet: the files of /proc/net and /proc/sys/net. The rooms do not know each other. */
+#include "net/net_proc.h"
+#include "procfs/procfs.h"
+#include "sys/socket.h"
+
+static void put_line(void *arg, const char *text)
+{
+    seq_puts(arg, text);
+}
+
+static bool is_full(void *arg)
+{
+    return seq_is_full(arg);
+}
+
+static int show_file(struct seq *s, struct net_ns *net, u64 *cursor, const void *arg)
+{
+    const struct net_proc_file *f = arg;
+    struct net_proc_out out = {put_line, is_full, s};
+    if (net)
+        f->print(net, &out, cursor);
+    else
+        *cursor = NET_PROC_END;
+    return 0;
+}
+
+void socket_proc_init(void)
+{
+    static struct procfs_net_file files[64];
+    u32 n = MIN(net_proc_nfiles, (u32)ARRAY_SIZE(files));
+    for (u32 i = 0; i < n; i++)
+        files[i] = (struct procfs_net_file){net_proc_files[i].name, show_file, &net_proc_files[i]};
+    procfs_set_net_files(files, n);
+    for (int id = 0; id < NSYS_COUNT; id++) {
+        const char *path = net_sysctl_path(id);
+        _Atomic s64 *v = path ? procfs_sysctl_net(path) : NULL;
+        if (!v)
+            continue;
+        *v = net_sysctl(root_net_ns, id);
+        net_sysctl_bind(root_net_ns, id, v);
+        if (id + 1 < NSYS_COUNT && !net_sysctl_path(id + 1)) { /* the second of a pair */
+            v[1] = net_sysctl(root_net_ns, id + 1);
+            net_sysctl_bind(root_net_ns, id + 1, v + 1);
+        }
+    }
+}
