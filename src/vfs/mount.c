@@ -81,13 +81,39 @@ static void mount_free(struct epoch_node *n)
     free(container_of(n, struct mount, rcu));
 }
 
+/* Takes what is still mounted on a dying mount off it, onto the list. */
+static void take_children(struct mount *m, struct list *work)
+{
+    struct mount *c;
+    mount_tree_begin();
+    while ((c = list_first(&m->children, struct mount, sibling))) {
+        c->mountpoint = mount_unlink(c);
+        list_add_tail(work, &c->ns_node);
+    }
+    mount_tree_end();
+}
+
 void mount_put(struct mount *m)
 {
+    struct list work;
     if (!m || !ref_put(&m->ref))
         return;
-    dentry_put(m->root);
-    super_put(m->sb);
-    epoch_defer(&m->rcu, mount_free);
+    list_init(&work);
+    for (;;) {
+        if (!list_empty(&m->children))
+            take_children(m, &work);
+        dentry_put(m->root);
+        super_put(m->sb);
+        epoch_defer(&m->rcu, mount_free);
+        do {
+            m = list_first(&work, struct mount, ns_node);
+            if (!m)
+                return;
+            list_del(&m->ns_node);
+            struct dentry *at = take_ptr(m->mountpoint);
+            dentry_put(at);
+        } while (!ref_put(&m->ref));
+    }
 }
 
 /* A mount of the same super, showing `root`, with the same flags. */
@@ -387,17 +413,19 @@ void mount_set_propagation(struct mount *m, u32 type)
     }
 }
 
-/* Takes the tree of top apart. What must be released goes to the list `gone` and is put by
- * mount_put_gone, outside the lock. */
-void mount_tree_dissolve(struct mount *top, struct list *gone)
+/*
+ * Takes the tree of top apart. What must be released goes to the list `gone` and is put by
+ * mount_put_gone, outside the lock. With is_sealed, locked mounts stay on their parents, out of
+ * every namespace, until those go: taking them off would show what they cover.
+ */
+void mount_tree_dissolve(struct mount *top, bool is_sealed, struct list *gone)
 {
-    struct mount *m = top;
-    for (;;) { /* leaves first */
-        while (!list_empty(&m->children))
-            m = list_first(&m->children, struct mount, sibling);
-        struct mount *parent = m == top ? NULL : m->parent;
-        /* ns_node carries it on the list; mountpoint keeps the reference until then. */
-        struct dentry *at = mount_unlink(m);
+    struct list off;
+    struct mount *m, *tmp;
+    list_init(&off);
+    if (!top->ns)
+        mount_get(top); /* a detached tree's top: the reference is its owner's */
+    for (m = top; m; m = mount_tree_next(m, top)) {
         if (m->ns) {
             list_del(&m->ns_node);
             m->ns->nmounts--;
@@ -405,19 +433,17 @@ void mount_tree_dissolve(struct mount *top, struct list *gone)
                 m->ns->root = NULL;
             mount_ns_changed(m->ns);
             list_del(&m->all_node);
-        } else if (m == top) {
-            mount_get(m); /* a detached tree's top: the reference is its owner's */
         }
         m->ns = NULL;
         m->is_marked = false;
         leave_group(m);
         mount_set_master(m, 0);
-        m->mountpoint = at;
-        list_add_tail(gone, &m->ns_node);
-        if (!parent)
-            return;
-        m = parent;
+        if (m == top || !is_sealed || !m->is_locked)
+            list_add_tail(&off, &m->ns_node);
     }
+    list_for_each_safe (m, tmp, &off, ns_node)
+        m->mountpoint = mount_unlink(m); /* the reference stays until the put */
+    list_splice_tail(gone, &off);
 }
 
 void mount_put_gone(struct list *gone)
@@ -467,7 +493,7 @@ void mount_detach_from(struct dentry *d)
         }
         if (!is_found)
             break;
-        mount_tree_dissolve(m, &gone);
+        mount_tree_dissolve(m, true, &gone);
     } while (true);
     mount_tree_end();
     mount_put_gone(&gone);
@@ -573,7 +599,7 @@ void mnt_ns_put(struct mnt_ns *ns)
     list_init(&gone);
     mount_tree_begin();
     if (ns->root)
-        mount_tree_dissolve(ns->root, &gone);
+        mount_tree_dissolve(ns->root, true, &gone);
     mount_tree_end();
     mount_put_gone(&gone);
     waitq_done(&ns->wait);

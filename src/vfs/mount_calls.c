@@ -163,7 +163,7 @@ void mount_drop_detached(struct mount *m)
     list_init(&gone);
     mount_tree_begin();
     if (!m->ns && !m->parent)
-        mount_tree_dissolve(m, &gone);
+        mount_tree_dissolve(m, false, &gone);
     mount_tree_end();
     mount_put_gone(&gone);
     mount_put(m);

@@ -37,7 +37,7 @@ static void tree_free(struct mount *top)
 {
     struct list gone;
     list_init(&gone);
-    mount_tree_dissolve(top, &gone);
+    mount_tree_dissolve(top, false, &gone);
     mount_put_gone(&gone);
     mount_put(top);
 }
@@ -267,11 +267,11 @@ void mount_detach_locked(struct mount *m, struct list *gone)
             find_copies(x, &found);
     }
     free(tree);
-    mount_tree_dissolve(m, gone);
+    mount_tree_dissolve(m, true, gone);
     while (found) {
         x = found;
         found = x->scratch;
         if (x->ns) /* else it went with one below it */
-            mount_tree_dissolve(x, gone);
+            mount_tree_dissolve(x, true, gone);
     }
 }
