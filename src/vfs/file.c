@@ -43,7 +43,7 @@ static void map_describe(struct mappable *m, char *buf, size_t size, u64 *ret_de
     struct kstat st;
     if (vfs_current)
         fs_ctx_root(vfs_current->fs, &root);
-    s64 n = vfs_path_string(&f->path, root.mnt ? &root : NULL, buf, size);
+    s64 n = vfs_path_string_any(&f->path, root.mnt ? &root : NULL, buf, size);
     path_put(&root);
     if (n < 0 && size > 0)
         buf[0] = '\0';

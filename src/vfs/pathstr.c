@@ -57,7 +57,8 @@ static bool build(struct back_buf *b, const struct path *p, const struct path *r
     return is_empty ? put_back(b, "/", 1) : true;
 }
 
-s64 vfs_path_string(const struct path *p, const struct path *root, char *buf, size_t size)
+static s64 path_string(const struct path *p, const struct path *root, bool is_marked, char *buf,
+                       size_t size)
 {
     struct dentry *d = p->dentry;
     bool is_deleted = d->parent != d && !d->is_hashed;
@@ -87,7 +88,7 @@ s64 vfs_path_string(const struct path *p, const struct path *root, char *buf, si
         }
         if (is_stale)
             continue;
-        if (ok && !is_reached && !(d->sb->flags & SB_NODEV_INTERNAL))
+        if (ok && !is_reached && is_marked && !(d->sb->flags & SB_NODEV_INTERNAL))
             ok = put_back(&b, UNREACHABLE, sizeof(UNREACHABLE) - 1);
         if (!ok)
             return -LX_ENAMETOOLONG;
@@ -97,4 +98,14 @@ s64 vfs_path_string(const struct path *p, const struct path *root, char *buf, si
         buf[n + tail] = '\0';
         return (s64)(n + tail);
     }
+}
+
+s64 vfs_path_string(const struct path *p, const struct path *root, char *buf, size_t size)
+{
+    return path_string(p, root, true, buf, size);
+}
+
+s64 vfs_path_string_any(const struct path *p, const struct path *root, char *buf, size_t size)
+{
+    return path_string(p, root, false, buf, size);
 }

@@ -355,9 +355,14 @@ int vfs_umount(const struct path *at, u32 flags) must_check;
 int vfs_pivot_root(const struct path *new_root, const struct path *put_old) must_check;
 /* Calls fn for each mount of ns that is reachable from root, in order, under mount_lock. */
 void mnt_ns_for_each(struct mnt_ns *ns, void (*fn)(struct mount *m, void *arg), void *arg);
-/* Absolute path as seen from root: length, -LX_ENAMETOOLONG; "(unreachable)" prefix or
- * " (deleted)" suffix as Linux prints them (getcwd, /proc/PID/cwd, maps). */
+/*
+ * Absolute path as seen from root: length, -LX_ENAMETOOLONG. What was removed ends in " (deleted)".
+ * What root does not reach begins with "(unreachable)" (getcwd); the _any form gives its path from
+ * where its mounts begin (links in /proc, maps).
+ */
 s64 vfs_path_string(const struct path *p, const struct path *root, char *buf, size_t size) must_check;
+s64 vfs_path_string_any(const struct path *p, const struct path *root, char *buf,
+                        size_t size) must_check;
 
 /* ---- open files ---------------------------------------------------------------------------- */
 

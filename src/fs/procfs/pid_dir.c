@@ -142,7 +142,7 @@ s64 path_as_seen(const struct path *p, char *buf, size_t size)
     struct path root = {0};
     if (vfs_current && vfs_current->fs)
         fs_ctx_root(vfs_current->fs, &root);
-    s64 n = vfs_path_string(p, root.mnt ? &root : NULL, buf, size);
+    s64 n = vfs_path_string_any(p, root.mnt ? &root : NULL, buf, size);
     path_put(&root);
     return n;
 }

@@ -143,7 +143,7 @@ static void put_root_in_super(struct walk_state *w, struct mount *m)
 static void put_mountinfo_line(struct walk_state *w, struct mount *m, const char *at)
 {
     struct seq *s = w->s;
-    seq_printf(s, "%d %d %u:%u ", m->id, m->parent ? m->parent->id : m->id, DEV_MAJOR(m->sb->dev),
+    seq_printf(s, "%d %d %u:%u ", m->id, m->parent ? m->parent->id : 1, DEV_MAJOR(m->sb->dev),
                DEV_MINOR(m->sb->dev));
     put_root_in_super(w, m);
     seq_putc(s, ' ');
