@@ -231,6 +231,7 @@ static s64 read_entries(struct file *f, struct getdents *g, uaddr_t to)
     MUTEX_GUARD(&f->pos_lock);
     g->start = f->pos;
     int r = f->ops->readdir(f, &g->ctx);
+    vfs_notify(f->path.dentry, LX_IN_ACCESS);
     if (g->used == 0)
         return r < 0 ? r : g->is_too_small ? -LX_EINVAL : 0;
     if (copy_out(to, g->buf, g->used) == 0)

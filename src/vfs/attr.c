@@ -169,7 +169,7 @@ static void notify_attr(struct dentry *d, u32 valid)
     else if (valid & ATTR_MTIME)
         mask |= LX_IN_MODIFY;
     if (mask)
-        vfs_notify(d, mask);
+        vfs_notify(d, mask | VFS_NOTIFY_ATTR);
 }
 
 int vfs_setattr(const struct path *p, struct iattr *a)
@@ -238,7 +238,7 @@ static int do_truncate(const struct path *p, u64 size, struct file *f, u32 extra
     int r = setattr_locked(p, &a);
     mutex_unlock(&i->lock);
     if (r == 0)
-        vfs_notify(p->dentry, LX_IN_MODIFY);
+        vfs_notify(p->dentry, LX_IN_MODIFY | VFS_NOTIFY_ATTR);
     return r;
 }
 

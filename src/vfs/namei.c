@@ -246,9 +246,9 @@ int vfs_link(int odirfd, const char *oname, int ndirfd, const char *nname, u32 a
             r = may_link(i);
         if (r == 0)
             r = link_locked(w.cur.dentry->inode, d, i);
-        create_end(&w, d, r, LX_IN_CREATE);
         if (r == 0)
             vfs_notify_inode(old.dentry->inode, LX_IN_ATTRIB);
+        create_end(&w, d, r, LX_IN_CREATE);
     }
     walk_done(&w);
     path_put(&old);
@@ -283,6 +283,24 @@ static int remove_begin(struct walk *w, struct dentry **ret_d)
     else
         *ret_d = d;
     return r;
+}
+
+/* Drops d. The object's own end (IN_DELETE_SELF, unless it is open) is told before its directory
+ * hears of the removal. */
+static void end_removal(struct walk *w, struct dentry *d, bool is_removed, u32 mask)
+{
+    struct inode *i = d->inode;
+    char name[LX_NAME_MAX + 1];
+    if (is_removed) {
+        memcpy(name, w->last, w->last_size);
+        name[w->last_size] = '\0';
+        inode_get(i);
+    }
+    dentry_put(d);
+    if (is_removed) {
+        vfs_notify_name(w->cur.dentry->inode, name, mask, 0, i);
+        inode_put(i);
+    }
 }
 
 int vfs_unlink(int dirfd, const char *name)
@@ -322,9 +340,8 @@ int vfs_unlink(int dirfd, const char *name)
     if (r == 0) {
         mount_detach_from(d);
         vfs_notify_inode(i, LX_IN_ATTRIB);
-        vfs_notify_name(dir, d->name, LX_IN_DELETE, 0, i);
     }
-    dentry_put(d);
+    end_removal(&w, d, r == 0, LX_IN_DELETE);
     walk_done(&w);
     return r;
 }
@@ -367,11 +384,9 @@ int vfs_rmdir(int dirfd, const char *name)
             dentry_unlinked(d);
     }
     mutex_unlock(&dir->lock);
-    if (r == 0) {
+    if (r == 0)
         mount_detach_from(d);
-        vfs_notify_name(dir, d->name, LX_IN_DELETE | LX_IN_ISDIR, 0, i);
-    }
-    dentry_put(d);
+    end_removal(&w, d, r == 0, LX_IN_DELETE | LX_IN_ISDIR);
     walk_done(&w);
     return r;
 }

@@ -65,6 +65,7 @@ struct watch {
     struct list all_node;  /* in all_watches */
     struct instance *in;   /* owned */
     struct inode *inode;   /* owned */
+    struct dentry *pin;    /* owned: keeps a name that is otherwise not cached (proc); or NULL */
     s32 wd;                /* immutable */
     u32 mask;              /* guarded by marks.lock */
 };
@@ -191,6 +192,8 @@ static void dismantle(struct watch *w)
     list_del(&w->all_node);
     mutex_unlock(&all_mutex);
     inode_put(w->inode);
+    if (w->pin)
+        dentry_put(w->pin);
     instance_put(in);
     free(w);
     atomic_fetch_sub(&nwatches, 1);
@@ -218,10 +221,10 @@ static void dismantle_all(struct list *dead)
 /* ---- reporting ----------------------------------------------------------------------------- */
 
 /*
- * Tells the watches of i. is_child: the event happened to something named `name` in i. Watches
- * that end by it are collected in dead.
+ * Tells the watches of i, with a name when it happened to something in i. is_unlinked: through an
+ * open file without a name (IN_EXCL_UNLINK). Watches that end by it are collected in dead.
  */
-static void tell(struct inode *i, u32 mask, u32 cookie, const char *name, bool is_unlinked_child,
+static void tell(struct inode *i, u32 mask, u32 cookie, const char *name, bool is_unlinked,
                  struct list *dead)
 {
     struct inotify_marks *m = i ? peek_marks(i) : NULL;
@@ -233,7 +236,7 @@ static void tell(struct inode *i, u32 mask, u32 cookie, const char *name, bool i
     MUTEX_GUARD(&m->lock);
     list_for_each_safe(w, tmp, &m->watches, node) {
         bool is_wanted = w->mask & what;
-        if (is_unlinked_child && (w->mask & LX_IN_EXCL_UNLINK))
+        if (is_unlinked && (w->mask & LX_IN_EXCL_UNLINK))
             is_wanted = false;
         if (is_wanted || (mask & LX_IN_UNMOUNT))
             enqueue(w->in, w->wd, mask, cookie, name);
@@ -254,6 +257,9 @@ void vfs_notify(struct dentry *d, u32 mask)
     struct list dead;
     struct inode *i = d->inode;
     list_init(&dead);
+    bool is_by_file = !(mask & (LX_IN_ATTRIB | VFS_NOTIFY_ATTR | SELF_ONLY));
+    bool is_unlinked = is_by_file && !d->is_hashed;
+    mask &= ~(u32)VFS_NOTIFY_ATTR;
     if (!(mask & SELF_ONLY)) {
         char name[256];
         mutex_lock(&d->lock);
@@ -266,13 +272,13 @@ void vfs_notify(struct dentry *d, u32 mask)
         }
         mutex_unlock(&d->lock);
         if (has_parent) {
-            tell(p->inode, mask | dir_bit(i), 0, name, !d->is_hashed, &dead);
+            tell(p->inode, mask | dir_bit(i), 0, name, is_unlinked, &dead);
             dentry_put(p);
         }
     }
     /* inotify(7) does not say of these two that they concern a directory. */
     bool is_bare = mask & (LX_IN_DELETE_SELF | LX_IN_MOVE_SELF);
-    tell(i, is_bare ? mask & ~(u32)LX_IN_ISDIR : mask | dir_bit(i), 0, NULL, false, &dead);
+    tell(i, is_bare ? mask & ~(u32)LX_IN_ISDIR : mask | dir_bit(i), 0, NULL, is_unlinked, &dead);
     dismantle_all(&dead);
 }
 
@@ -339,9 +345,10 @@ static s32 next_wd(struct instance *in) REQUIRES(in->lock)
     return in->last_wd;
 }
 
-static int add_new(struct instance *in, struct inode *i, struct inotify_marks *m, u32 mask)
+static int add_new(struct instance *in, struct dentry *d, struct inotify_marks *m, u32 mask)
     REQUIRES(m->lock)
 {
+    struct inode *i = d->inode;
     if (atomic_fetch_add(&nwatches, 1) >= MAX_WATCHES) {
         atomic_fetch_sub(&nwatches, 1);
         return -LX_ENOSPC;
@@ -356,6 +363,10 @@ static int add_new(struct instance *in, struct inode *i, struct inotify_marks *m
     w->mask = mask;
     ref_get(&in->ref);
     inode_get(i);
+    if (d->sb->d_ops && d->sb->d_ops->is_transient && d->sb->d_ops->is_transient(d)) {
+        dentry_get(d);
+        w->pin = d;
+    }
     mutex_lock(&in->lock);
     s32 wd = w->wd = next_wd(in);
     link_watch(in, w);
@@ -398,7 +409,7 @@ int inotify_add(struct file *f, const struct path *p, u32 mask)
     MUTEX_GUARD(&m->lock);
     struct watch *w = find_of(m, in);
     if (!w)
-        return add_new(in, i, m, kept);
+        return add_new(in, p->dentry, m, kept);
     if (mask & LX_IN_MASK_CREATE)
         return -LX_EEXIST;
     w->mask = mask & LX_IN_MASK_ADD ? w->mask | kept : kept;

@@ -597,6 +597,7 @@ DEFINE_CLEANUP_PTR(struct file *, file_put)
 
 /* mask: LX_IN_*. name is NULL for the object itself (then its parent is told too, with its name). */
 void vfs_notify(struct dentry *d, u32 mask);
+#define VFS_NOTIFY_ATTR LX_IN_EXCL_UNLINK /* with LX_IN_MODIFY: by a truncate, not through an open file */
 /* The object alone: its link count changed. */
 void vfs_notify_inode(struct inode *i, u32 mask);
 void vfs_notify_name(struct inode *dir, const char *name, u32 mask, u32 cookie, struct inode *child);
