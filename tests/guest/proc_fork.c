@@ -239,13 +239,13 @@ TEST(clone_with_another_signal)
     CHECK_ERR(waitpid(pid, &st, 0), ECHILD); /* not an ordinary child */
     CHECK_EQ(waitpid(pid, &st, __WCLONE), pid);
     CHECK_EQ(st, 4 << 8);
-    pid = (pid_t)syscall(SYS_clone, SIGUSR1, NULL, NULL, NULL, 0);
-    if (pid == 0)
-        _exit(5);
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGUSR1);
     sigprocmask(SIG_BLOCK, &set, NULL);
+    pid = (pid_t)syscall(SYS_clone, SIGUSR1, NULL, NULL, NULL, 0);
+    if (pid == 0)
+        _exit(5);
     CHECK_EQ(waitpid(pid, &st, __WALL), pid);
     CHECK_EQ(st, 5 << 8);
     struct timespec ts = {1, 0};
