@@ -17,6 +17,15 @@ struct uts_ns root_uts_ns = {
     .domainname = "(none)",
 };
 
+_Atomic u64 uts_event;
+struct waitq uts_wait = {MUTEX_INIT("uts_wait"), LIST_INIT(uts_wait.waiters), 0};
+
+void uts_changed(void)
+{
+    atomic_fetch_add(&uts_event, 1);
+    waitq_wake(&uts_wait, WAIT_ERR | WAIT_PRI);
+}
+
 void uts_ns_get(struct uts_ns *ns)
 {
     ref_get(&ns->ref);
@@ -96,6 +105,8 @@ struct nsproxy *nsproxy_new_root(struct mnt_ns *mnt)
     p->mnt = mnt;
     if (mnt)
         mnt_ns_get(mnt);
+    p->net = kern_hooks.root_net_ns;
+    net_get(p->net);
     p->pid_for_children = &root_pid_ns;
     pid_ns_get(p->pid_for_children);
     p->time = p->time_for_children = root_time_ns;

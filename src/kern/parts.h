@@ -45,6 +45,8 @@ void sigqueue_free(struct sigqueue_entry *e);
 void rlimits_default(struct lx_rlimit *ret_limits); /* of a container's first process */
 /* Adds `u` to the sum. */
 void usage_add(struct task_usage *sum, const struct task_usage *u);
+void usage_add_io(struct vfs_io *sum, const struct vfs_io *io);
+void tgroup_io_now(struct tgroup *g, struct vfs_io *ret); /* live and ended threads, waited-for children */
 /* Own thread: first thing of a task, and last (then its times are final and in the group's sum). No locks. */
 void usage_task_start(struct task *t);
 void usage_task_exit(struct task *t);
@@ -92,6 +94,11 @@ void user_ref(struct user_struct *u);
 void user_put(struct user_struct *u);
 
 /* ---- pid.c ---------------------------------------------------------------------------------- */
+
+/* nsproxy.c: a host or domain name was changed: pollers of /proc/sys/kernel/hostname are told. */
+void uts_changed(void);
+extern _Atomic u64 uts_event;
+extern struct waitq uts_wait;
 
 u64 ns_ino_alloc(void); /* inode numbers of namespaces: 0xf0000000 upward */
 #define NS_INO_ROOT_IPC  0xEFFFFFFFULL

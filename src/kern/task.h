@@ -278,6 +278,7 @@ struct tgroup {
     struct posix_timers *timers; /* timer.c's: itimers and POSIX timers */
     struct task_usage dead_usage;      /* of exited threads; guarded by sig_lock */
     struct task_usage child_usage;     /* of waited-for children; guarded by sig_lock */
+    struct vfs_io dead_io;      /* of exited threads and waited-for children; guarded by sig_lock */
     const void *folded_mm;      /* its CPU time is in dead_usage already; guarded by sig_lock */
     s64 start_boot_ns;
     _Atomic u64 cpu_start_ns;
@@ -466,6 +467,7 @@ struct kern_hooks {
     void (*net_ns_put)(struct net_ns *ns);
     int (*net_ns_new)(struct user_ns *owner, struct net_ns **ret_ns);
     u64 (*net_ns_ino)(struct net_ns *ns);
+    struct net_ns *root_net_ns;            /* what the first process is in */
     void (*tgroup_gone)(struct tgroup *g); /* last thread of a process ended */
     void (*pid_gone)(struct pid *p);       /* proc drops its dentries; under task_lock: must not block */
     u32 fastpath_off; /* FASTPATH_OFF_* of every process (--strace) */

@@ -34,6 +34,24 @@ void usage_add(struct task_usage *sum, const struct task_usage *u)
 /* Of all that ended since the start: /proc/stat's counters never go back. */
 static _Atomic u64 ended_utime_ns, ended_stime_ns;
 
+void usage_add_io(struct vfs_io *sum, const struct vfs_io *io)
+{
+    sum->rchar += io->rchar;
+    sum->wchar += io->wchar;
+    sum->syscr += io->syscr;
+    sum->syscw += io->syscw;
+}
+
+void tgroup_io_now(struct tgroup *g, struct vfs_io *ret)
+{
+    struct task *t;
+    MUTEX_GUARD(&g->sig_lock);
+    *ret = g->dead_io;
+    list_for_each(t, &g->tasks, tg_node)
+        if (!t->is_usage_final)
+            usage_add_io(ret, &t->vt.io); /* racy: counters of a thread that runs */
+}
+
 static u64 read_clock(clockid_t id)
 {
     struct timespec ts;
@@ -90,6 +108,7 @@ void usage_task_exit(struct task *t)
         return;
     usage_live(t, &t->usage);
     t->is_usage_final = true;
+    usage_add_io(&g->dead_io, &t->vt.io);
     struct task_usage u = t->usage;
     if (!g->is_mm_sharer)
         u.utime_ns = 0; /* in the stub's clock: usage_mm_left */

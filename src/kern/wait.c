@@ -55,8 +55,11 @@ static void take_exit(struct task *t, struct tgroup *c, const struct wait_req *r
     ret->si_status = info.chld.status;
     if (rq->flags & LX_WNOWAIT)
         return;
+    struct vfs_io io;
+    tgroup_io_now(c, &io);
     mutex_lock(&t->tg->sig_lock);
     usage_add(&t->tg->child_usage, &ret->usage);
+    usage_add_io(&t->tg->dead_io, &io);
     mutex_unlock(&t->tg->sig_lock);
     tgroup_release(c);
     *ret_dead = c;

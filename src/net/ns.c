@@ -149,6 +149,7 @@ int net_init(void)
     int r = net_ns_new(&root_user_ns, &root_net_ns);
     if (r < 0)
         return r;
+    kern_hooks.root_net_ns = root_net_ns;
     kern_hooks.net_ns_get = net_ns_get;
     kern_hooks.net_ns_put = net_ns_put;
     kern_hooks.net_ns_new = net_ns_new;

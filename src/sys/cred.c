@@ -111,7 +111,8 @@ s64 sys_getgroups(struct task *t, const u64 a[6])
 s64 sys_setgroups(struct task *t, const u64 a[6])
 {
     u32 n = (u32)a[0];
-    if (!ns_capable(NS, LX_CAP_SETGID) || NS->is_setgroups_denied)
+    if (!ns_capable(NS, LX_CAP_SETGID) || NS->is_setgroups_denied ||
+        __atomic_load_n(&NS->ngid_map, __ATOMIC_ACQUIRE) == 0)
         return -LX_EPERM;
     if (n > CRED_MAX_GROUPS)
         return -LX_EINVAL;

@@ -58,6 +58,7 @@ static s64 set_uts_name(struct task *t, const u64 a[6], char *dst)
     mutex_lock(&ns->lock);
     memcpy(dst, name, sizeof(name));
     mutex_unlock(&ns->lock);
+    uts_changed();
     return 0;
 }
 

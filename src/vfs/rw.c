@@ -18,6 +18,20 @@ static bool is_beyond(s64 pos, u64 count)
     return count > INT64_MAX || __builtin_add_overflow(pos, (s64)count, &end);
 }
 
+static void count_io(s64 n, bool is_write)
+{
+    if (!vfs_current)
+        return;
+    struct vfs_io *io = &vfs_current->io;
+    if (is_write) {
+        io->syscw++;
+        io->wchar += n > 0 ? (u64)n : 0;
+    } else {
+        io->syscr++;
+        io->rchar += n > 0 ? (u64)n : 0;
+    }
+}
+
 s64 vfs_read(struct file *f, struct uio *to, s64 *off)
 {
     s64 pos = 0;
@@ -46,6 +60,7 @@ s64 vfs_read(struct file *f, struct uio *to, s64 *off)
     }
     if (n > 0 && !(f->mode & FMODE_NOTIFY_OFF))
         vfs_notify(f->path.dentry, LX_IN_ACCESS);
+    count_io(n, false);
     return n;
 }
 
@@ -114,6 +129,7 @@ s64 vfs_write(struct file *f, struct uio *from, s64 *off)
     }
     if (n > 0 && !(f->mode & FMODE_NOTIFY_OFF))
         vfs_notify(f->path.dentry, LX_IN_MODIFY);
+    count_io(n, true);
     return n;
 }
 

@@ -551,6 +551,9 @@ void fs_ctx_root(struct fs_ctx *fs, struct path *ret); /* referenced copies */
 void fs_ctx_cwd(struct fs_ctx *fs, struct path *ret);
 
 struct fdtable;
+struct vfs_io { /* what /proc/PID/io tells: bytes and calls of read(2), write(2) and kin */
+    u64 rchar, wchar, syscr, syscw;
+};
 struct vfs_task {
     const struct cred *cred;  /* the task's effective ones (owned by the task) */
     struct fs_ctx *fs;
@@ -560,6 +563,7 @@ struct vfs_task {
     s32 pid, tgid;            /* in the root pid namespace: lock owners, F_GETLK */
     void (*send_signal)(int signo); /* SIGXFSZ, SIGPIPE to the calling thread */
     void *task;               /* kern's struct task */
+    struct vfs_io io;         /* own thread writes */
 };
 extern _Thread_local struct vfs_task *vfs_current; /* NULL on threads without a task */
 const struct cred *vfs_cred(void); /* vfs_current's, or the kernel's own (root) */

@@ -157,7 +157,14 @@ bool pnode_emit_fixed(struct file *f, struct dir_ctx *ctx, bool is_thread)
 
 static int dir_readdir(struct file *f, struct dir_ctx *ctx)
 {
-    (void)pnode_emit_fixed(f, ctx, pinode_of(f->inode)->is_thread);
+    const struct pinode *pi = pinode_of(f->inode);
+    if (pi->pid) {
+        struct task *t = pinode_task(pi);
+        if (!t)
+            return -LX_ENOENT;
+        task_put(t);
+    }
+    (void)pnode_emit_fixed(f, ctx, pi->is_thread);
     return 0;
 }
 
@@ -165,6 +172,8 @@ s64 pdir_seek(struct file *f, s64 off, int whence)
 {
     if (whence == LX_SEEK_CUR)
         off += f->pos;
+    else if (whence == LX_SEEK_END)
+        off += (s64)f->inode->size;
     else if (whence != LX_SEEK_SET)
         return -LX_EINVAL;
     if (off < 0)

@@ -42,12 +42,11 @@ static void consider_tid(struct task *t, void *arg)
 static int task_readdir(struct file *f, struct dir_ctx *ctx)
 {
     const struct pinode *pi = pinode_of(f->inode);
-    if (f->pos < 2 && !pnode_emit_fixed(f, ctx, false))
-        return 0;
     struct task *t = pinode_task(pi);
     if (!t)
-        return f->pos <= 2 ? -LX_ENOENT : 0;
-    for (;;) {
+        return -LX_ENOENT;
+    bool is_started = f->pos >= 2 || pnode_emit_fixed(f, ctx, false);
+    while (is_started) {
         char name[16];
         struct next_tid n = {.ns = pi->ps->ns, .from = (s32)MAX(MIN(f->pos - 2, (s64)INT32_MAX), (s64)1)};
         tgroup_for_each_task(t->tg, consider_tid, &n);
@@ -216,8 +215,8 @@ static const struct pnode pid_table[] = {
     PREG("sessionid", 0444, show_loginuid),
     PREGW("coredump_filter", 0644, show_coredump_filter, write_coredump_filter),
     PFLAGS("io", 0400, PN_READ_CHECK, show_io),
-    PREGW("uid_map", 0644, show_uid_map, write_uid_map),
-    PREGW("gid_map", 0644, show_gid_map, write_gid_map),
+    PFLAGSW("uid_map", 0644, PN_USER_NS, show_uid_map, write_uid_map),
+    PFLAGSW("gid_map", 0644, PN_USER_NS, show_gid_map, write_gid_map),
     PREG("projid_map", 0644, show_projid_map),
     PREGW("setgroups", 0644, show_setgroups, write_setgroups),
     PFLAGS("timers", 0444, PN_NO_THREAD, show_timers),

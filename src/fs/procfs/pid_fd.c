@@ -99,10 +99,14 @@ static int fd_readdir(struct file *f, struct dir_ctx *ctx)
 {
     const struct pinode *pi = pinode_of(f->inode);
     const struct pnode *n = is_fd_dir(pi) ? &fd_node : &fdinfo_node;
-    if (f->pos < 2 && !pnode_emit_fixed(f, ctx, pi->is_thread))
-        return 0;
     struct task *t = pinode_task(pi);
-    struct fdtable *ft = t ? task_get_files(t) : NULL;
+    if (!t)
+        return -LX_ENOENT;
+    if (f->pos < 2 && !pnode_emit_fixed(f, ctx, pi->is_thread)) {
+        task_put(t);
+        return 0;
+    }
+    struct fdtable *ft = task_get_files(t);
     int fd;
     while (ft && f->pos - 2 <= INT32_MAX && (fd = fdtable_next(ft, (int)(f->pos - 2))) >= 0) {
         char name[16];
@@ -115,7 +119,7 @@ static int fd_readdir(struct file *f, struct dir_ctx *ctx)
     if (ft)
         fdtable_put(ft);
     task_put(t);
-    return t ? 0 : -LX_ENOENT;
+    return 0;
 }
 
 /* A process may always look into its own, also when it is not dumpable. */

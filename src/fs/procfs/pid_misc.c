@@ -195,15 +195,19 @@ int show_schedstat(struct seq *s, const struct pinode *pi)
 
 int show_io(struct seq *s, const struct pinode *pi)
 {
-    struct task_usage u;
+    struct vfs_io io;
     struct task *t = pinode_task(pi);
     if (!t)
         return -LX_ESRCH;
-    tgroup_usage_now(t->tg, &u);
+    if (pi->is_thread)
+        io = t->vt.io;
+    else
+        tgroup_io_now(t->tg, &io);
     task_put(t);
-    seq_printf(s, "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: %llu\nwrite_bytes: %llu\n"
+    seq_printf(s, "rchar: %llu\nwchar: %llu\nsyscr: %llu\nsyscw: %llu\nread_bytes: 0\nwrite_bytes: 0\n"
                   "cancelled_write_bytes: 0\n",
-               (unsigned long long)u.inblock * 512, (unsigned long long)u.oublock * 512);
+               (unsigned long long)io.rchar, (unsigned long long)io.wchar,
+               (unsigned long long)io.syscr, (unsigned long long)io.syscw);
     return 0;
 }
 

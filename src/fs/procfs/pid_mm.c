@@ -29,6 +29,15 @@ static int put_guest(struct seq *s, struct mm *mm, u64 start, u64 end)
     return 0;
 }
 
+/* No memory (a zombie) is no error; no process is. */
+static int get_mm(const struct pinode *pi, struct mm **ret_mm)
+{
+    struct task *t = pinode_task(pi);
+    *ret_mm = t ? task_get_mm(t) : NULL;
+    task_put(t);
+    return t ? 0 : -LX_ESRCH;
+}
+
 struct area {
     u64 start, end;
 };
@@ -63,11 +72,11 @@ static void put_title(struct seq *s, struct mm *mm, u64 start, u64 end)
 /* The argument area; when its last byte was overwritten (setproctitle), what is there is a title. */
 int show_cmdline(struct seq *s, const struct pinode *pi)
 {
-    struct mm *mm = pinode_mm(pi);
+    struct mm *mm;
     char last = 0;
-    int r = 0;
+    int r = get_mm(pi, &mm);
     if (!mm)
-        return 0;
+        return r;
     struct area arg = get_area(mm, &mm->arg_start, &mm->arg_end);
     struct area env = get_area(mm, &mm->env_start, &mm->env_end);
     u64 end = env.start == arg.end ? env.end : arg.end;
@@ -139,9 +148,10 @@ static void maps_one(struct seq *s, struct mm *mm, struct vma *v, void *arg) NO_
 
 int show_maps(struct seq *s, const struct pinode *pi)
 {
-    struct mm *mm = pinode_mm(pi);
+    struct mm *mm;
+    int r = get_mm(pi, &mm);
     if (!mm)
-        return 0;
+        return r;
     for_each_vma(s, mm, maps_one, NULL);
     mm_put(mm);
     return 0;
@@ -235,7 +245,7 @@ static void measure(struct mm *mm, struct vma *v, struct smaps *m)
         m->pss_file += rss;
         break;
     case RSS_SHMEM:
-        m->shared_dirty += rss;
+        m->private_dirty += rss; /* who else has it mapped is not known */
         m->pss_dirty += rss;
         m->pss_shmem += rss;
         break;
@@ -280,7 +290,7 @@ static void put_vm_flags(struct seq *s, u32 f)
         u32 flag;
         const char *name;
     } names[] = {{LX_PROT_READ, "rd"},     {LX_PROT_WRITE, "wr"},    {LX_PROT_EXEC, "ex"},
-                 {VMA_SHARED, "sh"},       {VMA_MAYREAD, "mr"},      {VMA_MAYWRITE, "mw"},
+                 {VMA_SHARED | VMA_MAYWRITE, "sh"},       {VMA_MAYREAD, "mr"},      {VMA_MAYWRITE, "mw"},
                  {VMA_MAYEXEC, "me"},      {VMA_SHARED, "ms"},       {VMA_GROWSDOWN, "gd"},
                  {VMA_LOCKED, "lo"},       {VMA_SEQ_READ, "sr"},     {VMA_RAND_READ, "rr"},
                  {VMA_DONTFORK, "dc"},     {VMA_NORESERVE, "nr"},    {VMA_WIPEONFORK, "wf"},
@@ -288,7 +298,7 @@ static void put_vm_flags(struct seq *s, u32 f)
                  {VMA_MERGEABLE, "mg"}};
     seq_puts(s, "VmFlags: ");
     for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-        if (f & names[i].flag)
+        if ((f & names[i].flag) == names[i].flag)
             seq_printf(s, "%s ", names[i].name);
     seq_putc(s, '\n');
 }
@@ -308,9 +318,10 @@ static void smaps_one(struct seq *s, struct mm *mm, struct vma *v, void *arg) NO
 
 int show_smaps(struct seq *s, const struct pinode *pi)
 {
-    struct mm *mm = pinode_mm(pi);
+    struct mm *mm;
+    int r = get_mm(pi, &mm);
     if (!mm)
-        return 0;
+        return r;
     for_each_vma(s, mm, smaps_one, NULL);
     mm_put(mm);
     return 0;

@@ -118,10 +118,11 @@ static const struct cred *cred_of(const struct pinode *pi)
 
 static int show_map(struct seq *s, const struct pinode *pi, bool is_gid)
 {
-    const struct cred *c = cred_of(pi);
-    if (!c)
+    struct user_ns *ns = s->user_ns, *seer = vfs_cred()->user_ns;
+    if (!ns)
         return -LX_ESRCH;
-    struct user_ns *ns = c->user_ns, *seer = vfs_cred()->user_ns;
+    if (!seer)
+        seer = &root_user_ns;
     /* in the reader's terms, or the parent's when the reader is in the namespace itself */
     if (seer == ns && ns->parent)
         seer = ns->parent;
@@ -130,7 +131,6 @@ static int show_map(struct seq *s, const struct pinode *pi, bool is_gid)
         u32 lower = is_gid ? from_kgid_raw(seer, e.lower_first) : from_kuid_raw(seer, e.lower_first);
         seq_printf(s, "%10u %10u %10u\n", e.first, lower, e.count);
     }
-    cred_put(c);
     return 0;
 }
 
@@ -188,11 +188,11 @@ int show_setgroups(struct seq *s, const struct pinode *pi)
 
 s64 write_setgroups(struct file *f, const struct pinode *pi, char *buf, size_t size, s64 off)
 {
-    size_t n = size;
-    while (n > 0 && (buf[n - 1] == '\n' || buf[n - 1] == ' '))
-        n--;
+    /* one word, white space after it; what follows a NUL does not count */
+    size_t n = strcspn(buf, " \t\n");
     bool is_deny = n == 4 && !memcmp(buf, "deny", 4);
-    if (off != 0 || (!is_deny && !(n == 5 && !memcmp(buf, "allow", 5))))
+    if (off != 0 || size >= 8 || (!is_deny && !(n == 5 && !memcmp(buf, "allow", 5))) ||
+        buf[n + strspn(buf + n, " \t\n")] != 0)
         return -LX_EINVAL;
     const struct cred *c = cred_of(pi);
     if (!c)

@@ -73,7 +73,7 @@ static void get_signals(struct task *t, struct signals *ret)
     ret->pending = t->pending.set;
     ret->shared = g->shared.set;
     ret->blocked = t->blocked;
-    ret->nthreads = g->ntasks;
+    ret->nthreads = g->ntasks + g->leader->is_usage_final; /* a leader counts until its process is reaped */
     ret->nqueued = t->user ? atomic_load(&t->user->nsigpending) : 0;
     if (!g->sighand)
         return;

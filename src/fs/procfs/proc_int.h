@@ -28,6 +28,7 @@ struct seq {
     size_t size, room;
     u64 cursor;    /* where to go on; SEQ_END: done. show gets 0 first */
     bool is_failed; /* out of memory */
+    struct user_ns *user_ns; /* PN_USER_NS: of the process at open; counted */
 };
 void seq_write(struct seq *s, const void *bytes, size_t size);
 void seq_done(struct seq *s);
@@ -61,6 +62,7 @@ typedef s64 (*pwrite_fn)(struct file *f, const struct pinode *pi, char *buf, siz
 #define PN_NO_THREAD 4U /* not below task/ */
 #define PN_ONLY_THREAD 8U
 #define PN_ROOT_OWNED 16U /* root's also when the process is dumpable */
+#define PN_USER_NS   64U /* bound to the user namespace at open */
 #define PN_READ_CHECK 32U /* each read needs ptrace read access */
 
 struct pnode {

@@ -113,16 +113,18 @@ static bool may_see(const struct proc_super *ps, struct task *t, int level)
 static int pid_permission(struct inode *i, u32 mask)
 {
     const struct pinode *pi = pinode_of(i);
+    struct task *t = pinode_task(pi);
+    if (!t)
+        return -LX_ESRCH;
     if (atomic_load(&pi->ps->hidepid) != HIDE_OFF) {
-        struct task *t = pinode_task(pi);
-        if (!t)
-            return -LX_ESRCH;
         bool may = may_see(pi->ps, t, HIDE_NO_ACCESS);
         bool is_hidden = !may && atomic_load(&pi->ps->hidepid) >= HIDE_INVISIBLE;
-        task_put(t);
-        if (!may)
+        if (!may) {
+            task_put(t);
             return is_hidden ? -LX_ENOENT : -LX_EPERM;
+        }
     }
+    task_put(t);
     return inode_generic_permission(i, mask);
 }
 

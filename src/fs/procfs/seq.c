@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kern/kern_int.h"
 #include "procfs/proc_int.h"
 
 #define SEQ_MAX (8UL << 20) /* of one chunk: an entry that would be longer is our bug */
@@ -81,7 +82,7 @@ bool seq_is_full(const struct seq *s)
 void seq_done(struct seq *s)
 {
     free(s->buf);
-    *s = (struct seq){0};
+    *s = (struct seq){.user_ns = s->user_ns};
 }
 
 /* ---- text files ----------------------------------------------------------------------------- */
@@ -113,6 +114,12 @@ static int text_open(struct inode *i, struct file *f)
         struct task *t = pinode_task(pi);
         if (t) {
             pf->exec_seq = t->tg->exec_seq;
+            if (flags & PN_USER_NS) {
+                const struct cred *c = task_get_cred(t);
+                pf->seq.user_ns = c->user_ns;
+                user_ns_get(c->user_ns);
+                cred_put(c);
+            }
             task_put(t);
         }
     }
@@ -125,15 +132,17 @@ static void text_release(struct file *f)
     struct pfile *pf = f->priv;
     if (!pf)
         return;
+    if (pf->seq.user_ns)
+        user_ns_put(pf->seq.user_ns);
     seq_done(&pf->seq);
     free(pf);
 }
 
-/* True when the process runs the program that it ran at open. */
+/* True when the process runs the program that it ran at open, or none any more: show says so. */
 static bool is_same_program(const struct pfile *pf, const struct pinode *pi)
 {
     struct task *t = pinode_task(pi);
-    bool is_same = t && t->tg->exec_seq == pf->exec_seq;
+    bool is_same = !t || t->tg->exec_seq == pf->exec_seq;
     if (t)
         task_put(t);
     return is_same;

@@ -51,6 +51,31 @@ static s64 write_num(struct file *f, const struct pinode *pi, char *buf, size_t 
     return (s64)size;
 }
 
+/* A number that is kept and shown only. */
+struct kept_num {
+    _Atomic s64 value;
+};
+
+static int show_kept(struct seq *s, const struct pinode *pi)
+{
+    struct kept_num *n = (struct kept_num *)(uintptr_t)pi->node->arg;
+    seq_printf(s, "%lld\n", (long long)atomic_load(&n->value));
+    return 0;
+}
+
+static s64 write_kept(struct file *f, const struct pinode *pi, char *buf, size_t size, s64 off)
+{
+    struct kept_num *n = (struct kept_num *)(uintptr_t)pi->node->arg;
+    s64 v;
+    if (!parse_s64(buf, &v) || v < 0 || v > INT32_MAX)
+        return -LX_EINVAL;
+    atomic_store(&n->value, v);
+    return (s64)size;
+}
+
+#define K(n, init)                                                                                 \
+    {.name = n, .mode = LX_S_IFREG | 0644, .show = show_kept, .write = write_kept,                 \
+     .arg = &(struct kept_num){init}}
 #define T(n, text)    {.name = n, .mode = LX_S_IFREG | 0444, .show = show_text, .arg = text}
 #define TW(n, text)   {.name = n, .mode = LX_S_IFREG | 0644, .show = show_text, .arg = text}
 #define NUM(n, var, lo, hi)                                                                        \
@@ -90,11 +115,72 @@ static s64 write_uts(char *field, char *buf, size_t size)
         return -LX_EPERM;
     size_t n = strcspn(buf, "\n");
     n = MIN(n, 64UL);
-    MUTEX_GUARD(&ns->lock);
+    mutex_lock(&ns->lock);
     memset(field, 0, 65);
     memcpy(field, buf, n);
+    mutex_unlock(&ns->lock);
+    uts_changed();
     return (s64)size;
 }
+
+/* poll(2) tells of changes since the last look: POLLERR|POLLPRI. */
+struct uts_file {
+    struct pfile text; /* first: the text operations use it */
+    _Atomic u64 seen;
+};
+
+static int uts_open(struct inode *i, struct file *f)
+{
+    struct uts_file *uf = calloc(1, sizeof(*uf));
+    if (!uf)
+        return -LX_ENOMEM;
+    mutex_init(&uf->text.lock, "proc_text");
+    uf->seen = atomic_load(&uts_event);
+    f->priv = uf;
+    return 0;
+}
+
+static s64 uts_read(struct file *f, struct uio *to, s64 *off)
+{
+    return ptext_fops.read(f, to, off);
+}
+
+static s64 uts_write(struct file *f, struct uio *from, s64 *off)
+{
+    return ptext_fops.write(f, from, off);
+}
+
+static s64 uts_seek(struct file *f, s64 off, int whence)
+{
+    return ptext_fops.seek(f, off, whence);
+}
+
+static void uts_release(struct file *f)
+{
+    ptext_fops.release(f);
+}
+
+static u32 uts_poll(struct file *f)
+{
+    struct uts_file *uf = f->priv;
+    u64 now = atomic_load(&uts_event);
+    u32 ready = WAIT_IN | WAIT_RDNORM;
+    return atomic_exchange(&uf->seen, now) != now ? ready | WAIT_ERR | WAIT_PRI : ready;
+}
+
+static struct waitq *uts_pollq(struct file *f)
+{
+    return &uts_wait;
+}
+
+static const struct file_ops uts_fops = {.open = uts_open,
+                                         .read = uts_read,
+                                         .write = uts_write,
+                                         .seek = uts_seek,
+                                         .release = uts_release,
+                                         .poll = uts_poll,
+                                         .pollq = uts_pollq};
+#define UTS(n, fn, w) {.name = n, .mode = LX_S_IFREG | 0644, .show = fn, .write = w, .fops = &uts_fops}
 
 static s64 write_hostname(struct file *f, const struct pinode *pi, char *buf, size_t size, s64 off)
 {
@@ -241,14 +327,14 @@ static const struct pnode random_table[] = {
     PREG("boot_id", 0444, show_boot_id),
     T("entropy_avail", "256"),
     T("poolsize", "256"),
-    TW("urandom_min_reseed_secs", "60"),
+    K("urandom_min_reseed_secs", 60),
     PREG("uuid", 0444, show_uuid),
-    TW("write_wakeup_threshold", "256"),
+    K("write_wakeup_threshold", 256),
 };
 
 static const struct pnode keys_table[] = {
-    TW("gc_delay", "300"),  TW("maxbytes", "20000"),         TW("maxkeys", "200"),
-    TW("root_maxbytes", "25000000"), TW("root_maxkeys", "1000000"),
+    K("gc_delay", 300),  K("maxbytes", 20000),         K("maxkeys", 200),
+    K("root_maxbytes", 25000000), K("root_maxkeys", 1000000),
 };
 
 static const struct pnode seccomp_table[] = {
@@ -263,8 +349,8 @@ static const struct pnode kernel_table[] = {
     PREGW("core_pattern", 0644, show_core_pattern, write_core_pattern),
     NUM("core_uses_pid", &core_uses_pid, 0, 1),
     NUM("dmesg_restrict", &dmesg_restrict, 0, 1),
-    PREGW("domainname", 0644, show_domainname, write_domainname),
-    PREGW("hostname", 0644, show_hostname, write_hostname),
+    UTS("domainname", show_domainname, write_domainname),
+    UTS("hostname", show_hostname, write_hostname),
     NUM("hung_task_timeout_secs", &hung_secs, 0, INT64_MAX),
     PDIR("keys", keys_table),
     NUM("kptr_restrict", &kptr_restrict, 0, 2),
@@ -391,7 +477,7 @@ static const struct pnode vm_table[] = {
     NUM("page-cluster", &page_cluster, 0, 31),
     NUM("panic_on_oom", &panic_oom, 0, 2),
     NUM("swappiness", &swappiness, 0, 200),
-    TW("unprivileged_userfaultfd", "0"),
+    K("unprivileged_userfaultfd", 0),
     NUM("user_reserve_kbytes", &user_reserve, 0, INT64_MAX),
     NUM("vfs_cache_pressure", &vfs_pressure, 0, INT32_MAX),
     NUM("zone_reclaim_mode", &zone_reclaim, 0, 7),
@@ -400,11 +486,11 @@ static const struct pnode vm_table[] = {
 /* ---- user/, the root ---------------------------------------------------------------------------------------------- */
 
 static const struct pnode user_table[] = {
-    TW("max_cgroup_namespaces", "63000"), TW("max_inotify_instances", "128"),
-    TW("max_inotify_watches", "1048576"), TW("max_ipc_namespaces", "63000"),
-    TW("max_mnt_namespaces", "63000"),    TW("max_net_namespaces", "63000"),
-    TW("max_pid_namespaces", "63000"),    TW("max_time_namespaces", "63000"),
-    TW("max_user_namespaces", "63000"),   TW("max_uts_namespaces", "63000"),
+    K("max_cgroup_namespaces", 63000), K("max_inotify_instances", 128),
+    K("max_inotify_watches", 1048576), K("max_ipc_namespaces", 63000),
+    K("max_mnt_namespaces", 63000),    K("max_net_namespaces", 63000),
+    K("max_pid_namespaces", 63000),    K("max_time_namespaces", 63000),
+    K("max_user_namespaces", 63000),   K("max_uts_namespaces", 63000),
 };
 static const struct pnode sys_table[] = {
     {.name = "abi", .mode = LX_S_IFDIR | 0555},
