@@ -194,7 +194,10 @@ static int ask_batch(struct inode *dir, s64 pos, u32 flags, struct gofer_list **
     call.req.flags = flags;
     if (flags & GP_RD_TREE)
         call.req.count = gofer_list_ahead(s, gi);
-    if (call.req.count == 0)
+    struct gofer_list *siblings = NULL;
+    if (call.req.count > 0)
+        siblings = gofer_list_siblings(s, gi, &call.req);
+    else
         call.req.flags &= ~GP_RD_TREE;
     int r = gofer_call_on(dir, &call);
     if (r == 0)
@@ -211,6 +214,7 @@ static int ask_batch(struct inode *dir, s64 pos, u32 flags, struct gofer_list **
             gofer_give_node(gi, call.resp->node);
     }
     gofer_call_done(s->conn, &call);
+    gofer_list_put(siblings);
     return r;
 }
 

@@ -74,6 +74,13 @@ static bool is_fresh(struct gofer_sb *s, const struct gofer_list *l)
     return l->seq == atomic_load_explicit(&s->change_seq, memory_order_relaxed);
 }
 
+/* Used last: the last to be given up. */
+static void touch(struct gofer_sb *s, struct gofer_list *l)
+{
+    list_del(&l->lru);
+    list_add_tail(&s->list_lru, &l->lru);
+}
+
 struct gofer_list *gofer_list_find(struct gofer_sb *s, struct gofer_inode *gi)
 {
     u64 node = 0;
@@ -87,8 +94,7 @@ struct gofer_list *gofer_list_find(struct gofer_sb *s, struct gofer_inode *gi)
             l->was_ahead = false;
             s->ahead_size = MIN(s->ahead_size + s->ahead_size / 4, AHEAD_MAX);
         }
-        list_del(&l->lru);
-        list_add_tail(&s->list_lru, &l->lru);
+        touch(s, l);
         ref_get(&l->ref);
     } else if (l) {
         node = take_out(s, l);
@@ -308,4 +314,42 @@ void gofer_list_hint(struct gofer_sb *s, struct gofer_inode *gi, struct wire_byt
         ref_get(&l->ref);
         ret->list = l;
     }
+}
+
+struct gofer_list *gofer_list_siblings(struct gofer_sb *s, struct gofer_inode *gi, struct gp_req *q)
+{
+    char name[GP_MAX_NAME + 1];
+    struct inode *dir;
+    u32 seq;
+    if (gofer_get_place(gi, &dir, name, &seq) < 0)
+        return NULL;
+    struct gofer_inode *parent = gofer_of(dir);
+    struct gofer_hint hint;
+    struct gp_dirent e;
+    bool is_in_row;
+    q->node2 = atomic_load(&parent->node);
+    mutex_lock(&s->list_lock);
+    struct gofer_list *l = NULL;
+    if (q->node2)
+        l = find_entry(s, parent, (struct wire_bytes){name, (u32)strlen(name)}, &hint, &is_in_row);
+    if (l) {
+        struct wire_in in;
+        wire_in_init(&in, l->data, l->size);
+        in.pos = l->cursor;
+        while (q->nnames < GP_MAX_WALK && gp_dirent_next(&in, &e) == 1) {
+            if (e.type != LX_DT_DIR || !e.has_attr || !gp_name_is_ok(e.name))
+                continue;
+            struct gofer_list *known = find_locked(s, e.attr.dev, e.attr.ino, 0);
+            if (!known || !is_fresh(s, known))
+                q->names[q->nnames++] = e.name;
+        }
+        touch(s, l);
+        if (q->nnames > 0)
+            ref_get(&l->ref);
+        else
+            l = NULL;
+    }
+    mutex_unlock(&s->list_lock);
+    inode_put(dir);
+    return l;
 }

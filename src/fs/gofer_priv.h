@@ -190,6 +190,12 @@ struct gofer_list *gofer_list_new(struct gofer_sb *s, const struct gofer_inode *
                                   const struct gp_resp *resp, s64 pos, bool has_attrs) must_check;
 /* How many bytes to ask for ahead when gi is listed: 0 unless this looks like a tree walk. */
 u32 gofer_list_ahead(struct gofer_sb *s, struct gofer_inode *gi);
+/*
+ * The directories that follow gi in its parent's kept listing, for GP_RD_TREE: fills q's node2 and
+ * names, which point into the list returned (referenced, the caller's to put; or NULL).
+ */
+struct gofer_list *gofer_list_siblings(struct gofer_sb *s, struct gofer_inode *gi,
+                                       struct gp_req *q) must_check;
 /* What the kept listings know of (gi, name) when a lookup has missed the dentry cache. */
 #define GOFER_AHEAD_NAMES (GP_MAX_WALK - 1)
 struct gofer_hint {

@@ -141,40 +141,58 @@ static int list_child(struct lane *l, const struct level *lv, const struct gp_di
     return -LX_E2BIG;
 }
 
+static void level_done(struct level *lv)
+{
+    if (!lv->made)
+        return;
+    gnode_fd_put(lv->made);
+    gnode_put(lv->made);
+}
+
 /*
- * Goes on from the listing in the answer as a tree walk would: each
- * subdirectory, and what is in it, before the next one.
+ * Goes on from the listing of stack[0] as a tree walk would: each
+ * subdirectory, and what is in it, before the next one. False: w is full.
  */
+static bool list_below(struct lane *l, struct level *stack, struct wire_out *w)
+{
+    u32 depth = 1;
+    int r = 0;
+    while (depth > 0 && r >= 0) {
+        struct gp_dirent e;
+        struct level *lv = &stack[depth - 1];
+        if (gp_dirent_next(&lv->in, &e) != 1) {
+            level_done(lv);
+            depth--;
+            continue;
+        }
+        if (e.type != LX_DT_DIR || is_dot(e.name.p) || depth == AHEAD_DEPTH)
+            continue;
+        r = list_child(l, lv, &e, w, &stack[depth]);
+        if (r == 1)
+            depth++;
+    }
+    while (depth > 0)
+        level_done(&stack[--depth]);
+    return r >= 0;
+}
+
+/* What a walk reads after dir, whose `size` bytes of entries begin the list. */
 static void list_ahead(struct lane *l, const struct obj *dir, size_t size, struct wire_out *w)
 {
-    struct level stack[AHEAD_DEPTH];
-    u32 depth = 1;
-    struct gp_dirent e;
+    struct level stack[AHEAD_DEPTH], parent = {0};
     stack[0] = (struct level){.dir = *dir};
     wire_in_init(&stack[0].in, l->list, size);
-    while (depth > 0) {
-        struct level *lv = &stack[depth - 1];
-        int r = gp_dirent_next(&lv->in, &e);
-        if (r == 1 && (e.type != LX_DT_DIR || is_dot(e.name.p) || depth == AHEAD_DEPTH))
-            continue;
-        if (r == 1) {
-            r = list_child(l, lv, &e, w, &stack[depth]);
-            if (r == 1)
-                depth++;
-            if (r >= 0)
-                continue;
-            break; /* full */
+    bool has_room = list_below(l, stack, w);
+    if (!has_room || l->req.nnames == 0)
+        return;
+    if (gobj_get(l->req.node2, l->req.names[0], &parent.dir) == 0) {
+        for (u32 i = 0; has_room && i < l->req.nnames; i++) {
+            struct gp_dirent e = {.name = l->req.names[i]};
+            int r = list_child(l, &parent, &e, w, &stack[0]);
+            has_room = r == 1 ? list_below(l, stack, w) : r == 0;
         }
-        if (lv->made) {
-            gnode_fd_put(lv->made);
-            gnode_put(lv->made);
-        }
-        depth--;
     }
-    while (depth-- > 1) {
-        gnode_fd_put(stack[depth].made);
-        gnode_put(stack[depth].made);
-    }
+    gobj_done(&parent.dir);
 }
 
 /* Fills the answer. */

@@ -27,6 +27,7 @@
 #define F_NAMES  0x4000U
 #define F_IDS    0x8000U
 #define F_NAMED  0x10000U /* not a field: name may not be empty */
+#define F_NO_NAMES 0x20000U /* not a field: names may be none */
 
 #define F_OBJ (F_NODE | F_NAME)
 #define F_NEW (F_NODE | F_NAME | F_NAMED | F_MODE)
@@ -50,7 +51,7 @@ static const struct op_desc {
     [GP_WALK] = {"walk", F_FLAGS | F_NODE | F_NAMES, R_FOUND | R_ON_ERR, GP_W_OPEN},
     [GP_STATS] = {"stats", F_NODE | F_NAMES, R_FOUND, 0},
     [GP_GETATTR] = {"getattr", F_OBJ, R_ATTR, 0},
-    [GP_READDIR] = {"readdir", F_FLAGS | F_OBJ | F_OFFSET | F_COUNT,
+    [GP_READDIR] = {"readdir", F_FLAGS | F_OBJ | F_NODE2 | F_OFFSET | F_COUNT | F_NAMES | F_NO_NAMES,
                     R_NODE | R_COUNT | R_ATTR | R_DATA | R_MORE,
                     GP_RD_ATTR_DIRS | GP_RD_ATTR_ALL | GP_RD_TREE},
     [GP_OPEN] = {"open", F_FLAGS | F_OBJ, R_NODE | R_ATTR, 127},
@@ -218,10 +219,10 @@ size_t gp_req_encode(const struct gp_req *r, void *buf, size_t cap)
     return w.is_bad ? 0 : w.size;
 }
 
-static bool get_names(struct wire_in *w, struct gp_req *r)
+static bool get_names(struct wire_in *w, struct gp_req *r, u32 f)
 {
     r->nnames = wire_get_u32(w);
-    if (r->nnames == 0 || r->nnames > GP_MAX_WALK)
+    if ((r->nnames == 0 && !(f & F_NO_NAMES)) || r->nnames > GP_MAX_WALK)
         return false;
     for (u32 i = 0; i < r->nnames; i++) {
         r->names[i] = wire_get_bytes(w, GP_MAX_NAME);
@@ -312,7 +313,7 @@ bool gp_req_decode(const void *buf, size_t size, struct gp_req *r)
         r->data = wire_get_bytes(&w, GP_MAX_TARGET);
     if (f & F_VALUE)
         r->value = wire_get_bytes(&w, GP_MAX_VALUE);
-    if ((f & F_NAMES) && !get_names(&w, r))
+    if ((f & F_NAMES) && !get_names(&w, r, f))
         return false;
     if (f & F_IDS) {
         u32 n = wire_get_u32(&w);

@@ -46,8 +46,8 @@ enum gp_op {
               */
     GP_STATS,    /* node, names: all children of one directory → a result for each */
     GP_GETATTR,  /* node, name → attr */
-    GP_READDIR,  /* node, name, offset, flags GP_RD_*, count → node, attr, data: entries, more:
-                    sections */
+    GP_READDIR, /* node, name, offset, flags GP_RD_*, count, node2, names
+                   → node, attr, data: entries, more: sections */
     GP_OPEN,     /* node, name, flags GP_O_* → fd, attr, node when GP_O_NODE */
     GP_CREATE,   /* node, name, mode, uid, gid, flags → fd, attr */
     GP_MKDIR,    /* node, name, mode, uid, gid → node, attr */

@@ -224,13 +224,13 @@ TEST(listing_primes_subdirectories)
         CHECK_EQ(vfix_stat(name, 0, &st), 0);
     }
     CHECK_TRIPS(gofer_super_ncalls(sb), n);
-    /* A tree walk costs one round trip a directory. */
+    /* A tree walk costs at most one round trip a directory. */
     for (int i = 1; i <= 50; i++) {
         char name[16];
         snprintf(name, sizeof(name), "d/s%d", i);
         CHECK_EQ(list(name, entries, 100, 100), 2);
     }
-    CHECK_TRIPS(gofer_super_ncalls(sb), n + 50);
+    CHECK(gofer_super_ncalls(sb) <= n + 50);
     stop();
 }
 
