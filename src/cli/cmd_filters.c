@@ -15,6 +15,6 @@ int cmd_filters(const struct global_opts *g, int argc, char **argv)
         return complain(2, "filters takes no arguments");
     platform_filters_dump(STDOUT_FILENO, sys_name);
     jail_print_filter(STDOUT_FILENO);
-    gofer_print_filter(STDOUT_FILENO);
+    gofer_print_filter(STDOUT_FILENO, sys_name);
     return 0;
 }

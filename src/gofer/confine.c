@@ -140,10 +140,10 @@ int confine_filter(bool is_writable)
     return seccomp_install(rules, n, SECCOMP_RET_KILL_PROCESS, true);
 }
 
-void gofer_print_filter(int fd)
+void gofer_print_filter(int fd, const char *(*name_of)(u32 nr))
 {
     static struct seccomp_rule rules[NREAD + NWRITE];
     size_t n = rules_of(true, rules);
     seccomp_print(fd, "gofer (the calls from fsync on only with a writable export)", rules, n,
-                  SECCOMP_RET_KILL_PROCESS, NULL);
+                  SECCOMP_RET_KILL_PROCESS, name_of);
 }

@@ -45,6 +45,6 @@ struct gofer_config {
 /* Serves until all lanes are closed; the process's exit status. */
 int gofer_main(const struct gofer_config *cfg);
 /* Prints the seccomp filter in words (docs/SECURITY.md). */
-void gofer_print_filter(int fd);
+void gofer_print_filter(int fd, const char *(*name_of)(u32 nr));
 
 #endif
