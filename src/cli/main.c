@@ -114,7 +114,11 @@ int main(int argc, char **argv)
             g.is_directfs_off = which == 1;
             break;
         case OPT_VERSION:
+#ifdef UNSAFE_SUD
+            puts("cvisor " CVISOR_VERSION " (unsafe: built without host filters)");
+#else
             puts("cvisor " CVISOR_VERSION);
+#endif
             return 0;
         case OPT_HELP:
         case 'h':
