@@ -93,7 +93,9 @@ int gofer_refresh(struct inode *i)
     struct gofer_inode *gi = gofer_of(i);
     /* Cleared first: what becomes stale during the call stays marked. */
     atomic_fetch_and_explicit(&gi->state, ~GI_STALE, memory_order_relaxed);
-    struct gofer_fd *f = gofer_fd_any(gi);
+    /* By the fd only what ids are not needed of: this process sees them through its own user
+     * namespace. In exclusive mode nobody else changes them. */
+    struct gofer_fd *f = gofer_is_shared(s) ? NULL : gofer_fd_any(gi);
     int r;
     if (f) {
         struct statx sx;
@@ -101,6 +103,8 @@ int gofer_refresh(struct inode *i)
         r = host_fstatx(f->fd, STATX_BASIC_STATS | STATX_BTIME, &sx);
         if (r == 0) {
             gp_attr_from_statx(&a, &sx);
+            a.uid = i->uid;
+            a.gid = i->gid;
             r = gp_attr_is_ok(&a) ? gofer_apply_attr(gi, &a) : -LX_EIO;
         }
         gofer_fd_put(f);
