@@ -438,12 +438,17 @@ static void devpts_evict(struct inode *i)
         tty_put(i->priv);
 }
 
-static void devpts_kill(struct super *sb)
+/* The inode of ptmx is ours and would keep the super. */
+static void devpts_shutdown(struct super *sb)
 {
     struct devpts *p = devpts_of(sb);
-    inode_put(p->ptmx);
-    p->ptmx = NULL;
-    free(p);
+    inode_put(take_ptr(p->ptmx));
+}
+
+static void devpts_kill(struct super *sb)
+{
+    free(sb->priv);
+    sb->priv = NULL;
 }
 
 static void devpts_show(struct super *sb, char *buf, size_t size)
@@ -461,6 +466,7 @@ static void devpts_show(struct super *sb, char *buf, size_t size)
 static const struct super_ops devpts_super_ops = {
     .statfs = devpts_statfs,
     .evict = devpts_evict,
+    .shutdown = devpts_shutdown,
     .kill = devpts_kill,
     .show_options = devpts_show,
 };
