@@ -9,7 +9,7 @@
 
 #include "abi/time.h"
 #include "base/wait.h"
-#include "kern/parts.h"
+#include "kern/kern_int.h"
 #include "kern/time.h"
 #include "kern/timer.h"
 
@@ -76,7 +76,7 @@ static void on_cpu(struct cpu_timer *ct, s64 now_ns)
 {
     struct itimer_cpu *it = container_of(ct, struct itimer_cpu, ct);
     struct posix_timers *p = it->tg->timers;
-    (void)signal_send_tgroup(it->tg, NULL, it->signo); /* as on_real */
+    (void)signal_send(it->tg, NULL, NULL, it->signo, SIGNAL_PREFER_RUNNING); /* as on_real */
     MUTEX_GUARD(&p->lock);
     s64 interval = it->interval_ns;
     if (interval <= 0 || ct->is_armed)

@@ -108,6 +108,7 @@ void task_started(struct task *t); /* clone.c: a new task, first on its own thre
 
 /* ---- signal.c ------------------------------------------------------------------------------ */
 
+#define SIGNAL_PREFER_RUNNING 2U /* to the group: a thread that uses the CPU now, each in turn (profiling) */
 #define SIGNAL_FORCE 1U /* from an ancestor namespace or the kernel: pid 1 obeys KILL and STOP */
 int signal_send(struct tgroup *g, struct task *t, const struct lx_siginfo *info, int signo,
                 u32 flags);

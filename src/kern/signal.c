@@ -366,11 +366,35 @@ static bool is_fatal(struct tgroup *g, int signo)
            handler_of(g, signo) == LX_SIG_DFL;
 }
 
+static bool is_on_cpu(struct task *t)
+{
+    MUTEX_GUARD(&t->ptr_lock);
+    return t->uctx && uctx_is_in_app(t->uctx) && !uctx_is_in_futex(t->uctx);
+}
+
+/* The next thread after the one chosen last that runs now; the leader when none does. */
+static struct task *pick_running(struct tgroup *g, int signo)
+{
+    struct task *i, *first = NULL, *after = NULL;
+    bool is_past = false;
+    list_for_each(i, &g->tasks, tg_node) {
+        if (wants_signal(i, signo) && is_on_cpu(i)) {
+            first = first ? first : i;
+            if (is_past && !after)
+                after = i;
+        }
+        is_past |= i == g->profiled;
+    }
+    i = after ? after : first;
+    g->profiled = i; /* only compared: may be gone by then */
+    return i ? i : g->leader;
+}
+
 /* The signal is in its set: finds who takes it. */
-static void complete(struct tgroup *g, struct task *t, int signo)
+static void complete(struct tgroup *g, struct task *t, int signo, u32 flags)
 {
     struct task *target = NULL, *i;
-    struct task *first = t ? t : g->leader;
+    struct task *first = t ? t : flags & SIGNAL_PREFER_RUNNING ? pick_running(g, signo) : g->leader;
     if (wants_signal(first, signo)) {
         target = first;
     } else if (!t) {
@@ -443,7 +467,7 @@ static int send_locked(struct tgroup *g, struct task *t, const struct lx_siginfo
     }
     p->set |= SIGMASK(signo);
     *ret_is_queued = true;
-    complete(g, t, signo);
+    complete(g, t, signo, flags);
     return 0;
 }
 
@@ -505,7 +529,7 @@ int signal_send_timer(struct tgroup *g, struct task *t, struct sigqueue_entry *e
         struct sigpending *p = t ? &t->pending : &g->shared;
         list_add_tail(&p->queue, &e->node);
         p->set |= SIGMASK(signo);
-        complete(g, t, signo);
+        complete(g, t, signo, 0);
         r = 1;
     }
     mutex_unlock(&g->sig_lock);

@@ -255,6 +255,7 @@ struct tgroup {
     bool is_exiting;            /* group exit in progress: exit_code is set */
     int exit_code;              /* wait status form */
     struct task *exec_task;     /* de-threading for this one */
+    const void *profiled;       /* the thread that a profiling signal went to last; guarded by sig_lock */
     int cont_notify;            /* CLD_* that the next thread to look tells the parent; 0 none */
     u64 cont_seq;               /* SIGCONTs sent: a stop begun before one is off */
     u64 pgrp_signal_seq;        /* signals sent to many processes at once: fork restarts on them */

@@ -14,8 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "abi/sched.h"
 #include "kern/parts.h"
 #include "kern/time.h"
+#include "kern/timer.h"
 
 
 void usage_add(struct task_usage *sum, const struct task_usage *u)
@@ -82,6 +84,9 @@ void usage_task_start(struct task *t)
     t->host_tid = (s32)syscall(SYS_gettid);
     /* The guest's slack is added where it sleeps; our own waits are to end on time. */
     prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+    /* A limit on CPU time comes with fork; the counting begins here. */
+    if (t == t->tg->leader && t->tg->rlimits[LX_RLIMIT_CPU].cur != UINT64_MAX)
+        cpu_limit_changed(t->tg);
 }
 
 /* Live numbers; under sig_lock, so that the task cannot become final in between. */
