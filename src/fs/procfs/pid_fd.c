@@ -53,9 +53,7 @@ static int show_fdinfo(struct seq *s, const struct pinode *pi)
     if (!f)
         return -LX_ENOENT;
     u32 flags = atomic_load(&f->flags) | (is_cloexec > 0 ? LX_O_CLOEXEC : 0);
-    mutex_lock(&f->pos_lock);
-    s64 pos = f->pos;
-    mutex_unlock(&f->pos_lock);
+    s64 pos = __atomic_load_n(&f->pos, __ATOMIC_RELAXED); /* no lock: it may be the file that we are read through */
     seq_printf(s, "pos:\t%lld\nflags:\t0%o\nmnt_id:\t%d\nino:\t%llu\n", (long long)pos, flags,
                f->path.mnt->id, (unsigned long long)f->inode->ino);
     if (f->ops->show_fdinfo)
