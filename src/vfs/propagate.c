@@ -151,6 +151,9 @@ int mount_attach_locked(struct mount *m, struct mount *parent, struct dentry *d)
     struct mount *top;
     int r = 0;
     list_init(&p.copies);
+    /* Detached while the caller walked there: nothing would hold what is attached to it. */
+    if (!parent->ns)
+        return -LX_EINVAL;
     bool is_moving = parent->ns && m->ns == parent->ns;
     if (parent->ns && parent->ns->nmounts + (is_moving ? 0 : p.tree_size) > (u64)vfs_mount_max)
         return -LX_ENOSPC;
