@@ -13,13 +13,13 @@
 #include "fs/fs_init.h"
 #include "fs/gofer_client.h"
 #include "fs/hostfd.h"
+#include "fs/overlay.h"
 #include "kern/host_info.h"
 #include "kern/kern_int.h"
 #include "kern/parts.h"
 #include "kern/time.h"
 #include "net/net.h"
 #include "procfs/procfs.h"
-#include "sentry/pending.h"
 #include "sentry/sentry.h"
 #include "sys/socket.h"
 #include "sys/strace.h"
@@ -111,7 +111,7 @@ static int make_mounts(const struct bootcfg *cfg, struct boot_error *e)
             r = vfs_mount(m->source, &at, m->type, m->flags, m->options);
         path_put(&at);
         if (r < 0)
-            log_warn("nothing is mounted on %s: error %d", m->target, -r); /* until all types exist */
+            return fail(e, 125, r, "mount on", m->target);
     }
     return 0;
 }

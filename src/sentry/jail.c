@@ -22,10 +22,9 @@
 
 #include "base/log.h"
 #include "host/seccomp.h"
-#include "sentry/pending.h"
 #include "sentry/sentry.h"
 #include "sys/sys.h"
-#include "vfs/vfs.h"
+#include "vfs/file.h"
 
 #ifndef OPEN_TREE_CLONE
 #define OPEN_TREE_CLONE   1
