@@ -32,6 +32,8 @@
      BIT(MADV_DONTNEED) | BIT(MADV_FREE) | BIT(MADV_HUGEPAGE) | BIT(MADV_NOHUGEPAGE))
 
 static const struct seccomp_rule app_rules[] = {
+    /* Left out where the host lets programs use FSGSBASE. ARCH_SET_GS, ARCH_SET_FS. */
+    {.nr = LX_NR_arch_prctl, .conds = {{0, SECCOMP_ONE_OF, BIT(1) | BIT(2), ~0x1000UL}}, FROM_TEXT},
     /* WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET. */
     {.nr = LX_NR_futex,
      .conds = {{1, SECCOMP_ONE_OF, BIT(0) | BIT(1) | BIT(3) | BIT(4) | BIT(5) | BIT(9) | BIT(10),
@@ -58,7 +60,7 @@ static const struct seccomp_rule app_rules[] = {
      .conds = {{0, SECCOMP_GE, PLATFORM_MIN, 0}, {2, SECCOMP_ONE_OF, ADVICES, ~0UL}},
      FROM_TEXT},
 };
-#define NR_APP_RULES_NO_MM 7
+#define NR_APP_RULES_NO_MM 8
 
 /* The secret is put in at start-up: r9 is the argument that these calls do not use. */
 #define SECRET                                                                                     \
@@ -92,6 +94,11 @@ static struct seccomp_rule helper_rules[] = {
     {.nr = LX_NR_exit_group, .conds = {SECRET}, FROM_TEXT},
 };
 
+static size_t first_app_rule(void)
+{
+    return platform_has_fsgsbase() ? 1 : 0;
+}
+
 static size_t nr_app_rules(void)
 {
     return platform_cfg.is_helper_mm_only ? NR_APP_RULES_NO_MM : ARRAY_SIZE(app_rules);
@@ -106,7 +113,7 @@ int filters_build(u64 secret, struct sock_filter *ret_insns, size_t cap)
 {
     struct seccomp_rule rules[ARRAY_SIZE(app_rules) + ARRAY_SIZE(helper_rules)];
     size_t n = 0;
-    for (size_t i = 0; i < nr_app_rules(); i++)
+    for (size_t i = first_app_rule(); i < nr_app_rules(); i++)
         rules[n++] = app_rules[i];
     for (size_t i = 0; i < ARRAY_SIZE(helper_rules); i++) {
         struct seccomp_rule *r = &rules[n++];
@@ -125,7 +132,8 @@ int filters_build(u64 secret, struct sock_filter *ret_insns, size_t cap)
 
 void platform_filters_dump(int fd, const char *(*name_of)(u32 nr))
 {
-    seccomp_print(fd, "stub, every thread", app_rules, nr_app_rules(), SECCOMP_RET_TRAP, name_of);
+    seccomp_print(fd, "stub, every thread", app_rules + first_app_rule(),
+                  nr_app_rules() - first_app_rule(), SECCOMP_RET_TRAP, name_of);
     seccomp_print(
         fd,
         "stub, helper thread in addition: only with its secret in arg5 (for mmap in the high "

@@ -62,23 +62,19 @@ u64 platform_xcr0(void)
     return xcr0;
 }
 
+bool platform_has_fsgsbase(void)
+{
+    return (getauxval(AT_HWCAP2) & 2) != 0;
+}
+
 /* Features that need a permission from the host (AMX) are off: the guest cannot ask for it. */
 #define XFEATURE_DYNAMIC (3ULL << 17)
 
 static int probe_cpu(void)
 {
     u32 a, b, c, d;
-    if (!(getauxval(AT_HWCAP2) & 2)) {
-        log_error("platform: the host does not let programs use FSGSBASE (Linux 5.9 and a CPU of "
-                  "2012 or later are needed)");
-        return -LX_ENOSYS;
-    }
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & (1U << 27)))
         return -LX_ENOSYS;
-    if (!__get_cpuid(0x80000001, &a, &b, &c, &d) || !(d & (1U << 27))) {
-        log_error("platform: the CPU has no RDTSCP");
-        return -LX_ENOSYS;
-    }
     u32 lo, hi;
     __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
     xcr0 = (((u64)hi << 32) | lo) & ~XFEATURE_DYNAMIC;
@@ -200,6 +196,7 @@ static void make_const(struct stub_const *c)
         };
     }
     c->arena_fd = (u64)arena_fd();
+    c->has_fsgsbase = platform_has_fsgsbase();
     make_unmap_table((u64 *)(void *)((u8 *)c + UNMAP_TABLE_OFFSET));
 }
 

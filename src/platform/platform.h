@@ -62,6 +62,9 @@ void platform_shutdown(void);
 u32 platform_xstate_size(void);
 u64 platform_xcr0(void);
 
+/* Whether the host lets programs read and write the bases of %fs and %gs themselves. */
+bool platform_has_fsgsbase(void);
+
 /* ---- registers ----------------------------------------------------------------------------- */
 
 /* The order of struct user_regs_struct of x86-64 ptrace. */
@@ -175,15 +178,18 @@ long aspace_futex(struct aspace *as, u64 uaddr, int op, u32 val, u64 val2, u64 u
  * (ptrace POKE, /proc/PID/mem): private copies are made as the host's FOLL_FORCE
  * does. A read never shows a rewritten site: the original bytes are returned.
  */
-size_t aspace_read(struct aspace *as, struct uctx *ctx, u64 addr, void *buf, size_t size) must_check;
+size_t aspace_read(struct aspace *as, struct uctx *ctx, u64 addr, void *buf,
+                   size_t size) must_check;
 size_t aspace_write(struct aspace *as, struct uctx *ctx, u64 addr, const void *buf,
                     size_t size) must_check;
 size_t aspace_read_force(struct aspace *as, u64 addr, void *buf, size_t size) must_check;
 size_t aspace_write_force(struct aspace *as, u64 addr, const void *buf, size_t size) must_check;
-/* Copies up to size bytes, stopping after a NUL. Returns bytes copied (with the NUL), 0 on fault. */
+/* Copies up to size bytes, stopping after a NUL. Returns bytes copied (with the NUL), 0 on fault.
+ */
 size_t aspace_read_str(struct aspace *as, struct uctx *ctx, u64 addr, char *buf,
                        size_t size) must_check;
-/* Atomic 32-bit compare-and-exchange in guest memory; 0, or -LX_EFAULT. *ret_old is what was seen. */
+/* Atomic 32-bit compare-and-exchange in guest memory; 0, or -LX_EFAULT. *ret_old is what was seen.
+ */
 int aspace_cmpxchg_u32(struct aspace *as, u64 addr, u32 expected, u32 desired,
                        u32 *ret_old) must_check;
 
@@ -205,10 +211,11 @@ void uctx_run(struct uctx *ctx, struct uevent *ret_ev);
 /*
  * Lets the application thread of the current UEV_SYSCALL do one host FUTEX_WAIT_BITSET itself
  * and waits for its end: for plain futex waits that reach the Sentry because the in-stub answers
- * are off, so that they meet in-stub waits and aspace_futex on the same host futex. op: LX_FUTEX_WAIT_BITSET
- * with LX_FUTEX_PRIVATE_FLAG and LX_FUTEX_CLOCK_REALTIME as wanted; deadline_ns: absolute on that clock,
- * INT64_MAX: none. 0: woken; -LX_EAGAIN, -LX_ETIMEDOUT, -LX_EFAULT, -LX_EINVAL: the host's;
- * -LX_EINTR: kicked (or the stub is gone). The event stays the current UEV_SYSCALL.
+ * are off, so that they meet in-stub waits and aspace_futex on the same host futex. op:
+ * LX_FUTEX_WAIT_BITSET with LX_FUTEX_PRIVATE_FLAG and LX_FUTEX_CLOCK_REALTIME as wanted;
+ * deadline_ns: absolute on that clock, INT64_MAX: none. 0: woken; -LX_EAGAIN, -LX_ETIMEDOUT,
+ * -LX_EFAULT, -LX_EINVAL: the host's; -LX_EINTR: kicked (or the stub is gone). The event stays the
+ * current UEV_SYSCALL.
  */
 long uctx_futex_wait(struct uctx *ctx, u64 uaddr, int op, u32 val, s64 deadline_ns,
                      u32 bitset) must_check;

@@ -97,6 +97,9 @@
 #define PRV_SP       0
 #define PRV_KICK     16
 #define PRV_DEMOTION 20
+#define PRV_SELF     24
+#define PRV_FS       32
+#define PRV_GS       40
 #define CH_TID       84
 #define CH_REGS      256
 #define PRC_PID      8
@@ -107,6 +110,7 @@
 #define DEMOTE_SYSCALL 1 /* hand the call over from a signal frame */
 #define DEMOTE_COMMAND 2 /* obey ch->cmd from a signal frame */
 #define CST_ARENA      0
+#define CST_FSGSBASE   8
 #define CST_SIGACT     64
 
 #ifndef __ASSEMBLER__
@@ -247,6 +251,9 @@ struct stub_private {
     void *uc;          /* the host signal frame of the interrupted application */
     uint32_t kick_pending;
     uint32_t demotion; /* DEMOTE_*: why the trampoline raised stub_demote */
+    uint64_t self;     /* the slot's address; %gs leads the trampoline to it */
+    /* What the thread's bases were set to last, where the host has no FSGSBASE to read them. */
+    uint64_t fs_base, gs_base;
 };
 
 /* In front of the text; written by the linker. */
@@ -264,7 +271,8 @@ struct stub_ksigaction {
 /* The constant block: written by the Sentry into the image before the first stub starts. */
 struct stub_const {
     uint64_t arena_fd;
-    uint64_t pad[7];
+    uint64_t has_fsgsbase; /* else the bases are set by arch_prctl */
+    uint64_t pad[6];
     struct {
         uint64_t signo;
         struct stub_ksigaction act;
@@ -278,6 +286,10 @@ _Static_assert(sizeof(struct stub_orders) <= 4096, "layout");
 _Static_assert(__builtin_offsetof(struct stub_results, value) == RSL_VALUE, "layout");
 _Static_assert(sizeof(struct stub_results) <= 4096, "layout");
 _Static_assert(__builtin_offsetof(struct stub_const, sigact) == CST_SIGACT, "layout");
+_Static_assert(__builtin_offsetof(struct stub_const, has_fsgsbase) == CST_FSGSBASE, "layout");
+_Static_assert(__builtin_offsetof(struct stub_private, self) == PRV_SELF, "layout");
+_Static_assert(__builtin_offsetof(struct stub_private, fs_base) == PRV_FS, "layout");
+_Static_assert(__builtin_offsetof(struct stub_private, gs_base) == PRV_GS, "layout");
 _Static_assert(__builtin_offsetof(struct stub_private, saved_sp) == PRV_SP, "layout");
 _Static_assert(__builtin_offsetof(struct stub_channel, result) == 64, "layout");
 _Static_assert(sizeof(struct stub_channel) <= 4096, "layout");

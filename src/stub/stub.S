@@ -19,6 +19,7 @@
 #define NR_exit 60
 #define NR_exit_group 231
 #define NR_prctl 157
+#define NR_arch_prctl 158
 #define NR_futex 202
 #define NR_sigaltstack 131
 #define NR_seccomp 317
@@ -252,8 +253,20 @@ helper_thread:
 #endif
     /* From here on only this process itself can be harmed. */
     lea SLOT_STACK_TOP(%rbx), %rsp
+    mov %rbx, SLOT_PRIVATE + PRV_SELF(%rbx)
+    movq $0, SLOT_PRIVATE + PRV_FS(%rbx)
+    mov %rbx, SLOT_PRIVATE + PRV_GS(%rbx)
+    testl $1, STUB_CONST + CST_FSGSBASE
+    jz 2f
     wrgsbase %rbx
-    lea SLOT_ALT(%rbx), %rax
+    jmp 3f
+2:  mov $0x1001, %edi               /* ARCH_SET_GS */
+    mov %rbx, %rsi
+    mov $NR_arch_prctl, %eax
+    syscall
+    test %rax, %rax
+    jnz thread_die
+3:  lea SLOT_ALT(%rbx), %rax
     push $SLOT_ALT_SIZE
     push $0
     push %rax
@@ -338,10 +351,11 @@ handover_wait:
  * and all other registers come back as they were; vector registers stay live.
  */
 #define REG(i) CH_REGS + 8 * i
-    .globl stub_trampoline, stub_trampoline_gs
+    .globl stub_trampoline, stub_trampoline_gs, stub_trampoline_slot
 stub_trampoline:
-    rdgsbase %r11
 stub_trampoline_gs:                 /* faults here when %gs is not ours: the handler takes over */
+    mov %gs:(SLOT_PRIVATE + PRV_SELF), %r11
+stub_trampoline_slot:               /* or here */
     mov %rsp, REG(19)(%r11)
     lea SLOT_STACK_TOP(%r11), %rsp
     push REG(19)(%r11)
@@ -374,8 +388,12 @@ stub_trampoline_gs:                 /* faults here when %gs is not ours: the han
     mov 64(%rsp), %rax
     mov %rax, REG(6)(%r11)
     mov %rax, REG(18)(%r11)
+    testl $1, STUB_CONST + CST_FSGSBASE
+    jz 1f
     rdfsbase %rax
-    mov %rax, REG(21)(%r11)
+    jmp 2f
+1:  mov SLOT_PRIVATE + PRV_FS(%r11), %rax
+2:  mov %rax, REG(21)(%r11)
     movq $0, REG(22)(%r11)
     movq $0x33, REG(17)(%r11)
     movq $0x2b, REG(20)(%r11)

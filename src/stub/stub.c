@@ -19,6 +19,7 @@ typedef uint32_t u32;
 #define NR_fork           57
 #define NR_vfork          58
 #define NR_exit           60
+#define NR_arch_prctl     158
 #define NR_clone3         435
 #define NR_clock_gettime  228
 #define NR_futex          202
@@ -28,9 +29,9 @@ typedef uint32_t u32;
 #else
 #define SYS_CODE 1 /* SYS_SECCOMP */
 #endif
-#define SIG_SEGV          11
-#define SIG_BUS           7
-#define ARCH_X86_64       0xc000003eU
+#define SIG_SEGV    11
+#define SIG_BUS     7
+#define ARCH_X86_64 0xc000003eU
 
 struct siginfo {
     int signo, errno_, code, pad;
@@ -73,10 +74,11 @@ u64 stub_copy_str(char *to, const char *from, u64 max);
 int stub_probe(void *addr);
 int stub_tramp(char *slot, u64 *f);
 int stub_tramp_kick(char *slot, u64 *f);
-extern const char stub_birth[], stub_text_end[], stub_demote[], stub_trampoline_gs[], tramp_exit[],
-    tramp_exit_end[], stub_futex_wait_end[], stub_futex_wait_kicked[], stub_fast_begin[],
-    stub_fast_end[], stub_copy_insn[], stub_copy_insn_end[], stub_copy_str_fault[],
-    stub_copy_str_end[], stub_probe_insn[], stub_probe_fault[];
+extern const char stub_birth[], stub_text_end[], stub_demote[], stub_trampoline_gs[],
+    stub_trampoline_slot[], tramp_exit[], tramp_exit_end[], stub_futex_wait_end[],
+    stub_futex_wait_kicked[], stub_fast_begin[], stub_fast_end[], stub_copy_insn[],
+    stub_copy_insn_end[], stub_copy_str_fault[], stub_copy_str_end[], stub_probe_insn[],
+    stub_probe_fault[];
 
 #define channel_of(slot) ((volatile struct stub_channel *)(slot))
 #define private_of(slot) ((struct stub_private *)((slot) + SLOT_PRIVATE))
@@ -95,16 +97,25 @@ static inline u64 rdgsbase(void)
     return v;
 }
 
+#define ARCH_SET_GS 0x1001
+#define ARCH_SET_FS 0x1002
+
+static int has_fsgsbase(void)
+{
+    return (int)((const volatile struct stub_const *)STUB_CONST)->has_fsgsbase;
+}
+
 static void copy_bytes(void *to, const void *from, u64 size)
 {
     __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
 }
 
+/* As the host's vDSO does it where there is no RDPID: the limit of a segment of the host's own. */
 static u32 which_cpu(void)
 {
-    u32 aux, lo, hi;
-    __asm__ volatile("rdtscp" : "=a"(lo), "=d"(hi), "=c"(aux));
-    return aux & 0xfff;
+    u32 limit = 0;
+    __asm__ volatile("lsl %1, %0" : "+r"(limit) : "r"(0x7b));
+    return limit & 0xfff;
 }
 
 static inline u64 rdtsc(void)
@@ -257,13 +268,14 @@ static void save_regs(volatile struct stub_regs *r, const struct sigcontext *mc,
     r->eflags = mc->eflags;
     r->rsp = mc->rsp;
     r->ss = mc->ss;
-    r->fs_base = rdfsbase();
-    u64 gs = rdgsbase();
+    const struct stub_private *prv = private_of(slot);
+    r->fs_base = has_fsgsbase() ? rdfsbase() : prv->fs_base;
+    u64 gs = has_fsgsbase() ? rdgsbase() : prv->gs_base;
     r->gs_base = gs == (u64)slot ? 0 : gs;
     r->ds = r->es = r->fs = r->gs = 0;
 }
 
-static void load_regs(struct sigcontext *mc, const volatile struct stub_regs *r, const char *slot)
+static void load_regs(struct sigcontext *mc, const volatile struct stub_regs *r, char *slot)
 {
     mc->r15 = r->r15;
     mc->r14 = r->r14;
@@ -284,9 +296,19 @@ static void load_regs(struct sigcontext *mc, const volatile struct stub_regs *r,
     mc->eflags = r->eflags;
     mc->rsp = r->rsp;
     /* The Sentry keeps bases canonical; a forged one faults here and ends this process. */
-    __asm__ volatile("wrfsbase %0" : : "r"(r->fs_base));
-    u64 gs = r->gs_base ? r->gs_base : (u64)slot;
-    __asm__ volatile("wrgsbase %0" : : "r"(gs));
+    u64 fs = r->fs_base, gs = r->gs_base ? r->gs_base : (u64)slot;
+    if (has_fsgsbase()) {
+        __asm__ volatile("wrfsbase %0" : : "r"(fs));
+        __asm__ volatile("wrgsbase %0" : : "r"(gs));
+        return;
+    }
+    struct stub_private *prv = private_of(slot);
+    if (fs != prv->fs_base)
+        stub_syscall(NR_arch_prctl, (u64)ARCH_SET_FS, fs, 0L, 0L, 0L, 0L);
+    if (gs != prv->gs_base)
+        stub_syscall(NR_arch_prctl, (u64)ARCH_SET_GS, gs, 0L, 0L, 0L, 0L);
+    prv->fs_base = fs;
+    prv->gs_base = gs;
 }
 
 /* The queued mm calls; the first error is the guest's result. 0 or the error. */
@@ -657,14 +679,15 @@ void stub_handler(int signo, struct siginfo *info, struct ucontext *uc)
             defer_kick(slot, mc);
             return;
         }
-        if (is_text && mc->rip == (u64)stub_trampoline_gs)
+        if (is_text && (mc->rip == (u64)stub_trampoline_gs || mc->rip == (u64)stub_trampoline_slot))
             mc->rip = mc->rcx;
         else
             is_text = 0;
         save_regs(&ch->regs, mc, slot);
         ch->is_tramp = 0;
         ch->nwin = 0;
-        if (is_text || (signo == SIG_SYS && info->code == SYS_CODE && info->sys.arch == ARCH_X86_64)) {
+        if (is_text ||
+            (signo == SIG_SYS && info->code == SYS_CODE && info->sys.arch == ARCH_X86_64)) {
             fill_syscall(ch, mc);
             fill_windows(slot);
         } else if (signo == STUB_KICK_SIGNAL)
