@@ -329,6 +329,22 @@ static struct item *find_item(struct eventpoll *ep, struct file *f, int fd) REQU
     return NULL;
 }
 
+int epoll_watched(struct file *f, int fd, u32 nth, const void **ret_file)
+{
+    if (!is_epoll(f))
+        return -LX_EINVAL;
+    struct eventpoll *ep = f->priv;
+    MUTEX_GUARD(&ep->mutex);
+    for (struct rb_node *n = rb_first(&ep->items); n; n = rb_next(n)) {
+        const struct item *it = rb_entry(n, struct item, rb);
+        if (it->fd == fd && nth-- == 0) {
+            *ret_file = it->file;
+            return 0;
+        }
+    }
+    return -LX_ENOENT;
+}
+
 static void link_item(struct eventpoll *ep, struct item *it) REQUIRES(ep->mutex)
 {
     struct rb_node **link = &ep->items.root, *parent = NULL;

@@ -23,5 +23,8 @@ int epoll_ctl_file(struct file *ep, int op, struct file *target, int fd,
  * -LX_EINTR is the caller's translation of -LX_ERESTARTSYS. -LX_EINVAL when ep is no epoll file.
  */
 s64 epoll_wait_events(struct file *ep, uaddr_t to, u32 max, s64 deadline_ns) must_check;
+/* For kcmp: where the nth of the files is that ep watches as fd; an identity, not a reference.
+ * -LX_ENOENT: there are fewer. -LX_EINVAL: ep is no epoll file. */
+int epoll_watched(struct file *ep, int fd, u32 nth, const void **ret_file) must_check;
 
 #endif

@@ -21,6 +21,8 @@ int kern_init(void)
     vfs_root_user_ns = &root_user_ns;
     vfs_ids_are_mapped = ids_are_mapped;
     vfs_capable_in = capable_in;
+    vfs_user_ns_get = user_ns_get;
+    vfs_user_ns_put = user_ns_put;
     int r = pid_init();
     if (r == 0)
         r = ipc_init();

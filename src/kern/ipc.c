@@ -84,6 +84,11 @@ u64 ipc_ns_ino(const struct ipc_ns *ns)
     return ns->ino;
 }
 
+struct user_ns *ipc_ns_owner(const struct ipc_ns *ns)
+{
+    return ns->user_ns;
+}
+
 int ipc_init(void)
 {
     ipc_mq_init();

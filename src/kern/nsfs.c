@@ -63,6 +63,9 @@ void ns_get(u64 type, void *ns)
     case LX_CLONE_NEWTIME:
         time_ns_get(ns);
         break;
+    case LX_CLONE_NEWCGROUP:
+        cgroup_ns_get(ns);
+        break;
     default:
         break;
     }
@@ -93,6 +96,9 @@ void ns_put(u64 type, void *ns)
     case LX_CLONE_NEWTIME:
         time_ns_put(ns);
         break;
+    case LX_CLONE_NEWCGROUP:
+        cgroup_ns_put(ns);
+        break;
     default:
         break;
     }
@@ -116,24 +122,29 @@ u64 ns_ino(u64 type, void *ns)
     case LX_CLONE_NEWTIME:
         return time_ns_ino(ns);
     default:
-        return NS_INO_ROOT_CGROUP;
+        return cgroup_ns_ino(ns);
     }
 }
 
-/* Who owns a namespace; NULL: nobody that we know of. */
-static struct user_ns *owner_of(u64 type, void *ns)
+struct user_ns *ns_owner(u64 type, void *ns)
 {
     switch (type) {
     case LX_CLONE_NEWNS:
-        return ((struct mnt_ns *)ns)->user_ns;
+        return ((struct mnt_ns *)ns)->user_ns ? ((struct mnt_ns *)ns)->user_ns : &root_user_ns;
     case LX_CLONE_NEWUTS:
         return ((struct uts_ns *)ns)->user_ns;
     case LX_CLONE_NEWPID:
         return ((struct pid_ns *)ns)->user_ns;
     case LX_CLONE_NEWUSER:
         return ((struct user_ns *)ns)->parent;
+    case LX_CLONE_NEWIPC:
+        return ipc_ns_owner(ns);
+    case LX_CLONE_NEWNET:
+        return kern_hooks.net_ns_owner ? kern_hooks.net_ns_owner(ns) : &root_user_ns;
+    case LX_CLONE_NEWTIME:
+        return time_ns_owner(ns);
     default:
-        return &root_user_ns;
+        return cgroup_ns_owner(ns);
     }
 }
 
@@ -208,7 +219,7 @@ static s64 get_parent(const struct ns_inode *n)
 static s64 nsfs_ioctl(struct file *f, u32 cmd, u64 arg)
 {
     const struct ns_inode *n = f->inode->priv;
-    struct user_ns *owner = owner_of(n->type, n->ns);
+    struct user_ns *owner = ns_owner(n->type, n->ns);
     switch (cmd) {
     case NS_GET_USERNS:
         if (!owner || !is_visible(owner))

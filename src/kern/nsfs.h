@@ -11,6 +11,7 @@
 void ns_get(u64 type, void *ns);
 void ns_put(u64 type, void *ns);
 u64 ns_ino(u64 type, void *ns);
+struct user_ns *ns_owner(u64 type, void *ns); /* not referenced; NULL: the root user namespace's */
 const char *ns_type_name(u64 type); /* "mnt", "pid", … */
 
 /* The path of a namespace's file. Consumes the reference to ns, also on failure. */

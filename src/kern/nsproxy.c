@@ -85,6 +85,7 @@ void nsproxy_put(struct nsproxy *p)
     if (p->pid_for_children)
         pid_ns_put(p->pid_for_children);
     net_put(p->net);
+    cgroup_ns_put(p->cgroup);
     if (p->time)
         time_ns_put(p->time);
     if (p->time_for_children)
@@ -109,6 +110,8 @@ struct nsproxy *nsproxy_new_root(struct mnt_ns *mnt)
     net_get(p->net);
     p->pid_for_children = &root_pid_ns;
     pid_ns_get(p->pid_for_children);
+    p->cgroup = root_cgroup_ns;
+    cgroup_ns_get(p->cgroup);
     p->time = p->time_for_children = root_time_ns;
     time_ns_get(p->time);
     time_ns_get(p->time_for_children);
@@ -128,6 +131,7 @@ struct nsproxy *nsproxy_dup(const struct nsproxy *old)
         mnt_ns_get(p->mnt);
     pid_ns_get(p->pid_for_children);
     net_get(p->net);
+    cgroup_ns_get(p->cgroup);
     time_ns_get(p->time);
     time_ns_get(p->time_for_children);
     return p;
@@ -144,7 +148,7 @@ static int copy_mnt(struct mnt_ns *old, struct fs_ctx *fs, struct user_ns *uns,
     if (r == 0) {
         if (uns != (old->user_ns ? old->user_ns : &root_user_ns))
             mnt_ns_lock(*ret_ns);
-        (*ret_ns)->user_ns = uns;
+        mnt_ns_set_owner(*ret_ns, uns);
         struct path old_root, old_cwd;
         mutex_lock(&fs->lock);
         old_root = fs->root;
@@ -163,8 +167,6 @@ static int copy_mnt(struct mnt_ns *old, struct fs_ctx *fs, struct user_ns *uns,
 int nsproxy_copy(struct nsproxy *old, u64 flags, const struct cred *cred, struct fs_ctx *fs,
                  struct nsproxy **ret)
 {
-    if (flags & LX_CLONE_NEWCGROUP)
-        return -LX_EINVAL; /* as a kernel without cgroup namespaces */
     struct nsproxy *p = nsproxy_dup(old);
     if (!p)
         return -LX_ENOMEM;
@@ -200,6 +202,15 @@ int nsproxy_copy(struct nsproxy *old, u64 flags, const struct cred *cred, struct
         if (r == 0) {
             net_put(p->net);
             p->net = net;
+        }
+    }
+    if (r == 0 && (flags & LX_CLONE_NEWCGROUP)) {
+        struct cgroup_ns *cgroup = cgroup_ns_new(cred->user_ns);
+        if (cgroup) {
+            cgroup_ns_put(p->cgroup);
+            p->cgroup = cgroup;
+        } else {
+            r = -LX_ENOMEM;
         }
     }
     if (r == 0 && (flags & LX_CLONE_NEWTIME)) {

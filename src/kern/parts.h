@@ -71,11 +71,21 @@ int ipc_ns_new(struct user_ns *uns, struct ipc_ns **ret_ns) must_check;
 void ipc_ns_get(struct ipc_ns *ns);
 void ipc_ns_put(struct ipc_ns *ns);
 u64 ipc_ns_ino(const struct ipc_ns *ns);
+struct user_ns *ipc_ns_owner(const struct ipc_ns *ns); /* not referenced */
 extern struct ipc_ns *root_ipc_ns; /* made by ipc_init, which kern_init calls */
 int ipc_init(void) must_check;
 /* SEM_UNDO lists: share (CLONE_SYSVSEM; may make the parent's list), leave (exit, unshare). */
 int sysvsem_share(struct task *parent, struct task *child) must_check;
 void sysvsem_exit(struct task *t);
+
+/* ---- cgroup_ns.c ---------------------------------------------------------------------------- */
+
+extern struct cgroup_ns *const root_cgroup_ns;
+struct cgroup_ns *cgroup_ns_new(struct user_ns *uns) must_check; /* NULL: no memory */
+void cgroup_ns_get(struct cgroup_ns *ns);
+void cgroup_ns_put(struct cgroup_ns *ns);
+u64 cgroup_ns_ino(const struct cgroup_ns *ns);
+struct user_ns *cgroup_ns_owner(const struct cgroup_ns *ns); /* not referenced */
 
 /* ---- time.c: time namespaces --------------------------------------------------------------- */
 
@@ -83,6 +93,7 @@ struct time_ns *time_ns_copy(struct time_ns *old, struct user_ns *uns) must_chec
 void time_ns_get(struct time_ns *ns);
 void time_ns_put(struct time_ns *ns);
 u64 time_ns_ino(const struct time_ns *ns);
+struct user_ns *time_ns_owner(const struct time_ns *ns); /* not referenced */
 extern struct time_ns *root_time_ns;
 /* True when its offsets are not zero: the vDSO would tell the wrong time. */
 bool time_ns_has_offsets(const struct time_ns *ns);

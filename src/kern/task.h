@@ -468,6 +468,7 @@ struct kern_hooks {
     void (*net_ns_put)(struct net_ns *ns);
     int (*net_ns_new)(struct user_ns *owner, struct net_ns **ret_ns);
     u64 (*net_ns_ino)(struct net_ns *ns);
+    struct user_ns *(*net_ns_owner)(struct net_ns *ns); /* not referenced */
     struct net_ns *root_net_ns;            /* what the first process is in */
     void (*tgroup_gone)(struct tgroup *g); /* last thread of a process ended */
     void (*pid_gone)(struct pid *p);       /* proc drops its dentries; under task_lock: must not block */

@@ -85,7 +85,7 @@ struct time_ns *time_ns_copy(struct time_ns *old, struct user_ns *uns)
     ref_init(&ns->ref);
     ns->ino = ns_ino_alloc();
     ns->user_ns = uns;
-    ref_get(&uns->ref);
+    user_ns_get(uns);
     ns->mono_off_ns = atomic_load(&old->mono_off_ns);
     ns->boot_off_ns = atomic_load(&old->boot_off_ns);
     return ns;
@@ -107,6 +107,11 @@ void time_ns_put(struct time_ns *ns)
 u64 time_ns_ino(const struct time_ns *ns)
 {
     return ns->ino;
+}
+
+struct user_ns *time_ns_owner(const struct time_ns *ns)
+{
+    return ns->user_ns;
 }
 
 bool time_ns_has_offsets(const struct time_ns *ns)

@@ -138,12 +138,13 @@ s64 kern_unshare(struct task *t, u64 flags)
 
 /* ---- setns --------------------------------------------------------------------------------- */
 
-static bool is_admin_in(struct task *t, struct user_ns *uns)
-{
-    return ns_capable(uns, LX_CAP_SYS_ADMIN) && ns_capable(t->cred->user_ns, LX_CAP_SYS_ADMIN);
-}
+/* What the task will be in when every namespace was good. */
+struct nsset {
+    struct nsproxy *p; /* owned */
+    struct cred *cred; /* owned; NULL: the task's stay */
+};
 
-static s64 enter_user(struct task *t, struct user_ns *uns)
+static s64 enter_user(struct task *t, struct nsset *s, struct user_ns *uns)
 {
     if (uns == t->cred->user_ns || !is_alone(t) || ref_read(&t->fs->ref) > 1)
         return -LX_EINVAL;
@@ -154,101 +155,100 @@ static s64 enter_user(struct task *t, struct user_ns *uns)
         return -LX_ENOMEM;
     user_ns_get(uns);
     cred_set_new_user_ns(c, uns);
-    cred_commit(t, c);
+    s->cred = c;
     return 0;
 }
 
-static s64 enter_mnt(struct task *t, struct nsproxy *p, struct mnt_ns *mnt)
+static s64 enter_mnt(struct task *t, struct nsset *s, struct mnt_ns *mnt)
 {
-    struct user_ns *uns = mnt->user_ns ? mnt->user_ns : &root_user_ns;
-    if (!is_admin_in(t, uns) || !ns_capable(t->cred->user_ns, LX_CAP_SYS_CHROOT))
+    if (!ns_capable(s->cred ? s->cred->user_ns : t->cred->user_ns, LX_CAP_SYS_CHROOT))
         return -LX_EPERM;
     if (ref_read(&t->fs->ref) > 1)
         return -LX_EINVAL;
-    struct path root = {.mnt = mnt->root, .dentry = mnt->root->root};
-    path_get(&root);
-    struct path cwd = root;
-    path_get(&cwd);
-    mutex_lock(&t->fs->lock);
-    struct path old_root = t->fs->root, old_cwd = t->fs->cwd;
-    t->fs->root = root;
-    t->fs->cwd = cwd;
-    mutex_unlock(&t->fs->lock);
-    path_put(&old_root);
-    path_put(&old_cwd);
     mnt_ns_get(mnt);
-    mnt_ns_put(p->mnt);
-    p->mnt = mnt;
+    mnt_ns_put(s->p->mnt);
+    s->p->mnt = mnt;
     return 0;
 }
 
-static s64 enter_pid(struct task *t, struct nsproxy *p, struct pid_ns *ns)
+static s64 enter_pid(struct task *t, struct nsset *s, struct pid_ns *ns)
 {
-    if (!is_admin_in(t, ns->user_ns))
-        return -LX_EPERM;
     if (!pid_ns_is_below(ns, task_pid_ns(t)))
         return -LX_EINVAL;
     pid_ns_get(ns);
-    pid_ns_put(p->pid_for_children);
-    p->pid_for_children = ns;
+    pid_ns_put(s->p->pid_for_children);
+    s->p->pid_for_children = ns;
     return 0;
 }
 
-static s64 enter_time(struct task *t, struct nsproxy *p, struct time_ns *ns)
+static s64 enter_time(struct task *t, struct nsset *s, struct time_ns *ns)
 {
-    if (!ns_capable(t->cred->user_ns, LX_CAP_SYS_ADMIN))
-        return -LX_EPERM;
     if (!is_alone(t))
         return -LX_EUSERS;
     time_ns_get(ns);
     time_ns_get(ns);
-    time_ns_put(p->time);
-    time_ns_put(p->time_for_children);
-    p->time = p->time_for_children = ns;
+    time_ns_put(s->p->time);
+    time_ns_put(s->p->time_for_children);
+    s->p->time = s->p->time_for_children = ns;
     return 0;
 }
 
-/* Puts one namespace into the new set p (or, for a user namespace, into the task at once). */
-static s64 enter(struct task *t, struct nsproxy *p, u64 type, void *ns)
+/* Puts one namespace into the set. */
+static s64 enter(struct task *t, struct nsset *s, u64 type, void *ns)
 {
+    if (type == LX_CLONE_NEWUSER)
+        return enter_user(t, s, ns);
+    struct user_ns *own = s->cred ? s->cred->user_ns : t->cred->user_ns;
+    if (!ns_capable(ns_owner(type, ns), LX_CAP_SYS_ADMIN) || !ns_capable(own, LX_CAP_SYS_ADMIN))
+        return -LX_EPERM;
     switch (type) {
-    case LX_CLONE_NEWUSER:
-        return enter_user(t, ns);
     case LX_CLONE_NEWNS:
-        return enter_mnt(t, p, ns);
+        return enter_mnt(t, s, ns);
     case LX_CLONE_NEWPID:
-        return enter_pid(t, p, ns);
+        return enter_pid(t, s, ns);
     case LX_CLONE_NEWTIME:
-        return enter_time(t, p, ns);
+        return enter_time(t, s, ns);
     default:
         break;
     }
-    if (!ns_capable(t->cred->user_ns, LX_CAP_SYS_ADMIN))
-        return -LX_EPERM;
+    void **slot = type == LX_CLONE_NEWUTS   ? (void **)&s->p->uts
+                  : type == LX_CLONE_NEWIPC ? (void **)&s->p->ipc
+                  : type == LX_CLONE_NEWNET ? (void **)&s->p->net
+                                            : (void **)&s->p->cgroup;
     ns_get(type, ns);
-    switch (type) {
-    case LX_CLONE_NEWUTS:
-        ns_put(type, p->uts);
-        p->uts = ns;
-        return 0;
-    case LX_CLONE_NEWIPC:
+    if (*slot)
+        ns_put(type, *slot);
+    *slot = ns;
+    return 0;
+}
+
+/* Everything was allowed: nothing can fail any more. Consumes the set. */
+static void commit(struct task *t, struct nsset *s)
+{
+    if (s->cred)
+        cred_commit(t, s->cred);
+    if (s->p->ipc != t->ns->ipc)
         sysvsem_exit(t);
-        ns_put(type, p->ipc);
-        p->ipc = ns;
-        return 0;
-    case LX_CLONE_NEWNET:
-        if (p->net)
-            ns_put(type, p->net);
-        p->net = ns;
-        return 0;
-    default:
-        ns_put(type, ns);
-        return -LX_EINVAL;
+    struct mnt_ns *mnt = s->p->mnt;
+    if (mnt != t->ns->mnt) {
+        struct path root = {.mnt = mnt->root, .dentry = mnt->root->root};
+        struct path cwd = root;
+        path_get(&root);
+        path_get(&cwd);
+        mutex_lock(&t->fs->lock);
+        struct path old_root = t->fs->root, old_cwd = t->fs->cwd;
+        t->fs->root = root;
+        t->fs->cwd = cwd;
+        mutex_unlock(&t->fs->lock);
+        path_put(&old_root);
+        path_put(&old_cwd);
     }
+    swap_ns(t, s->p);
+    task_publish(t);
 }
 
 /* The namespaces of the process behind a pidfd, in an order in which rights suffice. */
-static s64 enter_all_of(struct task *t, struct nsproxy *p, struct pid *target, u64 types)
+static s64 enter_all_of(struct task *t, struct nsset *s, struct pid *target, u64 types)
 {
     if (!types || (types & ~(u64)(CLONE_NS_FLAGS | LX_CLONE_NEWUSER)))
         return -LX_EINVAL;
@@ -273,11 +273,11 @@ static s64 enter_all_of(struct task *t, struct nsproxy *p, struct pid *target, u
             {LX_CLONE_NEWUSER, cred->user_ns}, {LX_CLONE_NEWNS, theirs->mnt},
             {LX_CLONE_NEWUTS, theirs->uts},    {LX_CLONE_NEWIPC, theirs->ipc},
             {LX_CLONE_NEWPID, pid_ns},         {LX_CLONE_NEWNET, theirs->net},
-            {LX_CLONE_NEWTIME, theirs->time},
+            {LX_CLONE_NEWTIME, theirs->time},  {LX_CLONE_NEWCGROUP, theirs->cgroup},
         };
         for (size_t i = 0; r == 0 && i < ARRAY_SIZE(order); i++) {
             if ((types & order[i].type) && order[i].ns)
-                r = enter(t, p, order[i].type, order[i].ns);
+                r = enter(t, s, order[i].type, order[i].ns);
         }
     }
     nsproxy_put(theirs);
@@ -296,15 +296,15 @@ s64 kern_setns(struct task *t, struct file *f, u32 nstype)
         return -LX_EINVAL;
     if (is_nsfs && nstype && nstype != type)
         return -LX_EINVAL;
-    struct nsproxy *p = nsproxy_dup(t->ns);
-    if (!p)
+    struct nsset s = {.p = nsproxy_dup(t->ns)};
+    if (!s.p)
         return -LX_ENOMEM;
-    s64 r = is_nsfs ? enter(t, p, type, ns) : enter_all_of(t, p, target, nstype);
+    s64 r = is_nsfs ? enter(t, &s, type, ns) : enter_all_of(t, &s, target, nstype);
     if (r < 0) {
-        nsproxy_put(p);
+        nsproxy_put(s.p);
+        cred_put(s.cred);
         return r;
     }
-    swap_ns(t, p);
-    task_publish(t);
+    commit(t, &s);
     return 0;
 }

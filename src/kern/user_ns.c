@@ -77,12 +77,13 @@ u32 from_kgid(struct user_ns *ns, u32 kgid)
 
 void user_ns_get(struct user_ns *ns)
 {
-    ref_get(&ns->ref);
+    if (ns != &root_user_ns) /* in every credential, and never freed: no count to fight for */
+        ref_get(&ns->ref);
 }
 
 void user_ns_put(struct user_ns *ns)
 {
-    while (ns && ref_put(&ns->ref)) {
+    while (ns && ns != &root_user_ns && ref_put(&ns->ref)) {
         struct user_ns *parent = ns->parent;
         free(ns);
         ns = parent;
@@ -115,6 +116,7 @@ int user_ns_new(const struct cred *owner, struct user_ns **ret_ns)
 
 void cred_set_new_user_ns(struct cred *c, struct user_ns *ns)
 {
+    user_ns_put(c->user_ns);
     c->user_ns = ns;
     c->securebits = 0;
     c->cap_inheritable = 0;

@@ -139,6 +139,11 @@ bool net_capable(const struct net_ns *ns, int cap)
     return task_current() ? ns_capable(ns->user_ns, cap) : vfs_capable(cap);
 }
 
+static struct user_ns *hook_ns_owner(struct net_ns *ns)
+{
+    return ns->user_ns;
+}
+
 static u64 hook_ns_ino(struct net_ns *ns)
 {
     return ns->ino;
@@ -154,5 +159,6 @@ int net_init(void)
     kern_hooks.net_ns_put = net_ns_put;
     kern_hooks.net_ns_new = net_ns_new;
     kern_hooks.net_ns_ino = hook_ns_ino;
+    kern_hooks.net_ns_owner = hook_ns_owner;
     return 0;
 }

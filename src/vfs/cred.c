@@ -13,6 +13,8 @@ _Thread_local struct vfs_task *vfs_current;
 struct user_ns *vfs_root_user_ns;
 bool (*vfs_ids_are_mapped)(struct user_ns *ns, u32 uid, u32 gid);
 bool (*vfs_capable_in)(struct user_ns *ns, int cap);
+void (*vfs_user_ns_get)(struct user_ns *ns);
+void (*vfs_user_ns_put)(struct user_ns *ns);
 
 #define ALL_CAPS ((1ULL << (LX_CAP_LAST_CAP + 1)) - 1)
 
@@ -31,7 +33,7 @@ struct cred *cred_new_root(void)
         return NULL;
     ref_init(&c->ref);
     c->cap_permitted = c->cap_effective = c->cap_bounding = ALL_CAPS;
-    c->user_ns = vfs_root_user_ns;
+    c->user_ns = vfs_root_user_ns; /* which needs no reference */
     return c;
 }
 
@@ -52,6 +54,8 @@ struct cred *cred_copy(const struct cred *old)
     } else {
         c->groups = NULL;
     }
+    if (c->user_ns && vfs_user_ns_get)
+        vfs_user_ns_get(c->user_ns);
     return c;
 }
 
@@ -70,6 +74,8 @@ void cred_put(const struct cred *c)
 {
     if (!c || c == &kernel_cred || !ref_put(&unconst(c)->ref))
         return;
+    if (c->user_ns && vfs_user_ns_put)
+        vfs_user_ns_put(c->user_ns);
     free(c->groups);
     free(unconst(c));
 }

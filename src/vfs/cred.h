@@ -20,7 +20,7 @@ struct cred {
     u64 cap_permitted, cap_effective, cap_inheritable, cap_bounding, cap_ambient;
     u32 securebits;
     bool is_no_new_privs;
-    struct user_ns *user_ns; /* owned by kern's rule; never NULL in a task */
+    struct user_ns *user_ns; /* owned; never NULL in a task */
     u32 ngroups;
     u32 *groups; /* owned, sorted */
 };
@@ -47,5 +47,8 @@ extern struct user_ns *vfs_root_user_ns;
 extern bool (*vfs_ids_are_mapped)(struct user_ns *ns, u32 uid, u32 gid);
 /* The current task has cap in ns (NULL: the root one). */
 extern bool (*vfs_capable_in)(struct user_ns *ns, int cap);
+/* References to a user namespace; NULL until kern has set them. ns is not NULL. */
+extern void (*vfs_user_ns_get)(struct user_ns *ns);
+extern void (*vfs_user_ns_put)(struct user_ns *ns);
 
 #endif

@@ -536,6 +536,15 @@ static void move_path(struct path *p, struct mount *from, struct mount *to)
     mount_put(from); /* not the last: the tree has one */
 }
 
+void mnt_ns_set_owner(struct mnt_ns *ns, struct user_ns *owner)
+{
+    if (owner && vfs_user_ns_get)
+        vfs_user_ns_get(owner);
+    if (ns->user_ns && vfs_user_ns_put)
+        vfs_user_ns_put(ns->user_ns);
+    ns->user_ns = owner;
+}
+
 int mnt_ns_copy(struct mnt_ns *ns, struct path *root, struct path *cwd, struct mnt_ns **ret_ns)
 {
     struct mnt_ns *copy = mount_ns_alloc();
@@ -548,7 +557,7 @@ int mnt_ns_copy(struct mnt_ns *ns, struct path *root, struct path *cwd, struct m
     if (r == 0) {
         struct mount *a = ns->root, *b = top;
         copy->root = top;
-        copy->user_ns = ns->user_ns;
+        mnt_ns_set_owner(copy, ns->user_ns);
         mount_tree_enter_ns(top, copy);
         while (a && b) { /* the same shape: walked in step */
             move_path(root, a, b);
@@ -603,6 +612,7 @@ void mnt_ns_put(struct mnt_ns *ns)
     mount_tree_end();
     mount_put_gone(&gone);
     waitq_done(&ns->wait);
+    mnt_ns_set_owner(ns, NULL);
     free(ns);
 }
 

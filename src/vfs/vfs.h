@@ -328,7 +328,7 @@ struct mnt_ns {
     u32 nmounts;
     _Atomic u64 event;          /* bumps on every change: pollable mountinfo */
     struct waitq wait;
-    void *user_ns;              /* kern's owner, opaque here */
+    struct user_ns *user_ns;    /* its owner, counted; NULL: the root one */
 };
 
 void path_get(const struct path *p);
@@ -338,6 +338,7 @@ struct mount *mount_new(struct super *sb, u32 flags) must_check; /* consumes not
 void mount_get(struct mount *m);
 void mount_put(struct mount *m);
 int mnt_ns_new(struct mount *root, struct mnt_ns **ret_ns) must_check;
+void mnt_ns_set_owner(struct mnt_ns *ns, struct user_ns *owner); /* before ns is seen; takes a reference */
 /* A copy (unshare): *root and *cwd are moved to their counterparts. */
 int mnt_ns_copy(struct mnt_ns *ns, struct path *root, struct path *cwd,
                 struct mnt_ns **ret_ns) must_check;

@@ -65,7 +65,7 @@ static int get_ns(const struct pinode *pi, void **ret_ns)
     }
     task_put(t);
     *ret_ns = ns;
-    return ns || l->type == LX_CLONE_NEWCGROUP ? 0 : -LX_ENOENT;
+    return ns ? 0 : -LX_ENOENT;
 }
 
 static s64 ns_readlink(const struct pinode *pi, char *buf, size_t size)
@@ -77,8 +77,7 @@ static s64 ns_readlink(const struct pinode *pi, char *buf, size_t size)
         return r;
     r = snprintf(buf, size, "%s:[%llu]", ns_type_name(l->type),
                  (unsigned long long)ns_ino(l->type, ns));
-    if (ns)
-        ns_put(l->type, ns);
+    ns_put(l->type, ns);
     return r;
 }
 
@@ -87,8 +86,6 @@ static int ns_follow(const struct pinode *pi, struct path *ret_path)
     const struct ns_link *l = pi->node->arg;
     void *ns;
     int r = get_ns(pi, &ns);
-    if (r == 0 && !ns)
-        r = -LX_ENOENT;
     return r < 0 ? r : nsfs_path(l->type, ns, ret_path);
 }
 
