@@ -83,7 +83,7 @@ __attribute__((noreturn, unused)) static void test_fail(void)
     do {                                                                                           \
         const char *check_a_ = (a), *check_b_ = (b);                                               \
         if (strcmp(check_a_, check_b_)) {                                                          \
-            snprintf(test_msg, sizeof(test_msg), "%s:%d: \"%s\" != \"%s\"", __FILE__, __LINE__,    \
+            snprintf(test_msg, sizeof(test_msg), "%s:%d: \"%.200s\" != \"%.200s\"", __FILE__, __LINE__,    \
                      check_a_, check_b_);                                                          \
             test_fail();                                                                           \
         }                                                                                          \
