@@ -23,7 +23,6 @@
 #include "cli/cmd.h"
 #include "oci/sandbox.h"
 
-#define NLANES 4
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 struct do_opts {
@@ -31,7 +30,7 @@ struct do_opts {
     bool is_rw, is_tty;
     u32 uid, gid;
     u64 overlay_size; /* bytes; 0: the default */
-    char **env; /* NULL-terminated */
+    char **env;       /* NULL-terminated */
     u32 nenv;
     char **argv;
 };
@@ -132,7 +131,8 @@ static bool parse_size(const char *s, u64 *ret_size)
     errno = 0;
     unsigned long long v = strtoull(s, &end, 10);
     int shift = *end == 'K' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
-    if (end == s || errno || v == 0 || v > UINT64_MAX >> (shift + 1) || end[shift != 0] || *s == '-')
+    if (end == s || errno || v == 0 || v > UINT64_MAX >> (shift + 1) || end[shift != 0] ||
+        *s == '-')
         return false;
     *ret_size = v << shift;
     return true;
@@ -142,9 +142,12 @@ static int parse(int argc, char **argv, struct do_opts *o)
 {
     enum { OPT_ROOT = 256, OPT_RW, OPT_ENV, OPT_CWD, OPT_UID, OPT_OVERLAY_SIZE };
     static const struct option options[] = {
-        {"root", required_argument, NULL, OPT_ROOT}, {"rw", no_argument, NULL, OPT_RW},
-        {"env", required_argument, NULL, OPT_ENV},   {"cwd", required_argument, NULL, OPT_CWD},
-        {"uid", required_argument, NULL, OPT_UID},   {"tty", no_argument, NULL, 't'},
+        {"root", required_argument, NULL, OPT_ROOT},
+        {"rw", no_argument, NULL, OPT_RW},
+        {"env", required_argument, NULL, OPT_ENV},
+        {"cwd", required_argument, NULL, OPT_CWD},
+        {"uid", required_argument, NULL, OPT_UID},
+        {"tty", no_argument, NULL, 't'},
         {"overlay-size", required_argument, NULL, OPT_OVERLAY_SIZE},
         {NULL, 0, NULL, 0},
     };
@@ -177,8 +180,8 @@ static int parse(int argc, char **argv, struct do_opts *o)
             break;
         case OPT_OVERLAY_SIZE:
             if (!parse_size(optarg, &o->overlay_size))
-                return complain(2, "--overlay-size takes bytes, or a number with K, M or G, not '%s'",
-                                optarg);
+                return complain(
+                    2, "--overlay-size takes bytes, or a number with K, M or G, not '%s'", optarg);
             break;
         case 't':
             o->is_tty = true;
@@ -222,6 +225,26 @@ static struct boot_mount *standard_mounts(u32 *ret_n)
     };
     *ret_n = ARRAY_SIZE(mounts);
     return mounts;
+}
+
+/* Of the gofer's: as many requests as can be at work at a time. */
+static u32 lane_count(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 2 ? 2 : n > 4 ? 4 : (u32)n;
+}
+
+/* Those that our caller ignores, by bit signal - 1. One file is cheaper than 64 calls. */
+static u64 ignored_signals(void)
+{
+    FILE *f = fopen("/proc/self/status", "re");
+    char line[256];
+    unsigned long mask = 0;
+    while (f && fgets(line, sizeof(line), f) && sscanf(line, "SigIgn: %lx", &mask) != 1)
+        ;
+    if (f)
+        fclose(f);
+    return mask;
 }
 
 static int open_log(const char *path)
@@ -357,12 +380,16 @@ int cmd_do(const struct global_opts *g, int argc, char **argv)
                  (g->is_mm_helper ? BOOT_MM_HELPER : 0) | BOOT_PATH_SEARCH |
                  (g->is_directfs_off ? 0 : BOOT_DIRECTFS) | closed_stdio * BOOT_NO_STDIN,
         .log_level = g->is_debug ? 3 : 1,
-        .uid = o.uid, .gid = o.gid,
-        .rows = ws.ws_row, .cols = ws.ws_col,
+        .uid = o.uid,
+        .gid = o.gid,
+        .rows = ws.ws_row,
+        .cols = ws.ws_col,
         .rlimit_nofile = nofile.rlim_max,
         .overlay_size = o.overlay_size,
-        .nenvp = o.nenv, .envp = o.env,
-        .hostname = hostname, .argv = o.argv,
+        .nenvp = o.nenv,
+        .envp = o.env,
+        .hostname = hostname,
+        .argv = o.argv,
     };
     boot.cwd = strdup(o.cwd);
     while (boot.argv[boot.nargv])
@@ -379,15 +406,15 @@ int cmd_do(const struct global_opts *g, int argc, char **argv)
 
     sigset_t set;
     sigfillset(&set);
-    const int kept[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS, SIGTTIN, SIGTTOU, SIGTSTP, SIGCONT};
+    const int kept[] = {SIGSEGV, SIGBUS,  SIGILL,  SIGFPE,  SIGTRAP, SIGABRT,
+                        SIGSYS,  SIGTTIN, SIGTTOU, SIGTSTP, SIGCONT};
     for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
         sigdelset(&set, kept[i]);
     /* What our caller ignores (nohup, a background job) is not for the program either. */
-    for (int s = 1; s <= SIGRTMAX; s++) {
-        struct sigaction sa;
-        if (sigaction(s, NULL, &sa) == 0 && sa.sa_handler == SIG_IGN && s != SIGCHLD)
+    u64 ignored = ignored_signals();
+    for (int s = 1; s <= SIGRTMAX; s++)
+        if ((ignored >> (s - 1) & 1) && s != SIGCHLD)
             sigdelset(&set, s);
-    }
     signal(SIGCHLD, SIG_DFL); /* ignored, our children could not be waited for */
     sigprocmask(SIG_BLOCK, &set, NULL);
     int sig_fd = signalfd(-1, &set, SFD_CLOEXEC);
@@ -395,9 +422,13 @@ int cmd_do(const struct global_opts *g, int argc, char **argv)
         return complain(EXIT_SANDBOX, "signalfd: %s", strerror(errno));
 
     struct sandbox_params params = {
-        .boot = &boot, .root = o.root, .is_rw = o.is_rw,
+        .boot = &boot,
+        .root = o.root,
+        .is_rw = o.is_rw,
         .stdio = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO},
-        .log_fd = log_fd, .strace_fd = strace_fd, .nlanes = NLANES,
+        .log_fd = log_fd,
+        .strace_fd = strace_fd,
+        .nlanes = lane_count(),
     };
     for (int i = 0; i < 3; i++)
         if (closed_stdio & 1U << i)

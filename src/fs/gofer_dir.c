@@ -232,7 +232,7 @@ static bool is_worth_listing(struct inode *dir)
         gi->lookup_seq = seq;
         gi->nlookups = 0;
     }
-    return ++gi->nlookups >= (size <= 4096 ? 2 : 2 + size / 500);
+    return ++gi->nlookups >= (size <= 4096 ? 4 : 4 + size / 500);
 }
 
 static int find_listed(struct inode *dir, struct wire_bytes name, struct gofer_hint *hint)

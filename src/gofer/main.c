@@ -1,8 +1,8 @@
 /*
  * Start and end of the gofer: exports, capabilities, filter, lanes.
  *
- * Each lane has a thread. A lane ends when the Sentry closes its end or sends
- * something malformed; the process ends with its last lane. Nothing is shared between
+ * Each lane has a thread, the first one the main thread. A lane ends when the Sentry closes its end
+ * or sends something malformed; the process ends with its last lane. Nothing is shared between
  * lanes but the node table.
  */
 #include <fcntl.h>
@@ -25,11 +25,8 @@
  * and when the filter, which does not allow those, is in force. */
 static pthread_barrier_t start_barrier;
 
-static void *lane_main(void *arg)
+static void serve_lane(struct lane *l)
 {
-    struct lane *l = arg;
-    pthread_barrier_wait(&start_barrier);
-    pthread_barrier_wait(&start_barrier);
     for (;;) {
         u32 nfds;
         /* The Sentry never sends us fds: one that comes is closed and its message refused. */
@@ -45,7 +42,24 @@ static void *lane_main(void *arg)
     }
     host_close(l->fd);
     free(l);
+}
+
+static void *lane_main(void *arg)
+{
+    pthread_barrier_wait(&start_barrier);
+    pthread_barrier_wait(&start_barrier);
+    serve_lane(arg);
     return NULL;
+}
+
+static struct lane *lane_new(int fd)
+{
+    struct lane *l = malloc(sizeof(*l));
+    if (l) {
+        l->fd = fd;
+        l->nfds = 0;
+    }
+    return l;
 }
 
 static int add_attach(const struct gofer_attach *from)
@@ -75,18 +89,17 @@ static bool is_any_writable(const struct gofer_config *cfg)
     return false;
 }
 
+/* All but the first. */
 static int start_lanes(const struct gofer_config *cfg, pthread_t *threads)
 {
     pthread_attr_t attr;
     u32 n = 0;
     if (pthread_attr_init(&attr) || pthread_attr_setstacksize(&attr, LANE_STACK))
         return -LX_ENOMEM;
-    for (; n < cfg->nlanes; n++) {
-        struct lane *l = malloc(sizeof(*l));
+    for (; n < cfg->nlanes - 1; n++) {
+        struct lane *l = lane_new(cfg->lane_fds[n + 1]);
         if (!l)
             break;
-        l->fd = cfg->lane_fds[n];
-        l->nfds = 0;
         if (pthread_create(&threads[n], &attr, lane_main, l)) {
             free(l);
             break;
@@ -121,12 +134,13 @@ int gofer_main(const struct gofer_config *cfg)
         log_error("the gofer cannot give up its privileges: error %d", -r);
         return 1;
     }
-    if (pthread_barrier_init(&start_barrier, NULL, cfg->nlanes + 1)) {
+    if (pthread_barrier_init(&start_barrier, NULL, cfg->nlanes)) {
         log_error("the gofer cannot start its threads");
         return 1;
     }
     int n = start_lanes(cfg, threads);
-    if (n < (int)cfg->nlanes) {
+    struct lane *first = lane_new(cfg->lane_fds[0]);
+    if (!first || n < (int)cfg->nlanes - 1) {
         log_error("the gofer cannot start its threads");
         return 1;
     }
@@ -137,6 +151,7 @@ int gofer_main(const struct gofer_config *cfg)
         return 1;
     }
     pthread_barrier_wait(&start_barrier);
+    serve_lane(first);
     for (int i = 0; i < n; i++)
         pthread_join(threads[i], NULL);
     return 0;

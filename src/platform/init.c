@@ -228,7 +228,8 @@ static noreturn_fn void zygote_main(const u8 *image, u64 image_size, u64 entry, 
     if (mmap(at, image_size, PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != at)
         _exit(101);
-    memcpy(at, image, image_size);
+    memcpy(at, image, stub_image_size);
+    memcpy((u8 *)at + STUB_TEXT_SIZE, image + STUB_TEXT_SIZE, STUB_CONST_SIZE);
     if (mprotect(at, image_size, PROT_READ | PROT_EXEC) < 0)
         _exit(102);
     /* The site table and the thunks: empty here, private to each stub. */

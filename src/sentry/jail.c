@@ -11,9 +11,9 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/seccomp.h>
-#include <stdio.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -47,8 +47,8 @@ int jail_empty_root(const char **ret_step)
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return -errno;
     *ret_step = "keep a door to its own descriptors";
-    int tree = (int)syscall(SYS_open_tree, AT_FDCWD, "/proc/self/fd",
-                            OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    int tree =
+        (int)syscall(SYS_open_tree, AT_FDCWD, "/proc/self/fd", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (tree < 0)
         return -errno;
     self_fd_dir = openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -58,11 +58,13 @@ int jail_empty_root(const char **ret_step)
     vfs_host_reopen_ro = reopen_read_only;
     *ret_step = "make an empty root";
     /* /proc is the one directory that is sure to exist. */
-    if (mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,nr_inodes=2,mode=555") < 0 ||
-        chdir("/proc") < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 ||
-        chdir("/") < 0)
+    if (mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+              "size=4k,nr_inodes=2,mode=555") < 0 ||
+        chdir("/proc") < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
+        umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
         return -errno;
-    if (mount("none", "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+    if (mount("none", "/", NULL,
+              MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         return -errno;
     return 0;
 }
@@ -71,8 +73,11 @@ int jail_drop_privileges(const char **ret_step)
 {
     *ret_step = "drop its capabilities";
     for (int cap = 0; cap < 64; cap++)
-        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0 && errno != EINVAL)
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0) {
+            if (errno == EINVAL && cap > 0) /* the host has no more */
+                break;
             return -errno;
+        }
     struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct none[2] = {{0}};
     if (syscall(SYS_capset, &head, none) < 0)
@@ -91,42 +96,114 @@ int jail_drop_privileges(const char **ret_step)
  */
 static const struct seccomp_rule rules[] = {
     /* base, libc: memory, threads, locks, clocks, log */
-    {.nr = SYS_futex}, {.nr = SYS_mmap}, {.nr = SYS_munmap}, {.nr = SYS_mprotect},
-    {.nr = SYS_madvise}, {.nr = SYS_mremap}, {.nr = SYS_brk}, {.nr = SYS_clone3},
-    {.nr = SYS_clone}, {.nr = SYS_exit}, {.nr = SYS_exit_group}, {.nr = SYS_set_robust_list},
-    {.nr = SYS_rseq}, {.nr = SYS_rt_sigprocmask}, {.nr = SYS_rt_sigaction},
-    {.nr = SYS_rt_sigreturn}, {.nr = SYS_sigaltstack}, {.nr = SYS_gettid}, {.nr = SYS_getpid},
-    {.nr = SYS_clock_gettime}, {.nr = SYS_clock_getres}, {.nr = SYS_clock_nanosleep}, {.nr = SYS_nanosleep},
-    {.nr = SYS_gettimeofday}, {.nr = SYS_getrandom}, {.nr = SYS_sched_yield}, {.nr = SYS_restart_syscall},
-    {.nr = SYS_sched_setaffinity}, {.nr = SYS_sched_getaffinity}, {.nr = SYS_getcpu},
-    {.nr = SYS_membarrier}, {.nr = SYS_sysinfo}, {.nr = SYS_getrusage}, {.nr = SYS_times},
+    {.nr = SYS_futex},
+    {.nr = SYS_mmap},
+    {.nr = SYS_munmap},
+    {.nr = SYS_mprotect},
+    {.nr = SYS_madvise},
+    {.nr = SYS_mremap},
+    {.nr = SYS_brk},
+    {.nr = SYS_clone3},
+    {.nr = SYS_clone},
+    {.nr = SYS_exit},
+    {.nr = SYS_exit_group},
+    {.nr = SYS_set_robust_list},
+    {.nr = SYS_rseq},
+    {.nr = SYS_rt_sigprocmask},
+    {.nr = SYS_rt_sigaction},
+    {.nr = SYS_rt_sigreturn},
+    {.nr = SYS_sigaltstack},
+    {.nr = SYS_gettid},
+    {.nr = SYS_getpid},
+    {.nr = SYS_clock_gettime},
+    {.nr = SYS_clock_getres},
+    {.nr = SYS_clock_nanosleep},
+    {.nr = SYS_nanosleep},
+    {.nr = SYS_gettimeofday},
+    {.nr = SYS_getrandom},
+    {.nr = SYS_sched_yield},
+    {.nr = SYS_restart_syscall},
+    {.nr = SYS_sched_setaffinity},
+    {.nr = SYS_sched_getaffinity},
+    {.nr = SYS_getcpu},
+    {.nr = SYS_membarrier},
+    {.nr = SYS_sysinfo},
+    {.nr = SYS_getrusage},
+    {.nr = SYS_times},
     {.nr = SYS_prctl, .conds = {{0, SECCOMP_EQ32, PR_SET_TIMERSLACK, 0}}},
     {.nr = SYS_prctl, .conds = {{0, SECCOMP_EQ32, PR_SET_NAME, 0}}},
     {.nr = SYS_prctl, .conds = {{0, SECCOMP_EQ32, 0x53564d41 /* PR_SET_VMA: malloc's names */, 0}}},
     /* platform: stubs */
-    {.nr = SYS_process_vm_readv}, {.nr = SYS_process_vm_writev}, {.nr = SYS_tgkill},
-    {.nr = SYS_kill}, {.nr = SYS_wait4}, {.nr = SYS_waitid}, {.nr = SYS_memfd_create},
-    {.nr = SYS_ftruncate}, {.nr = SYS_prlimit64},
+    {.nr = SYS_process_vm_readv},
+    {.nr = SYS_process_vm_writev},
+    {.nr = SYS_tgkill},
+    {.nr = SYS_kill},
+    {.nr = SYS_wait4},
+    {.nr = SYS_waitid},
+    {.nr = SYS_memfd_create},
+    {.nr = SYS_ftruncate},
+    {.nr = SYS_prlimit64},
     {.nr = SYS_pidfd_open},
-    /* forced writes to protected guest pages (debuggers): PEEKDATA, POKEDATA, DETACH, SEIZE, INTERRUPT */
-    {.nr = SYS_ptrace, .conds = {{0, SECCOMP_EQ, 2, 0}}}, {.nr = SYS_ptrace, .conds = {{0, SECCOMP_EQ, 5, 0}}},
-    {.nr = SYS_ptrace, .conds = {{0, SECCOMP_EQ, 17, 0}}}, {.nr = SYS_ptrace, .conds = {{0, SECCOMP_EQ, 0x4206, 0}}},
+    /* forced writes to protected guest pages (debuggers): PEEKDATA, POKEDATA, DETACH, SEIZE,
+       INTERRUPT */
+    {.nr = SYS_ptrace, .conds = {{0, SECCOMP_EQ, 2, 0}}},
+    {.nr = SYS_ptrace, .conds = {{0, SECCOMP_EQ, 5, 0}}},
+    {.nr = SYS_ptrace, .conds = {{0, SECCOMP_EQ, 17, 0}}},
+    {.nr = SYS_ptrace, .conds = {{0, SECCOMP_EQ, 0x4206, 0}}},
     {.nr = SYS_ptrace, .conds = {{0, SECCOMP_EQ, 0x4207, 0}}},
     /* files behind descriptors: tmpfs, gofer client, host stdio */
-    {.nr = SYS_read}, {.nr = SYS_write}, {.nr = SYS_readv}, {.nr = SYS_writev},
-    {.nr = SYS_pread64}, {.nr = SYS_pwrite64}, {.nr = SYS_preadv}, {.nr = SYS_pwritev},
-    {.nr = SYS_preadv2}, {.nr = SYS_pwritev2}, {.nr = SYS_lseek}, {.nr = SYS_close},
-    {.nr = SYS_fstat}, {.nr = SYS_fstatfs}, {.nr = SYS_fsync}, {.nr = SYS_fdatasync}, {.nr = SYS_sync_file_range},
-    {.nr = SYS_fallocate}, {.nr = SYS_fadvise64}, {.nr = SYS_readahead}, {.nr = SYS_copy_file_range}, {.nr = SYS_dup},
-    {.nr = SYS_fcntl}, {.nr = SYS_ioctl}, {.nr = SYS_poll}, {.nr = SYS_ppoll},
-    {.nr = SYS_epoll_create1}, {.nr = SYS_epoll_ctl}, {.nr = SYS_epoll_wait}, {.nr = SYS_epoll_pwait},
-    {.nr = SYS_eventfd2}, {.nr = SYS_timerfd_create}, {.nr = SYS_timerfd_settime}, {.nr = SYS_pipe2},
+    {.nr = SYS_read},
+    {.nr = SYS_write},
+    {.nr = SYS_readv},
+    {.nr = SYS_writev},
+    {.nr = SYS_pread64},
+    {.nr = SYS_pwrite64},
+    {.nr = SYS_preadv},
+    {.nr = SYS_pwritev},
+    {.nr = SYS_preadv2},
+    {.nr = SYS_pwritev2},
+    {.nr = SYS_lseek},
+    {.nr = SYS_close},
+    {.nr = SYS_fstat},
+    {.nr = SYS_fstatfs},
+    {.nr = SYS_fsync},
+    {.nr = SYS_fdatasync},
+    {.nr = SYS_sync_file_range},
+    {.nr = SYS_fallocate},
+    {.nr = SYS_fadvise64},
+    {.nr = SYS_readahead},
+    {.nr = SYS_copy_file_range},
+    {.nr = SYS_dup},
+    {.nr = SYS_fcntl},
+    {.nr = SYS_ioctl},
+    {.nr = SYS_poll},
+    {.nr = SYS_ppoll},
+    {.nr = SYS_epoll_create1},
+    {.nr = SYS_epoll_ctl},
+    {.nr = SYS_epoll_wait},
+    {.nr = SYS_epoll_pwait},
+    {.nr = SYS_eventfd2},
+    {.nr = SYS_timerfd_create},
+    {.nr = SYS_timerfd_settime},
+    {.nr = SYS_pipe2},
     {.nr = SYS_openat},
-    {.nr = SYS_getdents64}, {.nr = SYS_newfstatat}, {.nr = SYS_statx}, {.nr = SYS_readlinkat},
-    {.nr = SYS_flistxattr}, {.nr = SYS_fgetxattr}, {.nr = SYS_fsetxattr}, {.nr = SYS_fremovexattr},
-    {.nr = SYS_fchmod}, {.nr = SYS_fchown}, {.nr = SYS_utimensat}, {.nr = SYS_shutdown},
+    {.nr = SYS_getdents64},
+    {.nr = SYS_newfstatat},
+    {.nr = SYS_statx},
+    {.nr = SYS_readlinkat},
+    {.nr = SYS_flistxattr},
+    {.nr = SYS_fgetxattr},
+    {.nr = SYS_fsetxattr},
+    {.nr = SYS_fremovexattr},
+    {.nr = SYS_fchmod},
+    {.nr = SYS_fchown},
+    {.nr = SYS_utimensat},
+    {.nr = SYS_shutdown},
     /* wire: gofer lanes, control socket */
-    {.nr = SYS_sendmsg}, {.nr = SYS_recvmsg}, {.nr = SYS_sendto}, {.nr = SYS_recvfrom},
+    {.nr = SYS_sendmsg},
+    {.nr = SYS_recvmsg},
+    {.nr = SYS_sendto},
+    {.nr = SYS_recvfrom},
 };
 /* Only with directfs. */
 static const struct seccomp_rule directfs_rules[] = {

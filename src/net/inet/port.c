@@ -12,9 +12,9 @@
 #include "net/inet/inet.h"
 #include "net/parts.h"
 
-#define TIMEWAIT_NS   (60 * NSEC_PER_SEC)
-#define TW_REUSE_NS   (1 * NSEC_PER_SEC) /* tcp_tw_reuse: for the loopback after a second */
-#define MAX_WAITS     16384              /* net.ipv4.tcp_max_tw_buckets */
+#define TIMEWAIT_NS (60 * NSEC_PER_SEC)
+#define TW_REUSE_NS (1 * NSEC_PER_SEC) /* tcp_tw_reuse: for the loopback after a second */
+#define MAX_WAITS   16384              /* net.ipv4.tcp_max_tw_buckets */
 
 u32 net_random(void)
 {
@@ -30,15 +30,17 @@ u32 net_random(void)
     return (u32)(state >> 32);
 }
 
+/* Buckets are zero until used: a namespace touches the pages of those that it needs. Locked. */
+static struct list *bucket(struct list *l)
+{
+    if (!l->next)
+        list_init(l);
+    return l;
+}
+
 void inet_table_init(struct inet_table *t)
 {
     mutex_init(&t->lock, "inet_table");
-    for (size_t i = 0; i < PORT_BUCKETS; i++)
-        list_init(&t->ports[i]);
-    for (size_t i = 0; i < TUPLE_BUCKETS; i++) {
-        list_init(&t->tuples[i]);
-        list_init(&t->wait_tuples[i]);
-    }
     list_init(&t->wait_fifo);
 }
 
@@ -86,7 +88,7 @@ struct inet_table *inet_table_of(const struct inet_sock *i)
 struct port_bucket *inet_find_bucket(struct inet_table *t, u16 port)
 {
     struct port_bucket *b;
-    list_for_each(b, &t->ports[port % PORT_BUCKETS], node) {
+    list_for_each (b, bucket(&t->ports[port % PORT_BUCKETS]), node) {
         if (b->port == port)
             return b;
     }
@@ -101,7 +103,7 @@ static struct port_bucket *bucket_get(struct inet_table *t, u16 port)
     b->port = port;
     list_init(&b->holders);
     list_init(&b->waits);
-    list_add_head(&t->ports[port % PORT_BUCKETS], &b->node);
+    list_add_head(bucket(&t->ports[port % PORT_BUCKETS]), &b->node);
     return b;
 }
 
@@ -198,7 +200,7 @@ static bool has_conflict(struct inet_sock *i, struct port_bucket *b, bool is_rel
     bool is_tcp = i->sk.protocol == LX_IPPROTO_TCP;
     bool is_only = inet_opt(i) & IPF6_V6ONLY;
     struct inet_sock *o;
-    list_for_each(o, &b->holders, port_node) {
+    list_for_each (o, &b->holders, port_node) {
         if (o == i || !is_dev_overlap(i, o))
             continue;
         if (!overlap(&i->rcv_saddr, is_only, &o->rcv_saddr, inet_opt(o) & IPF6_V6ONLY))
@@ -209,7 +211,7 @@ static bool has_conflict(struct inet_sock *i, struct port_bucket *b, bool is_rel
             return true;
     }
     struct tcp_wait *w;
-    list_for_each(w, &b->waits, port_node) {
+    list_for_each (w, &b->waits, port_node) {
         struct rival r = {w->is_reuse, w->is_reuseport, false, w->state == SOCK_TIME_WAIT, w->uid};
         if (overlap(&i->rcv_saddr, is_only, &w->saddr, w->is_v6only) &&
             tcp_conflicts(i, &r, is_relaxed))
@@ -294,7 +296,7 @@ u32 inet_tuple_hash(const ipaddr *saddr, u16 sport, const ipaddr *daddr, u16 dpo
 void inet_hash_tuple(struct inet_sock *i)
 {
     u32 h = inet_tuple_hash(&i->saddr, i->sport, &i->daddr, i->dport);
-    list_add_head(&inet_table_of(i)->tuples[h % TUPLE_BUCKETS], &i->tuple_node);
+    list_add_head(bucket(&inet_table_of(i)->tuples[h % TUPLE_BUCKETS]), &i->tuple_node);
 }
 
 void inet_unhash_tuple(struct inet_sock *i)
@@ -307,7 +309,7 @@ struct inet_sock *inet_find_tuple(struct inet_table *t, const ipaddr *saddr, u16
 {
     u32 h = inet_tuple_hash(saddr, sport, daddr, dport);
     struct inet_sock *i;
-    list_for_each(i, &t->tuples[h % TUPLE_BUCKETS], tuple_node) {
+    list_for_each (i, bucket(&t->tuples[h % TUPLE_BUCKETS]), tuple_node) {
         if (i->sport == sport && i->dport == dport && ipaddr_equal(&i->saddr, saddr) &&
             ipaddr_equal(&i->daddr, daddr))
             return i;
@@ -381,7 +383,7 @@ struct tcp_wait *tcp_wait_find(struct inet_table *t, const ipaddr *saddr, u16 sp
 {
     u32 h = inet_tuple_hash(saddr, sport, daddr, dport);
     struct tcp_wait *w;
-    list_for_each(w, &t->wait_tuples[h % TUPLE_BUCKETS], tuple_node) {
+    list_for_each (w, bucket(&t->wait_tuples[h % TUPLE_BUCKETS]), tuple_node) {
         if (w->sport == sport && w->dport == dport && ipaddr_equal(&w->saddr, saddr) &&
             ipaddr_equal(&w->daddr, daddr))
             return w;
@@ -389,7 +391,8 @@ struct tcp_wait *tcp_wait_find(struct inet_table *t, const ipaddr *saddr, u16 sp
     return NULL;
 }
 
-/* i is leaving: its port stays taken. Without memory or beyond the limit it does not, as on Linux. */
+/* i is leaving: its port stays taken. Without memory or beyond the limit it does not, as on Linux.
+ */
 void tcp_wait_add(struct inet_sock *i, u8 state)
 {
     struct inet_table *t = inet_table_of(i);
@@ -408,7 +411,7 @@ void tcp_wait_add(struct inet_sock *i, u8 state)
     w->is_v6only = inet_opt(i) & IPF6_V6ONLY;
     w->uid = i->sk.uid;
     u32 h = inet_tuple_hash(&w->saddr, w->sport, &w->daddr, w->dport);
-    list_add_head(&t->wait_tuples[h % TUPLE_BUCKETS], &w->tuple_node);
+    list_add_head(bucket(&t->wait_tuples[h % TUPLE_BUCKETS]), &w->tuple_node);
     list_add_tail(&w->bucket->waits, &w->port_node);
     list_init(&w->fifo_node);
     t->nwaits++;
