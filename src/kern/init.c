@@ -31,5 +31,6 @@ int kern_init(void)
     if (r < 0)
         return r;
     vfs_task_ops = &kern_task_ops;
+    aio_init();
     return 0;
 }

@@ -188,6 +188,10 @@ int pidfd_install(struct pid *p, u32 flags) must_check; /* the new fd, close-on-
 struct pid *pidfd_pid(struct file *f);                  /* not referenced; NULL: not a pidfd */
 bool pidfd_is_thread(struct file *f);
 
+/* ---- aio.c ---------------------------------------------------------------------------------- */
+
+void aio_init(void);
+
 /* ---- exec.c -------------------------------------------------------------------------------- */
 
 /* ---- ptrace.c ------------------------------------------------------------------------------ */

@@ -25,6 +25,7 @@
 struct mappable;
 
 struct mappable_ops {
+    bool is_fixed_size; /* mremap: growing a mapping is LX_EFAULT, MREMAP_DONTUNMAP LX_EINVAL */
     /*
      * The host fd and host offset that back [offset, offset + size), for
      * aspace_map. is_writable_shared: the guest may ever write through a shared mapping
@@ -57,6 +58,8 @@ struct mappable {
 
 /* Shared anonymous memory (MAP_SHARED|MAP_ANONYMOUS, System V shm): a memfd. Owns one reference. */
 int shmem_object_new(u64 size, struct mappable **ret_m) must_check;
+/* The same for a buffer of the kernel's: `name` (static) in /proc/PID/maps, and mremap cannot grow it. */
+int shmem_ring_new(u64 size, const char *name, struct mappable **ret_m) must_check;
 
 /* ---- VMAs ---------------------------------------------------------------------------------- */
 
@@ -129,6 +132,7 @@ struct mm {
     _Atomic u32 membarrier;  /* registered commands */
     struct mm_limits limits; /* set by kern on every change */
     u32 nsharers;            /* kern's: processes that run in it beside its first one */
+    struct list aio;         /* kern's: AIO contexts; guarded by a lock of its own */
     bool is_aslr_off;        /* immutable */
     u32 nlate;
     struct mm_late late[MM_MAX_LATE];
@@ -139,6 +143,7 @@ int mm_new(bool is_aslr_off, struct mm **ret_mm) must_check;
 /* A copy for fork; also makes the child's first thread continue `caller`. */
 int mm_fork(struct mm *parent, struct uctx *caller, struct mm **ret_mm,
             struct uctx **ret_ctx) must_check;
+extern void (*mm_aio_exit)(struct mm *mm); /* ends mm->aio when the space ends; set by kern */
 void mm_get(struct mm *mm);
 void mm_put(struct mm *mm);
 /* A thread of this space is about to be freed: forget what it was still to do. */

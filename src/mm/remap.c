@@ -42,8 +42,13 @@ static int check_resize(struct mm *mm, const struct vma *v, const struct remap *
         return -LX_EINVAL;
     if (r->old_size > v->end - r->old)
         return -LX_EFAULT;
+    bool is_fixed_size = v->obj && v->obj->ops->is_fixed_size;
+    if (is_fixed_size && r->flags & LX_MREMAP_DONTUNMAP)
+        return -LX_EINVAL;
     if (r->new_size <= r->old_size)
         return 0;
+    if (is_fixed_size)
+        return -LX_EFAULT;
     u64 sum;
     if (v->obj &&
         (add_overflows(v->offset + (r->old - v->start), r->new_size, &sum) || sum > INT64_MAX))

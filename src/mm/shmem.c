@@ -22,6 +22,7 @@ struct shmem {
     struct ref ref;
     int fd;
     u64 ino;
+    const char *name;
 };
 
 static struct shmem *shmem_of(struct mappable *m)
@@ -55,7 +56,7 @@ static void shmem_put(struct mappable *m)
 
 static void shmem_describe(struct mappable *m, char *buf, size_t size, u64 *ret_dev, u64 *ret_ino)
 {
-    snprintf(buf, size, "/dev/zero (deleted)");
+    snprintf(buf, size, "%s", shmem_of(m)->name);
     *ret_dev = 1; /* 0:1, as Linux's internal tmpfs */
     *ret_ino = shmem_of(m)->ino;
 }
@@ -76,7 +77,16 @@ static const struct mappable_ops shmem_ops = {
     .punch = shmem_punch,
 };
 
-int shmem_object_new(u64 size, struct mappable **ret_m)
+static const struct mappable_ops ring_ops = {
+    .is_fixed_size = true,
+    .host_fd = shmem_host_fd,
+    .get = shmem_get,
+    .put = shmem_put,
+    .describe = shmem_describe,
+};
+
+static int object_new(u64 size, const char *name, const struct mappable_ops *ops,
+                      struct mappable **ret_m)
 {
     static _Atomic u64 next_ino = 1024;
     if (size > INT64_MAX)
@@ -90,10 +100,21 @@ int shmem_object_new(u64 size, struct mappable **ret_m)
         free(s);
         return -LX_ENOMEM;
     }
-    s->m.ops = &shmem_ops;
+    s->m.ops = ops;
+    s->name = name;
     ref_init(&s->ref);
     s->fd = fd;
     s->ino = atomic_fetch_add_explicit(&next_ino, 1, memory_order_relaxed);
     *ret_m = &s->m;
     return 0;
+}
+
+int shmem_object_new(u64 size, struct mappable **ret_m)
+{
+    return object_new(size, "/dev/zero (deleted)", &shmem_ops, ret_m);
+}
+
+int shmem_ring_new(u64 size, const char *name, struct mappable **ret_m)
+{
+    return object_new(size, name, &ring_ops, ret_m);
 }

@@ -86,6 +86,7 @@ static struct mm *mm_alloc(void)
     if (!mm)
         return NULL;
     ref_init(&mm->ref);
+    list_init(&mm->aio);
     mutex_init(&mm->lock, "mm");
     mm->dumpable = 1;
     mm->limits = (struct mm_limits){UINT64_MAX, UINT64_MAX, DEFAULT_STACK, UINT64_MAX};
@@ -198,10 +199,14 @@ void mm_get(struct mm *mm)
     ref_get(&mm->ref);
 }
 
+void (*mm_aio_exit)(struct mm *mm);
+
 void mm_put(struct mm *mm)
 {
     if (!mm || !ref_put(&mm->ref))
         return;
+    if (mm_aio_exit)
+        mm_aio_exit(mm);
     /* The host process goes first, so that no object is let go while still mapped. */
     if (mm->as)
         aspace_put(mm->as);

@@ -11,6 +11,7 @@
 
 #include "abi/sched.h"
 #include "fs/mqueue.h"
+#include "kern/aio.h"
 #include "kern/host_info.h"
 #include "kern/ipc.h"
 #include "kern/kern_int.h"
@@ -398,7 +399,7 @@ static const struct pnode kernel_table[] = {
 _Atomic s64 sysctl_pipe_max_size = 1048576, sysctl_nr_open = 1048576;
 static _Atomic s64 inotify_instances = 128, inotify_watches = 1048576, inotify_events = 16384,
     lease_break = 45, leases_on = 1, suid_dumpable,
-    epoll_watches = 1048576, aio_max = 65536, pipe_soft = 16384, pipe_hard,
+    epoll_watches = 1048576, pipe_soft = 16384, pipe_hard,
     file_max = INT64_MAX;
 
 static const struct pnode inotify_table[] = {
@@ -417,8 +418,9 @@ static const struct pnode epoll_table[] = {
     NUM("max_user_watches", &epoll_watches, 0, INT64_MAX),
 };
 static const struct pnode fs_table[] = {
-    NUM("aio-max-nr", &aio_max, 0, INT64_MAX),
-    T("aio-nr", "0"),
+    NUM("aio-max-nr", &aio_max_nr, 0, 4194304),
+    {.name = "aio-nr", .mode = LX_S_IFREG | 0444, .show = show_num,
+     .arg = &(const struct sysctl_num){&aio_nr, 0, 0}},
     T("dentry-state", "0\t0\t45\t0\t0\t0"),
     PDIR("epoll", epoll_table),
     NUM("file-max", &file_max, 0, INT64_MAX),
