@@ -1,4 +1,9 @@
-/* Classic BPF, as far as seccomp takes it (linux/filter.h; man 2 seccomp). */
+/*
+ * Classic BPF (linux/filter.h): for seccomp, which knows only words of its own record, and for
+ * sockets, which read packets, network byte order, at any offset.
+ */
+#include "kern/bpf.h"
+
 #include "kern/seccomp.h"
 
 #include <string.h>
@@ -7,39 +12,44 @@
 
 /* Instruction classes and fields */
 #define CLASS(c) ((c)&7)
-#define LD   0x00
-#define LDX  0x01
-#define ST   0x02
-#define STX  0x03
-#define ALU  0x04
-#define JMP  0x05
-#define RET  0x06
-#define MISC 0x07
-#define W    0x00
-#define IMM  0x00
-#define ABS  0x20
-#define MEM  0x60
-#define LEN  0x80
-#define ADD  0x00
-#define SUB  0x10
-#define MUL  0x20
-#define DIV  0x30
-#define OR   0x40
-#define AND  0x50
-#define LSH  0x60
-#define RSH  0x70
-#define NEG  0x80
-#define XOR  0xa0
-#define JA   0x00
-#define JEQ  0x10
-#define JGT  0x20
-#define JGE  0x30
-#define JSET 0x40
-#define K    0x00
-#define X    0x08
-#define A    0x10
-#define TAX  0x00
-#define TXA  0x80
+#define LD       0x00
+#define LDX      0x01
+#define ST       0x02
+#define STX      0x03
+#define ALU      0x04
+#define JMP      0x05
+#define RET      0x06
+#define MISC     0x07
+#define W        0x00
+#define H        0x08
+#define B        0x10
+#define IND      0x40
+#define MSH      0xa0
+#define MOD      0x90
+#define IMM      0x00
+#define ABS      0x20
+#define MEM      0x60
+#define LEN      0x80
+#define ADD      0x00
+#define SUB      0x10
+#define MUL      0x20
+#define DIV      0x30
+#define OR       0x40
+#define AND      0x50
+#define LSH      0x60
+#define RSH      0x70
+#define NEG      0x80
+#define XOR      0xa0
+#define JA       0x00
+#define JEQ      0x10
+#define JGT      0x20
+#define JGE      0x30
+#define JSET     0x40
+#define K        0x00
+#define X        0x08
+#define A        0x10
+#define TAX      0x00
+#define TXA      0x80
 
 static bool is_alu_valid(u16 code, u32 k)
 {
@@ -56,11 +66,34 @@ static bool is_alu_valid(u16 code, u32 k)
     return true;
 }
 
-static bool is_valid(const struct lx_sock_filter *f, u32 pc, u32 count)
+/* What only socket filters have. */
+static bool is_packet_insn(const struct lx_sock_filter *f)
 {
     switch (f->code) {
     case LD | W | ABS:
-        return f->k < sizeof(struct lx_seccomp_data) && f->k % 4 == 0;
+    case LD | H | ABS:
+    case LD | B | ABS:
+        return f->k < LX_SKF_AD_OFF || f->k - LX_SKF_AD_OFF < LX_SKF_AD_MAX;
+    case LD | W | IND:
+    case LD | H | IND:
+    case LD | B | IND:
+    case LDX | B | MSH:
+    case ALU | MOD | X:
+        return true;
+    case ALU | MOD | K:
+        return f->k != 0;
+    default:
+        return false;
+    }
+}
+
+static bool is_valid(const struct lx_sock_filter *f, u32 pc, u32 count, bool is_packet)
+{
+    if (is_packet && is_packet_insn(f))
+        return true;
+    switch (f->code) {
+    case LD | W | ABS:
+        return !is_packet && f->k < sizeof(struct lx_seccomp_data) && f->k % 4 == 0;
     case LD | W | LEN:
     case LDX | W | LEN:
     case LD | IMM:
@@ -125,18 +158,28 @@ static bool is_memory_written_first(const struct lx_sock_filter *insns, u32 coun
     return true;
 }
 
-int bpf_check(const struct lx_sock_filter *insns, u32 count)
+static int check(const struct lx_sock_filter *insns, u32 count, bool is_packet)
 {
     if (count == 0 || count > LX_BPF_MAXINSNS)
         return -LX_EINVAL;
     for (u32 pc = 0; pc < count; pc++) {
-        if (!is_valid(&insns[pc], pc, count))
+        if (!is_valid(&insns[pc], pc, count, is_packet))
             return -LX_EINVAL;
     }
     u16 last = insns[count - 1].code;
     if (last != (RET | K) && last != (RET | A))
         return -LX_EINVAL;
     return is_memory_written_first(insns, count) ? 0 : -LX_EINVAL;
+}
+
+int bpf_check(const struct lx_sock_filter *insns, u32 count)
+{
+    return check(insns, count, false);
+}
+
+int bpf_check_packet(const struct lx_sock_filter *insns, u32 count)
+{
+    return check(insns, count, true);
 }
 
 static u32 alu(u16 op, u32 a, u32 v)
@@ -177,65 +220,166 @@ static bool compare(u16 op, u32 a, u32 v)
     }
 }
 
-u32 bpf_run(const struct lx_sock_filter *f, const struct lx_seccomp_data *d)
+/* ---- running -------------------------------------------------------------------------------- */
+
+struct machine {
+    u32 a, x, mem[NMEM];
+    const struct lx_seccomp_data *data; /* or NULL: a packet */
+    const struct bpf_packet *packet;
+};
+
+static bool load_ancillary(struct machine *m, u32 which)
 {
-    u32 a = 0, x = 0, mem[NMEM];
-    memset(mem, 0, sizeof(mem));
+    const struct bpf_packet *p = m->packet;
+    switch (which) {
+    case LX_SKF_AD_PROTOCOL:
+        m->a = p->protocol;
+        return true;
+    case LX_SKF_AD_PKTTYPE:
+        m->a = p->pkttype;
+        return true;
+    case LX_SKF_AD_IFINDEX:
+        m->a = p->ifindex;
+        return true;
+    case LX_SKF_AD_HATYPE:
+        m->a = p->hatype;
+        return true;
+    case LX_SKF_AD_MARK:
+        m->a = p->mark;
+        return true;
+    case LX_SKF_AD_ALU_XOR_X:
+        m->a ^= m->x;
+        return true;
+    default: /* queue, CPU, hash, VLAN, …: nothing there */
+        m->a = 0;
+        return true;
+    }
+}
+
+/* A big-endian value of 1, 2 or 4 bytes; false: out of the packet, which ends the program with 0.
+ */
+static bool load_packet(struct machine *m, u16 size_code, u32 off)
+{
+    const struct bpf_packet *p = m->packet;
+    u32 base = p->data, size = size_code == W ? 4 : size_code == H ? 2 : 1;
+    if (off >= LX_SKF_AD_OFF)
+        return load_ancillary(m, off - LX_SKF_AD_OFF);
+    if (off >= LX_SKF_NET_OFF) {
+        base = p->net;
+        off -= LX_SKF_NET_OFF;
+    } else if (off >= LX_SKF_LL_OFF) {
+        base = p->link;
+        off -= LX_SKF_LL_OFF;
+    } else if (off > INT32_MAX) {
+        return false;
+    }
+    u64 at = (u64)base + off;
+    if (at + size > p->size)
+        return false;
+    m->a = 0;
+    for (u32 i = 0; i < size; i++)
+        m->a = m->a << 8 | p->buf[at + i];
+    return true;
+}
+
+static bool load(struct machine *m, const struct lx_sock_filter *f)
+{
+    u32 off;
+    if (m->data) {
+        memcpy(&m->a, (const u8 *)m->data + f->k, sizeof(m->a));
+        return true;
+    }
+    if (f->code == (LDX | B | MSH)) {
+        u32 a = m->a;
+        bool is_ok = load_packet(m, B, f->k);
+        m->x = (m->a & 0xf) * 4;
+        m->a = a;
+        return is_ok;
+    }
+    if ((f->code & 0xe0) == ABS)
+        return load_packet(m, f->code & 0x18, f->k);
+    if (__builtin_add_overflow(m->x, f->k, &off) || off > INT32_MAX)
+        return false;
+    return load_packet(m, f->code & 0x18, off);
+}
+
+static u32 run(struct machine *m, const struct lx_sock_filter *f)
+{
+    u32 len = m->data ? (u32)sizeof(*m->data) : m->packet->size - m->packet->data;
     for (;; f++) {
         switch (f->code) {
         case LD | W | ABS:
-            memcpy(&a, (const u8 *)d + f->k, sizeof(a));
+        case LD | H | ABS:
+        case LD | B | ABS:
+        case LD | W | IND:
+        case LD | H | IND:
+        case LD | B | IND:
+        case LDX | B | MSH:
+            if (!load(m, f))
+                return 0;
             break;
         case LD | W | LEN:
-            a = sizeof(*d);
+            m->a = len;
             break;
         case LDX | W | LEN:
-            x = sizeof(*d);
+            m->x = len;
             break;
         case LD | IMM:
-            a = f->k;
+            m->a = f->k;
             break;
         case LDX | IMM:
-            x = f->k;
+            m->x = f->k;
             break;
         case LD | MEM:
-            a = mem[f->k];
+            m->a = m->mem[f->k];
             break;
         case LDX | MEM:
-            x = mem[f->k];
+            m->x = m->mem[f->k];
             break;
         case ST:
-            mem[f->k] = a;
+            m->mem[f->k] = m->a;
             break;
         case STX:
-            mem[f->k] = x;
+            m->mem[f->k] = m->x;
             break;
         case MISC | TAX:
-            x = a;
+            m->x = m->a;
             break;
         case MISC | TXA:
-            a = x;
+            m->a = m->x;
             break;
         case RET | K:
             return f->k;
         case RET | A:
-            return a;
+            return m->a;
         case JMP | JA:
             f += f->k;
             break;
         default: {
-            u32 v = f->code & X ? x : f->k;
+            u32 v = f->code & X ? m->x : f->k;
             u16 op = f->code & 0xf0;
             if (CLASS(f->code) == JMP) {
-                f += compare(op, a, v) ? f->jt : f->jf;
-            } else if (op == DIV) {
+                f += compare(op, m->a, v) ? f->jt : f->jf;
+            } else if (op == DIV || op == MOD) {
                 if (v == 0)
-                    return 0; /* as Linux: a division by zero ends the program with 0, which kills */
-                a /= v;
+                    return 0; /* as Linux: a division by zero ends the program with 0 */
+                m->a = op == DIV ? m->a / v : m->a % v;
             } else {
-                a = alu(op, a, v);
+                m->a = alu(op, m->a, v);
             }
         }
         }
     }
+}
+
+u32 bpf_run(const struct lx_sock_filter *insns, const struct lx_seccomp_data *d)
+{
+    struct machine m = {.data = d};
+    return run(&m, insns);
+}
+
+u32 bpf_run_packet(const struct lx_sock_filter *insns, const struct bpf_packet *p)
+{
+    struct machine m = {.packet = p};
+    return run(&m, insns);
 }

@@ -6,6 +6,7 @@
 #ifndef KERN_SECCOMP_H
 #define KERN_SECCOMP_H
 
+#include "kern/bpf.h"
 #include "kern/kern_int.h"
 
 struct lx_seccomp_data { /* what a filter reads */
@@ -14,19 +15,6 @@ struct lx_seccomp_data { /* what a filter reads */
     u64 instruction_pointer;
     u64 args[6];
 };
-struct lx_sock_filter {
-    u16 code;
-    u8 jt, jf;
-    u32 k;
-};
-#define LX_BPF_MAXINSNS 4096
-
-/* ---- bpf.c --------------------------------------------------------------------------------- */
-
-/* 0, or -LX_EINVAL: not a program that seccomp takes. Afterwards bpf_run always ends. */
-int bpf_check(const struct lx_sock_filter *insns, u32 count) must_check;
-u32 bpf_run(const struct lx_sock_filter *insns, const struct lx_seccomp_data *d);
-
 /* ---- seccomp.c ----------------------------------------------------------------------------- */
 
 struct seccomp_filter {

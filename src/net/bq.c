@@ -114,6 +114,7 @@ struct bq *bq_new(u64 limit)
     list_init(&q->chunks);
     list_init(&q->marks);
     q->limit = limit;
+    q->hold = UINT64_MAX;
     return q;
 }
 
@@ -355,6 +356,7 @@ void bq_purge(struct bq *q)
         list_add_tail(&gone, &c->node);
     }
     q->head = q->tail;
+    q->hold = UINT64_MAX;
     list_splice_tail(&gone_marks, &q->marks);
     q->nmarks = 0;
     mutex_unlock(&q->lock);

@@ -42,6 +42,8 @@ struct bq {
     bool is_writer_copying;    /* a copy into the tail chunk is under way */
     bool is_pressed;           /* the writer was refused for lack of memory: wake it at any progress */
     u32 nmarks;
+    u64 hold;                  /* bytes from here on wait for a retransmission; UINT64_MAX: none.
+                                * TCP with a filter (tcp_data.c): readers stop at it */
     enum bq_oob oob;           /* state of the byte at oob_pos */
     u8 oob_byte;
     u64 oob_pos;
@@ -54,6 +56,12 @@ void bq_put(struct bq *q);
 static inline u64 bq_used(const struct bq *q) REQUIRES(q->lock)
 {
     return q->tail - q->head;
+}
+
+/* Where a reader's bytes end. */
+static inline u64 bq_end_of_read(const struct bq *q) REQUIRES(q->lock)
+{
+    return MIN(q->tail, q->hold);
 }
 
 /* What the queue weighs against its limit: a mark costs the sender memory too. */

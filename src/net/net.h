@@ -42,6 +42,7 @@ struct sock;
 struct unix_ns;
 struct inet_ns;
 struct netlink_ns;
+struct packet_ns;
 
 /* Values of net.core.*, net.ipv4.* and kin that the stack reads. */
 enum net_sysctl_id {
@@ -79,6 +80,8 @@ struct net_ns {
     struct unix_ns *unix_ns;  /* immutable, owned; each made by its room's *_ns_new */
     struct inet_ns *inet_ns;
     struct netlink_ns *netlink_ns;
+    struct packet_ns *packet_ns;
+    _Atomic u32 nwatchers;    /* packet socks that listen, raw socks: see inet/wire.h */
 };
 
 extern struct net_ns *root_net_ns; /* made by net_init */

@@ -165,7 +165,8 @@ static s64 ifreq_ioctl(struct net_ns *ns, u32 cmd, u64 arg, s64 (*fn)(struct net
 
 s64 net_ioctl(struct sock *sk, u32 cmd, u64 arg)
 {
-    bool is_inet = sk->family == LX_AF_INET || sk->family == LX_AF_INET6;
+    bool is_inet = sk->family == LX_AF_INET || sk->family == LX_AF_INET6 ||
+                   sk->family == LX_AF_PACKET;
     switch (cmd) {
     case LX_SIOCGIFCONF:
         return get_conf(arg);

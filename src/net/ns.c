@@ -89,6 +89,7 @@ static void ns_free(struct net_ns *ns)
     unix_ns_free(ns->unix_ns);
     inet_ns_free(ns->inet_ns);
     netlink_ns_free(ns->netlink_ns);
+    packet_ns_free(ns->packet_ns);
     user_ns_put(ns->user_ns);
     free(ns);
 }
@@ -109,7 +110,8 @@ int net_ns_new(struct user_ns *uns, struct net_ns **ret_ns)
     ns->unix_ns = unix_ns_new();
     ns->inet_ns = inet_ns_new();
     ns->netlink_ns = netlink_ns_new();
-    if (!ns->unix_ns || !ns->inet_ns || !ns->netlink_ns) {
+    ns->packet_ns = packet_ns_new();
+    if (!ns->unix_ns || !ns->inet_ns || !ns->netlink_ns || !ns->packet_ns) {
         ns_free(ns);
         return -LX_ENOMEM;
     }

@@ -8,5 +8,7 @@ struct inet_ns *inet_ns_new(void);
 void inet_ns_free(struct inet_ns *i);
 struct netlink_ns *netlink_ns_new(void);
 void netlink_ns_free(struct netlink_ns *n);
+struct packet_ns *packet_ns_new(void);
+void packet_ns_free(struct packet_ns *n);
 
 #endif

@@ -11,7 +11,9 @@
 
 #include "base/log.h"
 #include "kern/task.h"
+#include "net/filter.h"
 #include "net/netdev.h"
+#include "vfs/fcntl_ext.h"
 
 static const struct file_ops sock_fops;
 static _Atomic u32 nsocks;
@@ -34,6 +36,7 @@ int sock_init(struct sock *sk, const struct sock_ops *ops, struct net_ns *ns, u1
     net_ns_get(ns);
     waitq_init(&sk->wq);
     mutex_init(&sk->lock, "sock");
+    mutex_init(&sk->filter_lock, "sock_filter");
     sock_set_state(sk, SOCK_CLOSED);
     sk->sndbuf = sk->rcvbuf = SOCK_BUF_DEFAULT;
     sk->rcvlowat = 1;
@@ -65,6 +68,8 @@ void sock_put(struct sock *sk)
     scm_who_done(&sk->peercred);
     if (sk->peer_groups)
         cred_put(sk->peer_groups);
+    filter_put(sk->filter);
+    filter_put(sk->reuse_filter);
     waitq_done(&sk->wq);
     free(sk);
     net_ns_put(ns);
@@ -292,6 +297,19 @@ void sock_report(struct sock *sk, int err)
     waitq_wake(&sk->wq, WAIT_ALL);
 }
 
+void sock_urgent(struct sock *sk)
+{
+    mutex_lock(&sk->lock);
+    struct file *f = sk->file;
+    if (f && !ref_get_unless_zero(&f->ref))
+        f = NULL;
+    mutex_unlock(&sk->lock);
+    if (!f)
+        return;
+    fowner_signal(f, LX_SIGURG, LX_SI_KERNEL, 0);
+    file_put(f);
+}
+
 s64 sock_recv_deadline(const struct sock *sk, bool is_nonblock)
 {
     s64 t = atomic_load_explicit(&sk->rcvtimeo_ns, memory_order_relaxed);
@@ -407,11 +425,43 @@ static s64 sock_fop_ioctl(struct file *f, u32 cmd, u64 arg)
     return r == -LX_ENOIOCTLCMD ? net_ioctl(sk, cmd, arg) : r;
 }
 
+static int sock_fop_mmap(struct file *f, u32 prot, u32 flags)
+{
+    struct sock *sk = f->priv;
+    return sk->ops->host_fd ? 0 : -LX_ENODEV;
+}
+
+static int sock_fop_host_fd(struct file *f, u64 offset, u64 size, bool is_writable_shared,
+                            int *ret_fd, u64 *ret_offset)
+{
+    struct sock *sk = f->priv;
+    return sk->ops->host_fd
+               ? sk->ops->host_fd(sk, offset, size, is_writable_shared, ret_fd, ret_offset)
+               : -LX_ENODEV;
+}
+
+static int sock_fop_vma_opened(struct file *f, bool is_writable_shared)
+{
+    struct sock *sk = f->priv;
+    if (sk->ops->mapped)
+        sk->ops->mapped(sk, true);
+    return 0;
+}
+
+static void sock_fop_vma_closed(struct file *f, bool is_writable_shared)
+{
+    struct sock *sk = f->priv;
+    if (sk->ops->mapped)
+        sk->ops->mapped(sk, false);
+}
+
 static void sock_fop_release(struct file *f)
 {
     struct sock *sk = f->priv;
     sock_set_flag(sk, SKF_DEAD, true);
+    mutex_lock(&sk->lock);
     sk->file = NULL;
+    mutex_unlock(&sk->lock);
     sk->ops->release(sk);
     sock_put(sk);
     scm_drain();
@@ -423,5 +473,9 @@ static const struct file_ops sock_fops = {
     .poll = sock_fop_poll,
     .pollq = sock_fop_pollq,
     .ioctl = sock_fop_ioctl,
+    .mmap = sock_fop_mmap,
+    .host_fd = sock_fop_host_fd,
+    .vma_opened = sock_fop_vma_opened,
+    .vma_closed = sock_fop_vma_closed,
     .release = sock_fop_release,
 };

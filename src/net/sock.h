@@ -100,6 +100,10 @@ struct sock_ops {
     /* Garbage collection; for families whose messages carry files. */
     void (*for_each_files)(struct sock *sk, void (*fn)(struct scm_files *, void *), void *arg);
     void (*purge)(struct sock *sk);
+    /* mmap of the socket: as file_ops.host_fd; told of VMAs made and gone. */
+    int (*host_fd)(struct sock *sk, u64 offset, u64 size, bool is_writable_shared, int *ret_fd,
+                   u64 *ret_offset) must_check;
+    void (*mapped)(struct sock *sk, bool is_more);
 };
 
 #define LX_ENOIOCTLCMD 515
@@ -133,6 +137,8 @@ struct sock_ops {
 #define SKF_DEAD        (1U << 25) /* its file is gone */
 #define SKF_HAS_PEERCRED (1U << 26)
 
+struct skfilter;
+
 struct sock {
     struct ref ref;
     const struct sock_ops *ops; /* immutable */
@@ -143,7 +149,8 @@ struct sock {
     struct list ns_node;        /* guarded by ns->socks_lock */
     u64 cookie;                 /* SO_COOKIE; immutable */
     _Atomic u64 ino;            /* of the file's inode; 0 without a file */
-    struct file *file;          /* not owned; valid while it lives: from sock_file to release */
+    struct file *file;          /* not owned; valid while it lives: from sock_file to release;
+                                 * cleared under lock */
     u32 uid;                    /* kuid of the creator; immutable */
     struct waitq wq;
 
@@ -165,6 +172,9 @@ struct sock {
 
     _Atomic u32 wmem, rmem;     /* bytes of messages: sent and not yet taken; waiting here (mq.h) */
     _Atomic u32 drops;          /* messages that found no room */
+
+    struct mutex filter_lock;   /* leaf */
+    _Atomic(struct skfilter *) filter, reuse_filter; /* owned; written under filter_lock; filter.h */
 
     struct scm_who peercred;    /* guarded by lock; owned */
     const struct cred *peer_groups; /* owned, or NULL: credentials for SO_PEERGROUPS */
@@ -250,6 +260,8 @@ static inline int sock_error(struct sock *sk)
         return 0;
     return -atomic_exchange(&sk->err, 0);
 }
+/* Urgent data came: SIGURG to the owner of the sock's file. */
+void sock_urgent(struct sock *sk);
 /* Sets SO_ERROR and wakes everybody. */
 void sock_report(struct sock *sk, int err);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kern/kern_int.h"
+#include "net/filter.h"
 #include "net/netdev.h"
 #include "net/sock.h"
 
@@ -268,20 +269,23 @@ static int set_int(struct sock *sk, s32 name, s32 v, const struct optval *val)
             return -LX_EINVAL;
         sk->txrehash = v == -1 ? 1 : v;
         return 0;
+    case LX_SO_ATTACH_FILTER:
+        return filter_attach(sk, val);
     case LX_SO_LOCK_FILTER:
-        if (sock_has(sk, SKF_FILTER_LOCK) && !v)
-            return -LX_EPERM;
-        sock_set_flag(sk, SKF_FILTER_LOCK, v != 0);
-        return 0;
+        return filter_lock(sk, v);
     case LX_SO_DETACH_FILTER:
-        return sock_has(sk, SKF_FILTER_LOCK) ? -LX_EPERM : -LX_ENOENT;
+        return filter_detach(sk);
+    case LX_SO_ATTACH_REUSEPORT_CBPF:
+        return filter_attach_reuseport(sk, val);
+    case LX_SO_DETACH_REUSEPORT_BPF:
+        return filter_detach_reuseport(sk);
     case LX_SO_PASSPIDFD:
         if (sk->family != LX_AF_UNIX)
             return -LX_EOPNOTSUPP;
         sock_set_flag(sk, SKF_PASSPIDFD, v != 0);
         return 0;
     default:
-        /* Includes what is only read: SO_TYPE, SO_ERROR, SO_SNDLOWAT, …, and no BPF here. */
+        /* Includes what is only read: SO_TYPE, SO_ERROR, SO_SNDLOWAT, …, and no extended BPF. */
         return -LX_ENOPROTOOPT;
     }
 }
@@ -445,8 +449,7 @@ static int get_other(struct sock *sk, s32 name, struct optval *val)
     case LX_SO_MEMINFO:
         return get_meminfo(sk, val);
     case LX_SO_GET_FILTER:
-        val->len = 0;
-        return 0;
+        return filter_read(sk, val);
     case LX_SO_COOKIE:
     case LX_SO_NETNS_COOKIE:
         v64 = name == LX_SO_COOKIE ? sk->cookie : sk->ns->cookie;

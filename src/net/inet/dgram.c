@@ -4,8 +4,10 @@
  */
 #include <string.h>
 
+#include "net/filter.h"
 #include "net/inet/inet.h"
 #include "net/inet/tcp.h"
+#include "net/inet/wire.h"
 
 struct lx_in_pktinfo {
     s32 ifindex;
@@ -304,9 +306,32 @@ u32 dgram_score(const struct inet_sock *i, const struct dgram_cb *cb)
     return score + (inet_is_v6(i) != is_v4);
 }
 
+/* Shortens msg to what the sock's filter keeps; false: drop it. */
+static bool pass_filter(struct inet_sock *i, struct nmsg *msg)
+{
+    struct sock *sk = &i->sk;
+    s64 keep;
+    if (sk->type == LX_SOCK_DGRAM && sk->protocol == LX_IPPROTO_UDP) {
+        keep = wire_filter_udp(sk, dgram_cb(msg), msg->data, msg->size);
+    } else {
+        keep = filter_run_bytes(sk, msg->data, msg->size);
+        if (!keep)
+            keep = -1;
+    }
+    if (keep < 0)
+        return false;
+    msg->size = (u32)MIN(keep, (s64)msg->size);
+    return true;
+}
+
 void dgram_deliver(struct inet_sock *i, struct nmsg *msg)
 {
     struct sock *sk = &i->sk;
+    if (unlikely(filter_is_set(sk)) && !pass_filter(i, msg)) {
+        atomic_fetch_add(&sk->drops, 1);
+        nmsg_free(msg);
+        return;
+    }
     u32 used = atomic_fetch_add(&sk->rmem, msg->truesize);
     /* The message that overflows is still taken when something is left, as on Linux. */
     if (used > (u32)sk->rcvbuf) {

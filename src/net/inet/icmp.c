@@ -9,12 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "net/inet/inet.h"
+#include "net/filter.h"
+#include "net/inet/wire.h"
 
-#define ICMP_HDR    8
-#define IP_HDR      20
+#define IP_HDR      WIRE_IP4
 #define IP_MAX      65535
-#define MAX_FANOUT  64
 
 #define ECHO_REQ4   LX_ICMP_ECHO
 #define ECHO_REP4   LX_ICMP_ECHOREPLY
@@ -67,60 +66,9 @@ int raw_create(struct net_ns *ns, u16 family, s32 protocol, struct sock **ret_sk
             i->opt |= IPF_HDRINCL;
         MUTEX_GUARD(&ns->inet_ns->raw_lock);
         list_add_tail(&ns->inet_ns->raw, &i->port_node);
+        atomic_fetch_add(&ns->nwatchers, 1);
     }
     return r;
-}
-
-/* ---- checksums, headers -------------------------------------------------------------------- */
-
-static u32 sum16(const u8 *p, u32 size, u32 sum)
-{
-    for (; size > 1; p += 2, size -= 2)
-        sum += (u32)p[0] << 8 | p[1];
-    if (size)
-        sum += (u32)p[0] << 8;
-    return sum;
-}
-
-static u16 fold(u32 sum)
-{
-    while (sum >> 16)
-        sum = (sum & 0xffff) + (sum >> 16);
-    return (u16)~sum;
-}
-
-static void put16(u8 *p, u16 v)
-{
-    p[0] = (u8)(v >> 8);
-    p[1] = (u8)v;
-}
-
-static u16 get16(const u8 *p)
-{
-    return (u16)(p[0] << 8 | p[1]);
-}
-
-static void icmp_checksum(u8 *p, u32 size, const struct dgram_cb *cb)
-{
-    u32 sum = 0;
-    put16(p + 2, 0);
-    if (!ipaddr_is_v4(&cb->daddr)) /* with the pseudo header of RFC 8200 8.1 */
-        sum = sum16(cb->saddr.b, 16, sum16(cb->daddr.b, 16, size + LX_IPPROTO_ICMPV6));
-    put16(p + 2, fold(sum16(p, size, sum)));
-}
-
-static void ip_header(u8 *p, u32 total, u8 protocol, const struct dgram_cb *cb)
-{
-    memset(p, 0, IP_HDR);
-    p[0] = 0x45;
-    p[1] = cb->tos;
-    put16(p + 2, (u16)total);
-    put16(p + 4, (u16)net_random());
-    p[8] = cb->ttl;
-    p[9] = protocol;
-    memcpy(p + 12, cb->saddr.b + 12, 4);
-    memcpy(p + 16, cb->daddr.b + 12, 4);
-    put16(p + 10, fold(sum16(p, IP_HDR, 0)));
 }
 
 /* ---- delivery ------------------------------------------------------------------------------ */
@@ -136,34 +84,28 @@ static bool is_filtered(struct inet_sock *i, s32 protocol, u8 type)
     return i->icmp6_filter[type / 32] >> (type % 32) & 1;
 }
 
-/* Gives payload p (without an IP header) to the raw socks of its protocol. */
-static void deliver_raw(struct net_ns *ns, s32 protocol, const u8 *p, u32 size,
-                        const struct dgram_cb *cb)
+void raw_deliver(struct net_ns *ns, s32 protocol, const u8 *p, u32 size, const struct dgram_cb *cb)
 {
     struct inet_ns *n = ns->inet_ns;
-    struct inet_sock *found[MAX_FANOUT], *i;
+    struct inet_sock *i;
     bool is_v4 = ipaddr_is_v4(&cb->daddr);
-    u32 count = 0, head = is_v4 ? IP_HDR : 0;
-    mutex_lock(&n->raw_lock);
+    u32 head = is_v4 ? IP_HDR : 0;
+    if (!wire_is_watched(ns))
+        return;
+    MUTEX_GUARD(&n->raw_lock);
     list_for_each(i, &n->raw, port_node) {
-        if (count == MAX_FANOUT || i->sk.protocol != protocol || inet_is_v6(i) == is_v4)
+        if (i->sk.protocol != protocol || inet_is_v6(i) == is_v4 || !dgram_score(i, cb) ||
+            (size && is_filtered(i, protocol, p[0])))
             continue;
-        if (!dgram_score(i, cb) || (size && is_filtered(i, protocol, p[0])))
-            continue;
-        sock_get(&i->sk);
-        found[count++] = i;
-    }
-    mutex_unlock(&n->raw_lock);
-    for (u32 k = 0; k < count; k++) {
         struct nmsg *m = nmsg_new(size + head, NULL);
-        if (m) {
-            if (head)
-                ip_header(m->data, size + head, (u8)protocol, cb);
+        if (!m)
+            continue;
+        if (head)
+            ip_header(m->data, size + head, (u8)protocol, cb);
+        if (size)
             memcpy(m->data + head, p, size);
-            *dgram_cb(m) = *cb;
-            dgram_deliver(found[k], m);
-        }
-        sock_put(&found[k]->sk);
+        *dgram_cb(m) = *cb;
+        dgram_deliver(i, m);
     }
 }
 
@@ -195,12 +137,41 @@ static void deliver_ping(struct net_ns *ns, const u8 *p, u32 size, const struct 
         sock_put(&to->sk);
 }
 
-/* An ICMP message arrives at this host: raw socks see it, requests are answered. */
-static void icmp_input(struct net_ns *ns, u8 *p, u32 size, const struct dgram_cb *cb)
+static void show(struct net_ns *ns, s32 protocol, const u8 *p, u32 size, const struct dgram_cb *cb)
+{
+    if (!wire_is_watched(ns))
+        return;
+    struct wire w = wire_new(cb, (u8)protocol, NULL, 0, p, size);
+    wire_show(ns, &w);
+    wire_free(&w);
+}
+
+void icmp_show_error(struct net_ns *ns, const struct wire *about, const struct dgram_cb *cb,
+                     u8 type, u8 code)
+{
+    bool is_v4 = ipaddr_is_v4(&cb->daddr);
+    u8 buf[ICMP_HDR + 1280] = {type, code};
+    u32 max = is_v4 ? 576 - IP_HDR - ICMP_HDR : 1280 - WIRE_IP6 - ICMP_HDR;
+    if (!about->buf)
+        return;
+    u32 n = MIN(about->size - about->net, max);
+    memcpy(buf + ICMP_HDR, about->buf + about->net, n);
+    struct dgram_cb back = *cb;
+    back.saddr = cb->daddr;
+    back.daddr = cb->saddr;
+    back.ttl = 64;
+    back.tos = is_v4 ? 0xc0 : 0;
+    icmp_checksum(buf, ICMP_HDR + n, &back);
+    icmp_input(ns, buf, ICMP_HDR + n, &back);
+}
+
+/* Raw socks see the message, requests are answered. */
+void icmp_input(struct net_ns *ns, u8 *p, u32 size, const struct dgram_cb *cb)
 {
     bool is_v4 = ipaddr_is_v4(&cb->daddr);
     s32 protocol = is_v4 ? LX_IPPROTO_ICMP : LX_IPPROTO_ICMPV6;
-    deliver_raw(ns, protocol, p, size, cb);
+    show(ns, protocol, p, size, cb);
+    raw_deliver(ns, protocol, p, size, cb);
     if (size < ICMP_HDR)
         return;
     if (p[0] == (is_v4 ? ECHO_REP4 : ECHO_REP6)) {
@@ -215,7 +186,8 @@ static void icmp_input(struct net_ns *ns, u8 *p, u32 size, const struct dgram_cb
     back.ttl = 64;
     p[0] = is_v4 ? ECHO_REP4 : ECHO_REP6;
     icmp_checksum(p, size, &back);
-    deliver_raw(ns, protocol, p, size, &back);
+    show(ns, protocol, p, size, &back);
+    raw_deliver(ns, protocol, p, size, &back);
     deliver_ping(ns, p, size, &back);
 }
 
@@ -326,8 +298,10 @@ static s64 raw_send(struct sock *sk, struct smsg *m)
             icmp_checksum(p, n, &cb);
         if (is_icmp)
             icmp_input(sk->ns, p, n, &cb);
-        else
-            deliver_raw(sk->ns, protocol, p, n, &cb);
+        else {
+            show(sk->ns, protocol, p, n, &cb);
+            raw_deliver(sk->ns, protocol, p, n, &cb);
+        }
     }
     free(buf);
     return r < 0 ? r : (s64)size;
@@ -351,6 +325,7 @@ static void raw_release(struct sock *sk)
     mutex_lock(&sk->ns->inet_ns->raw_lock);
     list_del(&i->port_node);
     mutex_unlock(&sk->ns->inet_ns->raw_lock);
+    atomic_fetch_sub(&sk->ns->nwatchers, 1);
     mq_purge(&i->rxq);
 }
 

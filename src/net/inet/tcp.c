@@ -3,6 +3,8 @@
  */
 #include "net/inet/tcp.h"
 
+#include "net/inet/wire.h"
+
 #include <stdlib.h>
 
 struct tcp_sock *tcp_new(struct net_ns *ns, u16 family, int *ret_err)
@@ -101,6 +103,8 @@ static void tcp_opt_changed(struct sock *sk)
 {
     struct tcp_sock *t = tcp_sk(sk);
     struct tcp_end *e cleanup(tcp_end_put_p) = tcp_take(t);
+    if (sock_state(sk) == SOCK_LISTEN)
+        tcp_promote(t);
     if (!e)
         return;
     mutex_lock(&e->tx->lock);
@@ -165,6 +169,8 @@ void tcp_fin(struct tcp_sock *t)
     struct tcp_end *e cleanup(tcp_end_put_p) = tcp_take(t);
     if (!e)
         return;
+    if (wire_is_watched(sk->ns))
+        tcp_show_fin(t);
     tcp_lock_two(t, e->peer);
     u32 state = sock_state(sk);
     struct sock *psk = &e->peer->in.sk;
@@ -197,6 +203,8 @@ void tcp_rst(struct tcp_sock *t, int err)
         if (w)
             tcp_wait_drop(tab, w);
         u32 state = sock_state(&p->in.sk);
+        if (wire_is_watched(p->in.sk.ns))
+            tcp_show_rst(t);
         if (state != SOCK_CLOSED)
             tcp_done(p, state == SOCK_CLOSE_WAIT ? LX_EPIPE : LX_ECONNRESET);
         atomic_fetch_add_explicit(&t->in.sk.ns->inet_ns->tcp_out_rsts, 1, memory_order_relaxed);
@@ -218,7 +226,7 @@ static u32 data_poll(struct tcp_sock *t, struct tcp_end *e)
     u32 mask = 0;
     u64 target = (u64)sk->rcvlowat;
     mutex_lock(&e->rx->lock);
-    u64 have = bq_used(e->rx);
+    u64 have = bq_end_of_read(e->rx) - e->rx->head;
     if (e->rx->oob != BQ_OOB_NONE && e->rx->oob_pos == e->rx->head && !sock_has(sk, SKF_OOBINLINE))
         target++;
     if (have && have >= MIN(target, e->rx->limit))
@@ -264,7 +272,7 @@ s32 tcp_inq(struct sock *sk)
     if (!e)
         return 0;
     MUTEX_GUARD(&e->rx->lock);
-    u64 n = bq_used(e->rx);
+    u64 n = bq_end_of_read(e->rx) - e->rx->head;
     /* Up to the urgent byte, which itself does not count at the head. */
     if (e->rx->oob != BQ_OOB_NONE && e->rx->oob_pos >= e->rx->head && !sock_has(sk, SKF_OOBINLINE))
         n = e->rx->oob_pos > e->rx->head ? e->rx->oob_pos - e->rx->head : n - 1;

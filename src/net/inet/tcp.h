@@ -42,7 +42,10 @@ struct tcp_sock {
     s32 backlog;
     struct list accept_node;    /* in the listener's accept_q or syn_q */
     struct tcp_sock *listener;  /* SYN_SENT and in its syn_q; owned; guarded by the table's lock */
-    struct timer syn_timer;     /* ends such a wait; armed, it owns a reference */
+    struct timer syn_timer;     /* ends such a wait, or retries what a filter held back; armed, it
+                                 * owns a reference */
+    _Atomic s64 retry_ns;
+    _Atomic u32 nretries;
 
     _Atomic bool is_nodelay, is_cork, is_quickack_off, is_fastopen_connect, is_save_syn, is_inq;
     _Atomic bool is_repair, is_thin_lto, is_thin_dupack;
@@ -90,6 +93,8 @@ int tcp_listen(struct sock *sk, s32 backlog) must_check;
 int tcp_accept(struct sock *sk, bool is_nonblock, struct sock **ret_child) must_check;
 int tcp_shutdown(struct sock *sk, u32 how) must_check;
 void tcp_syn_timeout(struct timer *timer);
+/* Lets clients that wait for the backlog (or were filtered out) in. */
+void tcp_promote(struct tcp_sock *l);
 void tcp_release(struct sock *sk);
 /* Waits until a connection that is being made is there. For send and receive. */
 int tcp_wait_connected(struct tcp_sock *t, s64 deadline) must_check;
@@ -97,6 +102,8 @@ int tcp_wait_connected(struct tcp_sock *t, s64 deadline) must_check;
 /* tcp_data.c */
 s64 tcp_send(struct sock *sk, struct smsg *m) must_check;
 s64 tcp_recv(struct sock *sk, struct smsg *m) must_check;
+/* Bytes that t's filter held back are offered to it again. */
+void tcp_retry(struct tcp_sock *t);
 
 /* tcp_opt.c */
 struct nlbuf;

@@ -7,7 +7,9 @@
  */
 #include <stdlib.h>
 
+#include "net/filter.h"
 #include "net/inet/tcp.h"
+#include "net/inet/wire.h"
 
 #define STAT(ns, field) atomic_fetch_add_explicit(&(ns)->inet_ns->field, 1, memory_order_relaxed)
 
@@ -57,7 +59,15 @@ static struct tcp_sock *find_listener(struct inet_table *tab, const ipaddr *sadd
         nbest += s && s == best_score && sock_has(&l->sk, SKF_REUSEPORT);
     }
     if (best && nbest > 1) {
-        u32 pick = (u32)((u64)inet_tuple_hash(saddr, sport, daddr, dport) * nbest >> 32);
+        u32 pick = UINT32_MAX;
+        list_for_each(l, &b->holders, port_node) {
+            if (score_of(l, daddr) == best_score && sock_has(&l->sk, SKF_REUSEPORT))
+                pick = MIN(pick, filter_pick(&l->sk, NULL, 0));
+        }
+        if (pick < nbest)
+            pick = nbest - 1 - pick; /* it counts in the order of binding; the newest is first here */
+        else
+            pick = (u32)((u64)inet_tuple_hash(saddr, sport, daddr, dport) * nbest >> 32);
         list_for_each(l, &b->holders, port_node) {
             if (score_of(l, daddr) != best_score || !sock_has(&l->sk, SKF_REUSEPORT))
                 continue;
@@ -152,6 +162,7 @@ static void inherit(struct tcp_sock *c, struct tcp_sock *l)
     c->maxseg = l->maxseg;
     c->cc = l->cc;
     c->is_inq = l->is_inq;
+    filter_inherit(cs, ls);
 }
 
 /*
@@ -164,7 +175,8 @@ static int establish(struct tcp_sock *c, struct tcp_sock *l, struct tcp_sock *ch
     tcp_lock_two(c, l);
     if (sock_state(&l->in.sk) != SOCK_LISTEN)
         r = -LX_ECONNREFUSED;
-    else if ((s64)l->nqueued > l->backlog)
+    else if ((s64)l->nqueued > l->backlog ||
+             (filter_is_set(&l->in.sk) && !tcp_filter_syn(&l->in.sk, c)))
         r = -LX_EAGAIN;
     if (r == 0) {
         inherit(child, l);
@@ -232,6 +244,7 @@ void tcp_syn_timeout(struct timer *timer)
     if (leave_syn_q(t))
         tcp_done(t, LX_ETIMEDOUT);
     mutex_unlock(&tab->lock);
+    tcp_retry(t);
     tcp_put(t);
 }
 
@@ -259,11 +272,11 @@ static void enter_syn_q(struct tcp_sock *c, struct tcp_sock *l)
         tcp_put(c);
 }
 
-/* An accept made room: the first client that waits gets it. */
-static void promote(struct tcp_sock *l)
+/* An accept made room: the first client that waits gets it. True: there may be another. */
+static bool promote(struct tcp_sock *l)
 {
     struct inet_table *tab = inet_table_of(&l->in);
-    int r;
+    int r = -LX_EAGAIN;
     struct tcp_sock *child = tcp_new(l->in.sk.ns, l->in.sk.family, &r);
     mutex_lock(&tab->lock);
     mutex_lock(&l->in.sk.lock);
@@ -278,6 +291,13 @@ static void promote(struct tcp_sock *l)
     mutex_unlock(&tab->lock);
     tcp_put(child);
     tcp_put(c);
+    return c && r == 0;
+}
+
+void tcp_promote(struct tcp_sock *l)
+{
+    while (promote(l))
+        ;
 }
 
 /* ---- connect ------------------------------------------------------------------------------- */
@@ -365,6 +385,12 @@ static int start_connect(struct tcp_sock *t, struct inet_dest *d, struct tcp_soc
         r = establish_self(t);
     else
         r = -LX_ECONNREFUSED;
+    if (wire_is_watched(i->sk.ns)) {
+        if (r == 0)
+            tcp_show_open(t);
+        else if (r == -LX_ECONNREFUSED)
+            tcp_show_refused(t);
+    }
     if (r == -LX_EAGAIN) {
         enter_syn_q(t, l);
     } else if (r < 0) {
@@ -523,7 +549,7 @@ int tcp_accept(struct sock *sk, bool is_nonblock, struct sock **ret_child)
         waitq_del(&sk->wq, &w);
     }
     if (c && is_waiting)
-        promote(l);
+        (void)promote(l); /* one place, one client */
     if (!c)
         return err ? err : sock_wait_error(r, deadline);
     *ret_child = &c->in.sk;
@@ -597,6 +623,8 @@ void tcp_release(struct sock *sk)
     struct tcp_end *e = tcp_take(t);
     mutex_lock(&tab->lock);
     (void)leave_syn_q(t);
+    if (timer_disarm(&t->syn_timer)) /* a retry's */
+        tcp_put(t);
     u32 state = sock_state(sk);
     if (state == SOCK_SYN_SENT) {
         tcp_done(t, 0);

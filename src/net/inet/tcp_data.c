@@ -9,6 +9,16 @@
  */
 #include "net/inet/tcp.h"
 
+#include <stdlib.h>
+
+#include "net/filter.h"
+#include "net/inet/wire.h"
+
+#define SEGMENT     32768U
+#define RTO_FIRST   (200 * NSEC_PER_MSEC)
+#define RTO_MAX     (120 * NSEC_PER_SEC)
+#define MAX_RETRIES 15
+
 /* ---- sending ------------------------------------------------------------------------------- */
 
 static s64 stream_error(struct sock *sk, const struct smsg *m, s64 err)
@@ -53,6 +63,122 @@ static bool can_send(struct tcp_sock *t, struct tcp_end *e)
     return e->tx->is_broken || bq_space(e->tx) > 0;
 }
 
+/* ---- looked at ------------------------------------------------------------------------------
+ *
+ * While somebody watches the wire, or the receiver has a filter, the sender's bytes go through a
+ * buffer, a segment at a time. What the filter does not take was lost on the way: the receiver
+ * reads up to there (bq.hold), and its timer tries again as the sender would retransmit.
+ */
+
+static bool is_looked_at(const struct tcp_sock *t, const struct tcp_end *e)
+{
+    return wire_is_watched(t->in.sk.ns) || unlikely(filter_is_set(&e->peer->in.sk)) ||
+           unlikely(e->tx->hold != UINT64_MAX);
+}
+
+static void arm_retry(struct tcp_sock *receiver, s64 delay_ns)
+{
+    receiver->retry_ns = delay_ns;
+    sock_get(&receiver->in.sk);
+    if (timer_disarm(&receiver->syn_timer) ||
+        timer_arm(&receiver->syn_timer, clock_mono_ns() + delay_ns) < 0)
+        tcp_put(receiver);
+}
+
+static s64 write_segment(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, u64 max)
+{
+    struct bq *q = e->tx;
+    struct sock *psk = &e->peer->in.sk;
+    u64 n = MIN(max, SEGMENT), keep = n;
+    u8 *buf = malloc(n);
+    if (!buf)
+        return -LX_ENOBUFS;
+    s64 got = uio_copy_from(m->uio, buf, n);
+    if (got <= 0) {
+        free(buf);
+        return got;
+    }
+    n = keep = (u64)got;
+    mutex_lock(&q->lock);
+    u64 pos = q->tail;
+    bool was_held = q->hold != UINT64_MAX;
+    if (!was_held && filter_is_set(psk))
+        q->hold = pos; /* until the filter has spoken */
+    mutex_unlock(&q->lock);
+    mutex_lock(&e->rx->lock);
+    u64 peer_pos = e->rx->tail;
+    mutex_unlock(&e->rx->lock);
+    struct uio u;
+    uio_init_kernel(&u, buf, n);
+    s64 r = bq_write(q, &u, n, NULL);
+    uio_done(&u);
+    if (r < (s64)n)
+        uio_revert(m->uio, n - (u64)MAX(r, (s64)0));
+    if (r > 0 && wire_is_watched(psk->ns))
+        tcp_show_data(t, pos, buf, (u32)r, peer_pos);
+    if (r > 0 && !was_held && filter_is_set(psk))
+        keep = tcp_filter(psk, t, pos, buf, (u32)r);
+    if (!was_held) {
+        mutex_lock(&q->lock);
+        q->hold = r > 0 && keep < (u64)r ? pos + keep : UINT64_MAX;
+        mutex_unlock(&q->lock);
+        if (r > 0 && keep < (u64)r) {
+            e->peer->nretries = 0;
+            arm_retry(e->peer, RTO_FIRST);
+        }
+    }
+    free(buf);
+    return r;
+}
+
+/* One more segment that was held back, copied out of t's queue. False: none, or the filter says no. */
+static bool retry_one(struct tcp_sock *t, struct tcp_end *e, u8 *buf)
+{
+    struct bq *q = e->rx;
+    bool is_more = false;
+    mutex_lock(&q->rlock);
+    mutex_lock(&q->lock);
+    u64 pos = q->hold, n = pos < q->tail ? MIN(q->tail - pos, (u64)SEGMENT) : 0;
+    mutex_unlock(&q->lock);
+    if (n) {
+        struct uio u;
+        uio_init_kernel(&u, buf, n);
+        s64 got = bq_copy(q, pos, &u, n);
+        uio_done(&u);
+        u32 keep = got > 0 ? tcp_filter(&t->in.sk, e->peer, pos, buf, (u32)got) : 0;
+        mutex_lock(&q->lock);
+        if (q->hold == pos)
+            q->hold = pos + keep == q->tail ? UINT64_MAX : pos + keep;
+        is_more = keep && q->hold != UINT64_MAX;
+        mutex_unlock(&q->lock);
+    }
+    mutex_unlock(&q->rlock);
+    return is_more;
+}
+
+void tcp_retry(struct tcp_sock *t)
+{
+    struct tcp_end *e cleanup(tcp_end_put_p) = tcp_take(t);
+    u8 *buf = e ? malloc(SEGMENT) : NULL;
+    if (!buf)
+        return;
+    while (retry_one(t, e, buf))
+        ;
+    free(buf);
+    mutex_lock(&e->rx->lock);
+    bool is_held = e->rx->hold != UINT64_MAX;
+    mutex_unlock(&e->rx->lock);
+    waitq_wake(&t->in.sk.wq, WAIT_READABLE);
+    if (is_held && t->nretries++ < MAX_RETRIES)
+        arm_retry(t, MIN(t->retry_ns * 2, RTO_MAX));
+}
+
+static s64 write_piece(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, u64 max)
+{
+    return unlikely(is_looked_at(t, e)) ? write_segment(t, e, m, max)
+                                        : bq_write(e->tx, m->uio, max, NULL);
+}
+
 static s64 send_bytes(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, u64 size, s64 deadline)
 {
     struct sock *sk = &t->in.sk, *psk = &e->peer->in.sk;
@@ -65,7 +191,7 @@ static s64 send_bytes(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, u64
             r = -LX_EPIPE;
             break;
         }
-        r = bq_write(q, m->uio, size - sent, NULL);
+        r = write_piece(t, e, m, size - sent);
         if (r > 0) {
             sent += (u64)r;
             waitq_wake(&psk->wq, WAIT_READABLE);
@@ -100,6 +226,7 @@ static void mark_urgent(struct tcp_end *e, u8 byte)
     e->tx->oob_byte = byte;
     mutex_unlock(&e->tx->lock);
     waitq_wake(&e->peer->in.sk.wq, WAIT_READABLE | WAIT_PRI);
+    sock_urgent(&e->peer->in.sk);
 }
 
 static s64 send_urgent(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, s64 deadline)
@@ -178,11 +305,12 @@ static enum step read_piece(struct reading *r, s64 *ret_err)
     *ret_err = 0;
     mutex_lock(&q->lock);
     u64 pos = q->head + r->skip;
-    if (pos >= q->tail) {
+    u64 end = bq_end_of_read(q);
+    if (pos >= end) {
         mutex_unlock(&q->lock);
         return STEP_EMPTY;
     }
-    u64 n = MIN(q->tail - pos, r->want - r->copied);
+    u64 n = MIN(end - pos, r->want - r->copied);
     if (unlikely(q->oob != BQ_OOB_NONE) && q->oob_pos >= pos) {
         if (q->oob_pos == pos && r->copied) {
             mutex_unlock(&q->lock);
@@ -217,19 +345,30 @@ static enum step read_piece(struct reading *r, s64 *ret_err)
     return (u64)c < n || r->copied == r->want ? STEP_STOP : STEP_GO;
 }
 
+/* A FIN behind bytes that are held back has not been seen yet. */
+static bool is_end_held(struct tcp_end *e)
+{
+    MUTEX_GUARD(&e->rx->lock);
+    return e->rx->hold != UINT64_MAX;
+}
+
 static bool can_recv(struct reading *r)
 {
     struct sock *sk = &r->t->in.sk;
-    if (atomic_load(&sk->err) || sock_shut(sk) & SHUT_RCV || sock_state(sk) == SOCK_CLOSED)
+    struct bq *q = r->e->rx;
+    bool is_over = sock_shut(sk) & SHUT_RCV || sock_state(sk) == SOCK_CLOSED;
+    if (atomic_load(&sk->err))
         return true;
-    MUTEX_GUARD(&r->e->rx->lock);
-    return r->e->rx->tail > r->e->rx->head + r->skip;
+    MUTEX_GUARD(&q->lock);
+    return bq_end_of_read(q) > q->head + r->skip || (is_over && q->hold == UINT64_MAX);
 }
 
 /* Why reading ends with nothing queued: 0 for end of file, or an error; 1: it may wait. */
-static s64 why_empty(struct tcp_sock *t)
+static s64 why_empty(struct tcp_sock *t, struct tcp_end *e)
 {
     struct sock *sk = &t->in.sk;
+    if (e && unlikely(is_end_held(e)) && !atomic_load(&sk->err))
+        return 1;
     if (t->is_done)
         return 0;
     int err = sock_error(sk);
@@ -253,10 +392,10 @@ static s64 read_bytes(struct reading *r, u64 target, s64 deadline)
         if (st == STEP_GO)
             continue;
         if (r->copied && (r->copied >= target || !deadline || atomic_load(&sk->err) ||
-                          sock_shut(sk) & SHUT_RCV))
+                          (sock_shut(sk) & SHUT_RCV && !is_end_held(r->e))))
             break;
         if (!r->copied) {
-            err = why_empty(r->t);
+            err = why_empty(r->t, r->e);
             if (err <= 0)
                 break;
             if (!deadline) {
@@ -328,7 +467,7 @@ s64 tcp_recv(struct sock *sk, struct smsg *m)
     }
     struct tcp_end *e cleanup(tcp_end_put_p) = tcp_take(t);
     if (!e)
-        return m->flags & LX_MSG_OOB ? -LX_EINVAL : MIN(why_empty(t), (s64)0);
+        return m->flags & LX_MSG_OOB ? -LX_EINVAL : MIN(why_empty(t, NULL), (s64)0);
     if (unlikely(m->flags & LX_MSG_OOB))
         return recv_urgent(t, e, m);
     struct reading r = {

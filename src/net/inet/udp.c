@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/filter.h"
 #include "net/inet/inet.h"
+#include "net/inet/wire.h"
 
 #define UDP_MAX_V4   65507
 #define UDP_MAX_V6   65527
@@ -31,9 +33,16 @@ int udp_create(struct net_ns *ns, u16 family, struct sock **ret_sk)
 
 /* ---- delivery ------------------------------------------------------------------------------ */
 
-/* The best receiver, referenced; of equals with SO_REUSEPORT, one by the hash of the tuple. */
-static struct inet_sock *find_one(struct inet_table *t, const struct dgram_cb *cb)
+static bool is_in_group(const struct inet_sock *i)
 {
+    return sock_has(&i->sk, SKF_REUSEPORT) && !i->dport;
+}
+
+/* The best receiver, referenced; of equals with SO_REUSEPORT, one by the group's program or the
+ * hash of the tuple. */
+static struct inet_sock *find_one(struct inet_table *t, const struct nmsg *msg)
+{
+    const struct dgram_cb *cb = dgram_cb(msg);
     MUTEX_GUARD(&t->lock);
     struct port_bucket *b = inet_find_bucket(t, cb->dport);
     struct inet_sock *i, *best = NULL;
@@ -47,13 +56,21 @@ static struct inet_sock *find_one(struct inet_table *t, const struct dgram_cb *c
             best_score = s;
             nbest = 0;
         }
-        nbest += s && s == best_score && sock_has(&i->sk, SKF_REUSEPORT) && !i->dport;
+        nbest += s && s == best_score && is_in_group(i);
     }
     if (nbest > 1) {
-        u32 h = inet_tuple_hash(&cb->saddr, cb->sport, &cb->daddr, cb->dport);
-        u32 pick = (u32)((u64)h * nbest >> 32);
+        u32 pick = UINT32_MAX;
         list_for_each(i, &b->holders, port_node) {
-            if (dgram_score(i, cb) != best_score || !sock_has(&i->sk, SKF_REUSEPORT) || i->dport)
+            if (dgram_score(i, cb) == best_score && is_in_group(i))
+                pick = MIN(pick, filter_pick(&i->sk, msg->data, msg->size));
+        }
+        if (pick < nbest)
+            pick = nbest - 1 - pick; /* it counts in the order of binding; the newest is first here */
+        else /* no program, or one that names nobody */
+            pick = (u32)((u64)inet_tuple_hash(&cb->saddr, cb->sport, &cb->daddr, cb->dport) *
+                         nbest >> 32);
+        list_for_each(i, &b->holders, port_node) {
+            if (dgram_score(i, cb) != best_score || !is_in_group(i))
                 continue;
             best = i;
             if (pick-- == 0)
@@ -102,12 +119,49 @@ static void deliver_all(struct inet_table *t, struct nmsg *msg)
     nmsg_free(msg);
 }
 
+/* A datagram for those who look at the wire; r: what becomes of it, which an ICMP error may tell. */
+static void show(struct net_ns *ns, const struct nmsg *msg, bool is_refused)
+{
+    const struct dgram_cb *cb = dgram_cb(msg);
+    if (!wire_is_watched(ns))
+        return;
+    struct wire w = wire_udp(cb, msg->data, msg->size);
+    if (w.buf && !is_refused) {
+        wire_show(ns, &w);
+        raw_deliver(ns, LX_IPPROTO_UDP, w.buf + w.l4, w.size - w.l4, cb);
+    } else if (w.buf) {
+        bool is_v4 = ipaddr_is_v4(&cb->daddr);
+        icmp_show_error(ns, &w, cb, is_v4 ? LX_ICMP_DEST_UNREACH : LX_ICMPV6_DEST_UNREACH,
+                        is_v4 ? LX_ICMP_PORT_UNREACH : LX_ICMPV6_PORT_UNREACH);
+    }
+    wire_free(&w);
+}
+
+void udp_input(struct net_ns *ns, const struct dgram_cb *cb, const u8 *payload, u32 size)
+{
+    struct nmsg *msg = nmsg_new(size, NULL);
+    if (!msg)
+        return;
+    if (size)
+        memcpy(msg->data, payload, size);
+    *dgram_cb(msg) = *cb;
+    struct inet_sock *to = find_one(&ns->inet_ns->udp, msg);
+    if (!to) {
+        nmsg_free(msg);
+        return;
+    }
+    STAT(ns, udp_in);
+    dgram_deliver(to, msg);
+    sock_put(&to->sk);
+}
+
 /* Consumes msg. */
 static void route_message(struct inet_sock *from, struct nmsg *msg)
 {
     struct inet_table *t = inet_table_of(from);
     const struct dgram_cb *cb = dgram_cb(msg);
     STAT(from->sk.ns, udp_out);
+    show(from->sk.ns, msg, false);
     if (ipaddr_is_multicast(&cb->daddr) || ipaddr_is_broadcast(&cb->daddr)) {
         u64 loop = ipaddr_is_v4(&cb->daddr) ? IPF_MC_LOOP : IPF6_MC_LOOP;
         if (ipaddr_is_multicast(&cb->daddr) && !(inet_opt(from) & loop))
@@ -116,7 +170,7 @@ static void route_message(struct inet_sock *from, struct nmsg *msg)
             deliver_all(t, msg);
         return;
     }
-    struct inet_sock *to = find_one(t, cb);
+    struct inet_sock *to = find_one(t, msg);
     if (to) {
         STAT(from->sk.ns, udp_in);
         dgram_deliver(to, msg);
@@ -124,6 +178,7 @@ static void route_message(struct inet_sock *from, struct nmsg *msg)
         return;
     }
     STAT(from->sk.ns, udp_no_ports);
+    show(from->sk.ns, msg, true);
     if (ipaddr_is_v4(&cb->daddr))
         dgram_error(from, msg, LX_ECONNREFUSED, LX_ICMP_DEST_UNREACH, LX_ICMP_PORT_UNREACH);
     else

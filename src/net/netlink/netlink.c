@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "abi/tty.h"
+#include "net/filter.h"
 #include "net/inet/inet.h"
 #include "net/parts.h"
 
@@ -185,6 +186,12 @@ static void flush(struct nl_sock *n, struct nlbuf *b)
     }
     memcpy(m->data, b->data, b->size);
     b->size = 0;
+    u32 keep = filter_run_bytes(&n->sk, m->data, m->size);
+    m->size = MIN(m->size, keep);
+    if (!keep) {
+        nmsg_free(m);
+        return;
+    }
     mq_push(&n->rxq, m);
     waitq_wake(&n->sk.wq, WAIT_READABLE);
 }

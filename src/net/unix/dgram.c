@@ -7,6 +7,8 @@
  */
 #include "net/unix/unix.h"
 
+#include "net/filter.h"
+
 #define WAKE_WRITER (WAIT_WRITABLE | WAIT_WRBAND)
 
 static void free_from(struct nmsg *m)
@@ -229,9 +231,13 @@ s64 unix_dgram_send(struct sock *sk, struct smsg *m)
         scm_init(&scm);
         set_from(msg, unix_addr_of(u));
         msg->stamp_ns = sock_stamp(&other->sk);
-        r = deliver(u, other, msg, deadline);
-        if (r == 0)
-            msg = NULL;
+        u32 keep = filter_run_bytes(&other->sk, msg->data, msg->size);
+        msg->size = MIN(msg->size, keep);
+        if (keep) { /* else it is gone, and the sender does not learn so */
+            r = deliver(u, other, msg, deadline);
+            if (r == 0)
+                msg = NULL;
+        }
     }
     if (r == -LX_ECONNREFUSED && other && !m->name_len)
         unix_dgram_disconnect(u, other);

@@ -70,6 +70,7 @@ static void mark_oob(struct unix_sock *u, u8 byte)
     q->oob_byte = byte;
     mutex_unlock(&q->lock);
     waitq_wake(&u->peer->sk.wq, WAKE_READER);
+    sock_urgent(&u->peer->sk);
 }
 
 static s64 send_oob(struct unix_sock *u, struct smsg *m, struct scm *scm)
