@@ -50,7 +50,7 @@ int gofer_create(struct inode *dir, struct dentry *d, u32 mode)
     struct inode *i;
     int r = begin_new(dir, d, mode, &call.req);
     if (r == 0)
-        r = gofer_call(s->conn, &call);
+        r = gofer_call_dir(s, &call);
     if (r == 0)
         r = finish_new(dir, d, &call, 0, no_bytes, &i);
     if (r == 0) {
@@ -69,7 +69,7 @@ int gofer_mknod(struct inode *dir, struct dentry *d, u32 mode, u64 rdev)
     struct inode *i;
     int r = begin_new(dir, d, mode, &call.req);
     if (r == 0)
-        r = gofer_call(s->conn, &call);
+        r = gofer_call_dir(s, &call);
     if (r == 0)
         r = finish_new(dir, d, &call, 0, no_bytes, &i);
     gofer_call_done(s->conn, &call);
@@ -83,7 +83,7 @@ int gofer_mkdir(struct inode *dir, struct dentry *d, u32 mode)
     struct inode *i;
     int r = begin_new(dir, d, mode | LX_S_IFDIR, &call.req);
     if (r == 0)
-        r = gofer_call(s->conn, &call);
+        r = gofer_call_dir(s, &call);
     if (r == 0)
         r = finish_new(dir, d, &call, call.resp->node, no_bytes, &i);
     gofer_call_done(s->conn, &call);
@@ -101,7 +101,7 @@ int gofer_symlink(struct inode *dir, struct dentry *d, const char *target)
     call.req.data = (struct wire_bytes){target, (u32)size};
     int r = begin_new(dir, d, LX_S_IFLNK | 0777, &call.req);
     if (r == 0)
-        r = gofer_call(s->conn, &call);
+        r = gofer_call_dir(s, &call);
     if (r == 0)
         r = finish_new(dir, d, &call, 0, call.req.data, &i);
     gofer_call_done(s->conn, &call);
@@ -119,8 +119,9 @@ int gofer_link(struct inode *dir, struct dentry *d, struct inode *target)
         dir_changed(dir);
         r = gofer_apply_attr(gofer_of(target), &call.resp->attr);
     }
+    if (r == 0)
+        r = gofer_set_place(gofer_of(target), dir, gofer_dname(d));
     if (r == 0) {
-        gofer_set_place(gofer_of(target), dir, gofer_dname(d));
         inode_get(target);
         dentry_instantiate(d, target);
     }
@@ -139,7 +140,7 @@ int gofer_tmpfile(struct inode *dir, u32 mode, struct inode **ret_i)
     call.req.gid = like.gid;
     int r = gofer_node_of(dir, &call.req.node);
     if (r == 0)
-        r = gofer_call(s->conn, &call);
+        r = gofer_call_dir(s, &call);
     if (r == 0)
         r = gofer_inode_make(dir->sb, &call.resp->attr, NULL, no_bytes, call.resp->node, no_bytes,
                              &i);
@@ -160,9 +161,9 @@ int gofer_tmpfile(struct inode *dir, u32 mode, struct inode **ret_i)
 /* An object lost the name (dir, name); node: what the gofer keeps for it, or 0. */
 static void lost_name(struct gofer_inode *gi, struct inode *dir, struct wire_bytes name, u64 node)
 {
+    gofer_give_node(gi, node);
     if (gofer_has_place(gi, dir, name))
         gofer_clear_place(gi);
-    gofer_give_node(gi, node);
     if (atomic_load(&gi->inode->nlink) == 0)
         gofer_unhash(gi);
 }
@@ -170,10 +171,12 @@ static void lost_name(struct gofer_inode *gi, struct inode *dir, struct wire_byt
 /*
  * Does anybody use d's object: then it must stay reachable after its name is
  * gone. Not counted: the dentry cache's reference to d, the vfs's own for the call, and d's to its
- * inode.
+ * inode. Nobody finds d after this; dentry_unhide when its name stays.
  */
-static bool is_in_use(const struct dentry *d)
+static bool hide_and_is_used(struct dentry *d)
 {
+    dentry_hide(d);
+    atomic_thread_fence(memory_order_seq_cst);
     return ref_read(&d->ref) > 2 || ref_read(&d->inode->ref) > 1;
 }
 
@@ -182,11 +185,14 @@ static int remove_name(struct inode *dir, struct dentry *d, u32 flags)
     struct gofer_sb *s = gofer_sb_of(dir->sb);
     struct gofer_inode *gi = gofer_of(d->inode);
     struct gofer_call call = {.req = {.op = GP_UNLINK, .name = gofer_dname(d)}};
-    call.req.flags = flags | (is_in_use(d) ? GP_U_PIN : 0);
-    call.req.victim = atomic_load(&gi->node);
+    call.req.flags = flags | (hide_and_is_used(d) ? GP_U_PIN : 0);
     int r = gofer_node_of(dir, &call.req.node);
+    bool is_pinned = call.req.flags & GP_U_PIN;
+    if (is_pinned)
+        rwlock_wrlock(&s->move_lock);
+    call.req.victim = atomic_load(&gi->node);
     if (r == 0)
-        r = gofer_call(s->conn, &call);
+        r = gofer_call_dir(s, &call);
     if (r == 0) {
         u64 node = call.resp->node;
         dir_changed(dir);
@@ -195,6 +201,10 @@ static int remove_name(struct inode *dir, struct dentry *d, u32 flags)
         else
             lost_name(gi, dir, call.req.name, node);
     }
+    if (is_pinned)
+        rwlock_wrunlock(&s->move_lock);
+    if (r < 0)
+        dentry_unhide(d);
     gofer_call_done(s->conn, &call);
     return r;
 }
@@ -220,6 +230,24 @@ static void was_replaced(struct inode *i, struct inode *dir, struct wire_bytes n
     lost_name(gi, dir, name, node);
 }
 
+/* After a rename; -LX_EIO if it cannot have happened so. */
+static int moved_places(struct inode *odir, struct inode *ndir, struct inode *moved,
+                        struct inode *other, const struct gp_req *q, u64 node)
+{
+    int r = 0;
+    dir_changed(odir);
+    dir_changed(ndir);
+    gofer_mark_stale(moved);
+    if (other && (q->flags & LX_RENAME_EXCHANGE)) {
+        r = gofer_set_place(gofer_of(other), odir, q->name);
+        gofer_mark_stale(other);
+    } else if (other && other != moved) {
+        was_replaced(other, ndir, q->name2, node);
+    }
+    int rm = gofer_set_place(gofer_of(moved), ndir, q->name2);
+    return r < 0 ? r : rm;
+}
+
 int gofer_rename(struct inode *odir, struct dentry *od, struct inode *ndir, struct dentry *nd,
                  u32 flags)
 {
@@ -228,32 +256,27 @@ int gofer_rename(struct inode *odir, struct dentry *od, struct inode *ndir, stru
     struct gofer_call call = {.req = {.op = GP_RENAME, .flags = flags}};
     call.req.name = gofer_dname(od);
     call.req.name2 = gofer_dname(nd);
-    call.req.moved = atomic_load(&gofer_of(moved)->node);
-    if (other) {
-        call.req.victim = atomic_load(&gofer_of(other)->node);
-        if (!(flags & LX_RENAME_EXCHANGE) && is_in_use(nd))
-            call.req.flags |= GP_R_PIN;
-    }
+    if (other && !(flags & LX_RENAME_EXCHANGE) && hide_and_is_used(nd))
+        call.req.flags |= GP_R_PIN;
     int r = gofer_node_of(odir, &call.req.node);
     if (r == 0)
         r = gofer_node_of(ndir, &call.req.node2);
-    if (r == 0)
-        r = gofer_call(s->conn, &call);
+    if (r < 0) {
+        dentry_unhide(nd);
+        return r;
+    }
+    rwlock_wrlock(&s->move_lock);
+    call.req.moved = atomic_load(&gofer_of(moved)->node);
+    call.req.victim = other ? atomic_load(&gofer_of(other)->node) : 0;
+    r = gofer_call_dir(s, &call);
     u64 node = r == 0 ? call.resp->node : 0;
+    if (r == 0)
+        r = moved_places(odir, ndir, moved, other, &call.req, node);
+    rwlock_wrunlock(&s->move_lock);
     gofer_call_done(s->conn, &call);
     if (r < 0)
-        return r;
-    dir_changed(odir);
-    dir_changed(ndir);
-    gofer_mark_stale(moved);
-    if (other && (flags & LX_RENAME_EXCHANGE)) {
-        gofer_set_place(gofer_of(other), odir, call.req.name);
-        gofer_mark_stale(other);
-    } else if (other && other != moved) {
-        was_replaced(other, ndir, call.req.name2, node);
-    }
-    gofer_set_place(gofer_of(moved), ndir, call.req.name2);
-    return 0;
+        dentry_unhide(nd);
+    return r;
 }
 
 /* ---- attributes ---------------------------------------------------------------------------- */

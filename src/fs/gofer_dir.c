@@ -32,7 +32,7 @@ static int find_child(struct inode *dir, struct wire_bytes name, u32 flags, stru
     if (r < 0)
         return r;
     call.req.names[0] = name;
-    r = gofer_call(s->conn, &call);
+    r = gofer_call_dir(s, &call);
     *ret_i = NULL;
     if (r == -LX_ENFILE && (flags & GP_W_OPEN)) { /* no room for the fd: it was not asked for */
         gofer_call_done(s->conn, &call);
@@ -67,7 +67,7 @@ static int find_with_neighbours(struct dentry *parent, struct wire_bytes name,
         return r;
     call.req.names[0] = name;
     memcpy(call.req.names + 1, hint->names, hint->nnames * sizeof(hint->names[0]));
-    r = gofer_call(s->conn, &call);
+    r = gofer_call_dir(s, &call);
     *ret_i = NULL;
     if (r == 0 && call.resp->nattrs != call.req.nnames)
         r = -LX_EIO;
@@ -95,15 +95,11 @@ static int find_with_neighbours(struct dentry *parent, struct wire_bytes name,
 /* Shared mode: is the name still what the cache says? Attributes are renewed on the way. */
 static int shared_revalidate(struct dentry *d)
 {
-    struct dentry *parent = d->parent;
-    if (parent == d)
+    if (d->parent == d)
         return gofer_refresh(d->inode) == 0;
-    char name[GP_MAX_NAME + 1];
-    dentry_get(parent);
-    mutex_lock(&parent->lock);
-    size_t size = d->name_size;
-    memcpy(name, d->name, size);
-    mutex_unlock(&parent->lock);
+    char name[LX_NAME_MAX + 1];
+    size_t size;
+    struct dentry *parent = dentry_get_place(d, name, &size);
     struct inode *i;
     struct wire_bytes n = {name, (u32)size};
     int r = gofer_direct_find(parent->inode, n, &i);

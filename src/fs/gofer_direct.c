@@ -117,7 +117,8 @@ static int open_checked(const struct gofer_inode *gi, int dirfd, const char *pat
     if (fd < 0)
         return fd;
     int r = host_fstatx(fd, STATX_TYPE | STATX_INO | STATX_MNT_ID, &sx);
-    if (r == 0 && (sx.stx_ino != gi->hino || ((sx.stx_mode ^ gi->inode->mode) & LX_S_IFMT)))
+    if (r == 0 && (sx.stx_ino != gi->hino || gp_dev_from_statx(&sx) != gi->hdev ||
+                   ((sx.stx_mode ^ gi->inode->mode) & LX_S_IFMT)))
         r = -LX_ESTALE;
     if (r < 0) {
         host_close(fd);

@@ -44,9 +44,16 @@ static struct ktime ktime_of(const struct gp_time *t)
     return (struct ktime){t->sec, t->nsec};
 }
 
+/* Does a name the same number on the host, and for directories the same mount. */
+static bool is_same_number(const struct gofer_inode *gi, const struct gp_attr *a)
+{
+    bool is_dir = (a->mode & LX_S_IFMT) == LX_S_IFDIR;
+    return a->ino == gi->hino && a->dev == gi->hdev && (!is_dir || a->mnt == gi->hmnt);
+}
+
 static bool is_same_object(const struct gofer_inode *gi, const struct gp_attr *a)
 {
-    if (a->ino != gi->hino || a->dev != gi->hdev || ((a->mode ^ gi->inode->mode) & LX_S_IFMT))
+    if (!is_same_number(gi, a) || ((a->mode ^ gi->inode->mode) & LX_S_IFMT))
         return false;
     bool has_btime = a->flags & GP_A_BTIME;
     return !has_btime || !gi->has_btime ||
@@ -100,7 +107,7 @@ int gofer_refresh(struct inode *i)
     if (f) {
         struct statx sx;
         struct gp_attr a;
-        r = host_fstatx(f->fd, STATX_BASIC_STATS | STATX_BTIME, &sx);
+        r = host_fstatx(f->fd, STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID, &sx);
         if (r == 0) {
             gp_attr_from_statx(&a, &sx);
             a.uid = i->uid;
@@ -162,7 +169,7 @@ static struct gofer_inode *find_locked(struct gofer_sb *s, const struct gp_attr 
     struct gofer_inode *gi, *next;
     for (gi = *bucket_of(s, a->dev, a->ino); gi; gi = next) {
         next = gi->next;
-        if (gi->hino != a->ino || gi->hdev != a->dev)
+        if (!is_same_number(gi, a))
             continue;
         if (!is_same_object(gi, a)) {
             unhash_locked(gi);
@@ -212,6 +219,7 @@ static struct gofer_inode *inode_alloc(struct super *sb, const struct gp_attr *a
     gi->inode = i;
     gi->hdev = a->dev;
     gi->hino = a->ino;
+    gi->hmnt = a->mnt;
     gi->btime = a->btime;
     gi->has_btime = a->flags & GP_A_BTIME;
     gi->state = a->flags & GP_A_MASKED ? GI_MASKED : 0;
@@ -253,9 +261,14 @@ int gofer_inode_make(struct super *sb, const struct gp_attr *a, struct inode *di
     }
     if (!is_fresh)
         store_attr(gi, a);
-    if (dir && !gofer_has_place(gi, dir, name))
-        gofer_set_place(gi, dir, name);
     gofer_give_node(gi, node);
+    if (dir && !gofer_has_place(gi, dir, name)) {
+        int r = gofer_set_place(gi, dir, name);
+        if (r < 0) {
+            inode_put(gi->inode);
+            return r;
+        }
+    }
     *ret_i = gi->inode;
     return 0;
 }
@@ -313,8 +326,9 @@ bool gofer_has_place(struct gofer_inode *gi, const struct inode *dir, struct wir
            gi->name[name.size] == '\0';
 }
 
-/* Without memory for it the inode has no place: -LX_ESTALE when one is needed. */
-static void replace_place(struct gofer_inode *gi, struct inode *dir, char *name)
+/* Without memory for it the inode has no place: -LX_ESTALE when one is needed. The old directory's
+ * reference is the caller's. */
+static struct inode *replace_place(struct gofer_inode *gi, struct inode *dir, char *name)
 {
     if (dir)
         inode_get(dir);
@@ -326,18 +340,42 @@ static void replace_place(struct gofer_inode *gi, struct inode *dir, char *name)
     gi->place_seq++;
     mutex_unlock(&gi->lock);
     free(old_name);
-    inode_put(old_dir);
+    return old_dir;
 }
 
-void gofer_set_place(struct gofer_inode *gi, struct inode *dir, struct wire_bytes name)
+/* place_lock held, so that no directory moves. */
+static bool is_at_or_below(const struct inode *dir, const struct gofer_inode *gi)
 {
+    while (dir && dir != gi->inode)
+        dir = gofer_of(dir)->dir;
+    return dir;
+}
+
+int gofer_set_place(struct gofer_inode *gi, struct inode *dir, struct wire_bytes name)
+{
+    struct gofer_sb *s = gofer_sb_of(gi->inode->sb);
     char *copy = strndup(name.p, name.size);
-    replace_place(gi, copy ? dir : NULL, copy);
+    if ((gi->inode->mode & LX_S_IFMT) != LX_S_IFDIR) {
+        inode_put(replace_place(gi, copy ? dir : NULL, copy));
+        return 0;
+    }
+    mutex_lock(&s->place_lock);
+    bool is_loop = is_at_or_below(dir, gi);
+    struct inode *old = is_loop ? NULL : replace_place(gi, copy ? dir : NULL, copy);
+    mutex_unlock(&s->place_lock);
+    if (is_loop)
+        free(copy);
+    inode_put(old);
+    return is_loop ? -LX_EIO : 0;
 }
 
 void gofer_clear_place(struct gofer_inode *gi)
 {
-    replace_place(gi, NULL, NULL);
+    struct gofer_sb *s = gofer_sb_of(gi->inode->sb);
+    mutex_lock(&s->place_lock);
+    struct inode *old = replace_place(gi, NULL, NULL);
+    mutex_unlock(&s->place_lock);
+    inode_put(old);
 }
 
 void gofer_give_node(struct gofer_inode *gi, u64 node)
@@ -386,7 +424,7 @@ static int walk_chain(struct gofer_sb *s, struct climb *c, u64 base)
         const struct gp_found *f = &c->call.resp->found[i];
         struct gofer_inode *gi = i < c->count ? gofer_of(c->dirs[c->count - 1 - i]) : NULL;
         ids[i] = f->node;
-        if (r == 0 && (f->node == 0 || f->attr.ino != gi->hino || f->attr.dev != gi->hdev))
+        if (r == 0 && (f->node == 0 || !is_same_number(gi, &f->attr)))
             r = -LX_ESTALE;
     }
     gofer_call_done(s->conn, &c->call);
@@ -431,7 +469,8 @@ static int climb(struct gofer_sb *s, struct climb *c, struct inode *i)
     return r;
 }
 
-int gofer_node_of(struct inode *i, u64 *ret_node)
+/* move_lock held. */
+static int node_of_locked(struct inode *i, u64 *ret_node)
 {
     struct gofer_sb *s = gofer_sb_of(i->sb);
     u64 node = atomic_load(&gofer_of(i)->node);
@@ -450,7 +489,27 @@ int gofer_node_of(struct inode *i, u64 *ret_node)
     return r;
 }
 
-int gofer_call_on(struct inode *i, struct gofer_call *call)
+int gofer_node_of(struct inode *i, u64 *ret_node)
+{
+    struct gofer_sb *s = gofer_sb_of(i->sb);
+    *ret_node = atomic_load(&gofer_of(i)->node);
+    if (*ret_node)
+        return 0;
+    rwlock_rdlock(&s->move_lock);
+    int r = node_of_locked(i, ret_node);
+    rwlock_rdunlock(&s->move_lock);
+    return r == -LX_ESTALE ? -LX_ENOENT : r;
+}
+
+int gofer_call_dir(struct gofer_sb *s, struct gofer_call *call)
+{
+    int r = gofer_call(s->conn, call);
+    return r == -LX_ESTALE ? -LX_ENOENT : r;
+}
+
+/* move_lock held. A lookup of another of its names, or of a name that the host moved, may still
+ * change the place. */
+static int call_by_place(struct inode *i, struct gofer_call *call)
 {
     struct gofer_sb *s = gofer_sb_of(i->sb);
     struct gofer_inode *gi = gofer_of(i);
@@ -464,7 +523,7 @@ int gofer_call_on(struct inode *i, struct gofer_call *call)
         if (call->req.node == 0) {
             r = gofer_get_place(gi, &dir, name, &seq);
             if (r == 0)
-                r = gofer_node_of(dir, &call->req.node);
+                r = node_of_locked(dir, &call->req.node);
             if (r == 0)
                 call->req.name = (struct wire_bytes){name, (u32)strlen(name)};
         }
@@ -482,4 +541,18 @@ int gofer_call_on(struct inode *i, struct gofer_call *call)
         r = 0;
     }
     return -LX_ESTALE;
+}
+
+int gofer_call_on(struct inode *i, struct gofer_call *call)
+{
+    struct gofer_sb *s = gofer_sb_of(i->sb);
+    call->req.node = atomic_load(&gofer_of(i)->node);
+    if (call->req.node) {
+        call->req.name = (struct wire_bytes){"", 0};
+        return gofer_call(s->conn, call);
+    }
+    rwlock_rdlock(&s->move_lock);
+    int r = call_by_place(i, call);
+    rwlock_rdunlock(&s->move_lock);
+    return r;
 }

@@ -59,11 +59,11 @@ static u64 take_out(struct gofer_sb *s, struct gofer_list *l)
 }
 
 /* The kept batch of the directory that starts at pos. */
-static struct gofer_list *find_locked(struct gofer_sb *s, u64 dev, u64 ino, s64 pos)
+static struct gofer_list *find_locked(struct gofer_sb *s, u64 dev, u64 ino, u32 mnt, s64 pos)
 {
     struct gofer_list *l;
     list_for_each (l, bucket_of(s, dev, ino), bucket) {
-        if (l->hino == ino && l->hdev == dev && l->pos == pos)
+        if (l->hino == ino && l->hdev == dev && l->hmnt == mnt && l->pos == pos)
             return l;
     }
     return NULL;
@@ -85,7 +85,7 @@ struct gofer_list *gofer_list_find(struct gofer_sb *s, struct gofer_inode *gi)
 {
     u64 node = 0;
     mutex_lock(&s->list_lock);
-    struct gofer_list *l = find_locked(s, gi->hdev, gi->hino, 0);
+    struct gofer_list *l = find_locked(s, gi->hdev, gi->hino, gi->hmnt, 0);
     bool is_good = l && l->is_whole && is_fresh(s, l);
     if (is_good) {
         node = l->node;
@@ -114,7 +114,7 @@ static void keep(struct gofer_sb *s, struct gofer_list *l)
     struct gofer_list *old;
     u64 node;
     mutex_lock(&s->list_lock);
-    old = find_locked(s, l->hdev, l->hino, l->pos);
+    old = find_locked(s, l->hdev, l->hino, l->hmnt, l->pos);
     node = old ? take_out(s, old) : 0;
     ref_get(&l->ref);
     list_add_head(bucket_of(s, l->hdev, l->hino), &l->bucket);
@@ -147,12 +147,12 @@ static u32 count_attrs(const struct gofer_list *l)
     return n;
 }
 
-static struct gofer_list *list_alloc(u64 dev, u64 ino, u32 seq, struct wire_bytes data)
+static struct gofer_list *list_alloc(u64 dev, u64 ino, u32 mnt, u32 seq, struct wire_bytes data)
 {
     struct gofer_list *l = malloc(sizeof(*l) + data.size);
     if (!l)
         return NULL;
-    *l = (struct gofer_list){.hdev = dev, .hino = ino, .seq = seq, .size = data.size};
+    *l = (struct gofer_list){.hdev = dev, .hino = ino, .hmnt = mnt, .seq = seq, .size = data.size};
     ref_init(&l->ref);
     list_init(&l->bucket);
     list_init(&l->lru);
@@ -163,7 +163,7 @@ static struct gofer_list *list_alloc(u64 dev, u64 ino, u32 seq, struct wire_byte
 struct gofer_list *gofer_list_new(struct gofer_sb *s, const struct gofer_inode *gi, u32 seq,
                                   const struct gp_resp *resp, s64 pos, bool has_attrs)
 {
-    struct gofer_list *l = list_alloc(gi->hdev, gi->hino, seq, resp->data);
+    struct gofer_list *l = list_alloc(gi->hdev, gi->hino, gi->hmnt, seq, resp->data);
     if (!l)
         return NULL;
     l->pos = pos;
@@ -176,7 +176,7 @@ struct gofer_list *gofer_list_new(struct gofer_sb *s, const struct gofer_inode *
     struct wire_bytes entries;
     wire_in_init(&in, resp->more.p, resp->more.size);
     while (gp_section_next(&in, &sec, &entries) == 1) {
-        struct gofer_list *sub = list_alloc(sec.dev, sec.ino, seq, entries);
+        struct gofer_list *sub = list_alloc(sec.dev, sec.ino, sec.mnt, seq, entries);
         if (!sub) {
             gofer_forget(s->conn, sec.node);
             continue;
@@ -261,7 +261,8 @@ static struct gofer_list *find_entry(struct gofer_sb *s, const struct gofer_inod
     for (int pass = 0; pass < 2; pass++) {
         struct gofer_list *l;
         list_for_each (l, bucket_of(s, gi->hdev, gi->hino), bucket) {
-            if (l->hino != gi->hino || l->hdev != gi->hdev || !is_fresh(s, l))
+            if (l->hino != gi->hino || l->hdev != gi->hdev || l->hmnt != gi->hmnt ||
+                !is_fresh(s, l))
                 continue;
             *ret_in_row = pass == 0;
             if (find_name(l, name, pass == 0 ? l->cursor : 0, pass == 0 ? LOOK_AHEAD : UINT32_MAX,
@@ -339,7 +340,7 @@ struct gofer_list *gofer_list_siblings(struct gofer_sb *s, struct gofer_inode *g
         while (q->nnames < GP_MAX_WALK && gp_dirent_next(&in, &e) == 1) {
             if (e.type != LX_DT_DIR || !e.has_attr || !gp_name_is_ok(e.name))
                 continue;
-            struct gofer_list *known = find_locked(s, e.attr.dev, e.attr.ino, 0);
+            struct gofer_list *known = find_locked(s, e.attr.dev, e.attr.ino, e.attr.mnt, 0);
             if (!known || !is_fresh(s, known))
                 q->names[q->nnames++] = e.name;
         }

@@ -2,7 +2,8 @@
  * What the files of the gofer client share with each other only.
  *
  * An inode of a gofer stands for one (device, inode) of the host and is found by
- * that pair, so that hard links agree. Its "place" is one name under which the
+ * that pair, so that hard links agree. A directory's identity includes the host's mount: one that
+ * the host shows in two places is two, else a tree could contain itself. Its "place" is one name under which the
  * gofer can find it: (inode of a directory, name); every operation on it is
  * sent as (node of that directory, name), or by a node of its own when it has
  * one. Renames and unlinks of ours keep places true; an inode that loses its
@@ -11,7 +12,12 @@
  *   made by gofer_inode_make (lookup, readdir, create) → in the table while alive
  *   → evict: out of the table, node forgotten, place dropped.
  *
- * Lock order (all leaves towards the vfs, none held over a gofer call):
+ * The gofer moves a name before we can say so here: calls that go by a place exclude those that
+ * move or remove one (move_lock), so that they neither miss their object nor meet another one.
+ *
+ * Lock order (all leaves towards the vfs, none but move_lock held over a gofer call):
+ *   inode.lock → gofer_sb.move_lock → gofer_inode.lock
+ *   gofer_sb.place_lock → gofer_inode.lock
  *   inode.lock → gofer_inode.lock
  *   gofer_sb.fd_lock → gofer_inode.lock
  *   gofer_sb.lock (the table) → gofer_inode.lock
@@ -42,6 +48,7 @@ struct gofer_list {
     struct ref ref;
     struct list bucket, lru; /* guarded by sb.list_lock */
     u64 hdev, hino;          /* the directory's */
+    u32 hmnt;
     u64 node;                /* its id, if not given to the inode yet; guarded by sb.list_lock */
     u32 seq;                 /* sb.change_seq when it was asked for */
     s64 pos;                 /* directory offset of the first entry */
@@ -69,6 +76,8 @@ struct gofer_sb {
         u64 host, guest;
     } devs[GOFER_MAX_DEVS]; /* guarded by lock for adding */
     _Atomic u32 ndevs;
+    struct rwlock move_lock;  /* read: calls by place; written: renames, removals of what is in use */
+    struct mutex place_lock;  /* changes of directories' places */
     struct mutex fd_lock;
     struct list fd_lru; /* inodes with a read fd; guarded by fd_lock */
     u32 nfds;
@@ -95,6 +104,7 @@ struct gofer_inode {
     struct inode *inode;              /* immutable, not owned */
     struct gofer_inode *next, **link; /* in a bucket (link NULL: in none); guarded by sb.lock */
     u64 hdev, hino;                   /* immutable: the host's */
+    u32 hmnt;                         /* immutable; counts for directories only */
     u64 mnt_id;                       /* the host's, of a directory that was opened with directfs */
     struct gp_time btime;             /* immutable; tells a reused inode number */
     _Atomic u64 node;                 /* id, or 0 */
@@ -142,7 +152,8 @@ int gofer_inode_make(struct super *sb, const struct gp_attr *a, struct inode *di
 void gofer_evict(struct inode *i);
 /* -LX_ESTALE when a is not of the same object. */
 int gofer_apply_attr(struct gofer_inode *gi, const struct gp_attr *a) must_check;
-void gofer_set_place(struct gofer_inode *gi, struct inode *dir, struct wire_bytes name);
+/* -LX_EIO: a directory would come to be below itself. */
+int gofer_set_place(struct gofer_inode *gi, struct inode *dir, struct wire_bytes name) must_check;
 /* A referenced copy of the place; name has 256 bytes. -LX_ESTALE: none is known. */
 int gofer_get_place(struct gofer_inode *gi, struct inode **ret_dir, char *name,
                     u32 *ret_seq) must_check;
@@ -159,6 +170,8 @@ int gofer_node_of(struct inode *i, u64 *ret_node) must_check;
  * again when the place changed on the way.
  */
 int gofer_call_on(struct inode *i, struct gofer_call *call) must_check;
+/* A round trip about names in a directory. What it misses was removed meanwhile: -LX_ENOENT. */
+int gofer_call_dir(struct gofer_sb *s, struct gofer_call *call) must_check;
 /* Attributes from the host: by an open fd if there is one. */
 int gofer_refresh(struct inode *i) must_check;
 void gofer_mark_stale(struct inode *i);

@@ -94,6 +94,8 @@ int gofer_super_new(const int *lane_fds, u32 nlanes, u32 attach_index, u32 flags
     }
     s->flags = flags;
     mutex_init(&s->lock, "gofer_table");
+    rwlock_init(&s->move_lock, "gofer_move");
+    mutex_init(&s->place_lock, "gofer_place");
     mutex_init(&s->fd_lock, "gofer_fds");
     list_init(&s->fd_lru);
     gofer_list_init(s);

@@ -95,8 +95,7 @@ const struct super_ops ovl_super_ops = {
 
 static u32 depth_of(const struct path *p)
 {
-    const struct super *sb = p->dentry ? p->dentry->sb : NULL;
-    return sb && sb->ops == &ovl_super_ops ? ovl_sb(sb)->depth : 0;
+    return p->dentry ? p->dentry->sb->depth : 0;
 }
 
 /* A layer: a mount of our own of what is at `at`. */
@@ -155,6 +154,7 @@ static int ovl_finish(struct ovl_super *os, const char *source, struct super **r
         ovl_free(os);
         return r;
     }
+    super_set_depth(sb, os->depth);
     path_get(&upper);
     u32 nlower = 0;
     for (; nlower < os->nlowers; nlower++) {

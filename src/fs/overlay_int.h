@@ -22,7 +22,7 @@
 #include "vfs/stack.h"
 
 #define OVL_MAX_LOWERS 500
-#define OVL_MAX_DEPTH  4 /* overlays on overlays */
+#define OVL_MAX_DEPTH  VFS_MAX_DEPTH /* overlays on overlays */
 #define OVL_NBUCKETS   256
 
 struct ovl_super {

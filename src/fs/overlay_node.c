@@ -220,9 +220,11 @@ static const struct file_ops *fops_of(u32 mode)
 }
 
 /* Takes over the paths. NULL: out of memory; they are put. */
-static struct ovl_node *node_alloc(struct inode *parent, struct path *upper, struct path *lower,
-                                   u32 nlower)
+static struct ovl_node *node_alloc(const struct ovl_super *os, struct inode *parent,
+                                   struct path *upper, struct path *lower, u32 nlower)
 {
+    static const char *const node_class[OVL_MAX_DEPTH + 1] = {
+        "ovl_node", "ovl_node.1", "ovl_node.2", "ovl_node.3", "ovl_node.4"};
     struct ovl_node *n = calloc(1, sizeof(*n));
     if (!n) {
         path_put(upper);
@@ -230,7 +232,7 @@ static struct ovl_node *node_alloc(struct inode *parent, struct path *upper, str
         return NULL;
     }
     list_init(&n->bucket);
-    mutex_init(&n->lock, "ovl_node");
+    mutex_init(&n->lock, node_class[MIN(os->depth, OVL_MAX_DEPTH + 0U)]);
     n->upper = *upper;
     n->has_upper = upper->dentry != NULL;
     *upper = (struct path){0};
@@ -256,7 +258,7 @@ int ovl_make(struct super *sb, struct inode *parent, struct path *upper, struct 
         *ret_i = i;
         return 0;
     }
-    struct ovl_node *n = node_alloc(parent, upper, lower, nlower);
+    struct ovl_node *n = node_alloc(os, parent, upper, lower, nlower);
     if (!n)
         return -LX_ENOMEM;
     int r = node_identity(os, sb, n);
@@ -465,18 +467,14 @@ int ovl_lookup(struct inode *dir, struct dentry *d)
 static int ovl_revalidate(struct dentry *d)
 {
     char name[LX_NAME_MAX + 1];
-    struct dentry *parent = d->parent;
     struct inode *i = d->inode, *want = NULL;
     struct ovl_node *n = i ? ovl_node(i) : NULL;
     struct path p = {0};
     int r = 0;
-    if (parent == d || (n && (ovl_has_upper(n) || n->nlower == 0)))
+    if (d->parent == d || (n && (ovl_has_upper(n) || n->nlower == 0)))
         return 1;
-    dentry_get(parent);
-    mutex_lock(&parent->lock);
-    size_t size = MIN(d->name_size, (u32)LX_NAME_MAX);
-    memcpy(name, d->name, size);
-    mutex_unlock(&parent->lock);
+    size_t size;
+    struct dentry *parent = dentry_get_place(d, name, &size);
     struct ovl_node *pn = ovl_node(parent->inode);
     if (n)
         want = n->lower[0].dentry->inode;

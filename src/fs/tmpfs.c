@@ -97,7 +97,7 @@ int tmpfs_inode_new(struct super *sb, const struct inode *dir, u32 mode, u64 rde
     i->priv = t;
     xattr_store_init(&t->xattrs);
     if (is_dir) {
-        tmpfs_dir_init(&t->dir, NULL);
+        tmpfs_dir_init(&t->dir);
         atomic_store(&i->nlink, 2);
         atomic_store(&i->size, 40);
     } else if (is_reg) {

@@ -12,11 +12,10 @@
 #define COOKIE_FIRST 2  /* 0 is ".", 1 is ".." */
 #define DIRENT_SIZE  20 /* what Linux's tmpfs counts an entry as, in st_size */
 
-void tmpfs_dir_init(struct tmpfs_dir *d, struct inode *parent)
+void tmpfs_dir_init(struct tmpfs_dir *d)
 {
     memset(d, 0, sizeof(*d));
     d->next_cookie = COOKIE_FIRST;
-    d->parent = parent;
 }
 
 /*
@@ -186,7 +185,7 @@ static int make(struct inode *dir, struct dentry *d, u32 mode, u64 rdev, const c
         return r;
     }
     if (is_dir(i)) {
-        tmpfs_node(i)->dir.parent = dir;
+        tmpfs_node(i)->dir.parent_ino = dir->ino;
         atomic_fetch_add(&dir->nlink, 1);
     }
     inode_touch(dir, false, true, true);
@@ -287,7 +286,7 @@ static void moved_dir(struct inode *i, struct inode *odir, struct inode *ndir)
 {
     if (!is_dir(i) || odir == ndir)
         return;
-    tmpfs_node(i)->dir.parent = ndir;
+    tmpfs_node(i)->dir.parent_ino = ndir->ino;
     atomic_fetch_sub(&odir->nlink, 1);
     atomic_fetch_add(&ndir->nlink, 1);
 }
@@ -391,7 +390,7 @@ static int dir_readdir(struct file *f, struct dir_ctx *ctx)
         f->pos = 1;
     }
     if (f->pos == 1) {
-        u64 ino = d->parent ? d->parent->ino : dir->ino;
+        u64 parent = d->parent_ino, ino = parent ? parent : dir->ino;
         if (!ctx->emit(ctx, "..", 2, ino, LX_S_IFDIR >> 12, COOKIE_FIRST))
             return 0;
         f->pos = COOKIE_FIRST;

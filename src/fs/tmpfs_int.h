@@ -47,7 +47,7 @@ struct tmpfs_data {
     u8 *small; /* owned: the first small_cap bytes, while the file is no larger */
     u32 small_cap, small_bits; /* one bit a page of small that holds data */
     struct rb_tree segs;
-    u64 npages;        /* charged */
+    _Atomic u64 npages; /* charged; written under lock */
     _Atomic int memfd; /* -1: not mapped so far; else the contents are there and nowhere else */
     int memfd_ro;      /* the same, opened read-only; made with memfd */
 };
@@ -87,7 +87,7 @@ struct tmpfs_dir { /* all guarded by the directory's inode lock */
     struct tmpfs_dirent **buckets; /* owned; nbuckets is a power of two, or 0 */
     u32 nbuckets, count;
     u64 next_cookie;
-    struct inode *parent; /* not owned: it lives while this directory is linked in it */
+    _Atomic u64 parent_ino; /* what ".." shows; 0: the root's own. Moves under the parents' locks */
 };
 
 #define TMPFS_SHORT_LINK 128
@@ -114,7 +114,7 @@ extern const struct file_ops tmpfs_dir_fops, tmpfs_file_fops;
 
 int tmpfs_inode_new(struct super *sb, const struct inode *dir, u32 mode, u64 rdev,
                     struct inode **ret_i) must_check;
-void tmpfs_dir_init(struct tmpfs_dir *d, struct inode *parent);
+void tmpfs_dir_init(struct tmpfs_dir *d);
 /* Drops all entries; deep trees are taken apart without deep recursion. */
 void tmpfs_dir_done(struct tmpfs_dir *d);
 

@@ -283,11 +283,13 @@ int serve_unlink(struct lane *l)
     if (r < 0)
         goto out;
     fd = gofer_open_below(o.a, o.fd, o.name, O_PATH, 0);
+    gnode_moves_begin();
     r = fd < 0 ? fd : host_unlinkat(o.fd, o.name, l->req.flags & GP_U_DIR ? AT_REMOVEDIR : 0);
     if (r == 0) {
         r = gofer_fd_attr(fd, &l->resp.attr);
         orphan(l, &o, l->req.victim, l->req.flags & GP_U_PIN, take_fd(fd));
     }
+    gnode_moves_end();
 out:
     host_close(fd);
     gobj_done(&o);
@@ -329,8 +331,11 @@ int serve_rename(struct lane *l)
         r = gobj_get_rw(l->req.node2, l->req.name2, &to);
     if (r == 0 && from.n->attach != to.n->attach)
         r = -LX_EXDEV;
-    if (r == 0)
+    if (r == 0) {
+        gnode_moves_begin();
         r = do_rename(l, &from, &to);
+        gnode_moves_end();
+    }
     gobj_done(&from);
     gobj_done(&to);
     return r;

@@ -24,6 +24,20 @@ static struct {
     u32 nopen, max_open;
 } table = {.lock = MUTEX_INIT("gofer_nodes"), .lru = LIST_INIT(table.lru)};
 
+/* Held for reading while a place is being opened, for writing while the host's names and ours
+ * differ. */
+static struct rwlock moves = RWLOCK_INIT("gofer_moves");
+
+void gnode_moves_begin(void)
+{
+    rwlock_wrlock(&moves);
+}
+
+void gnode_moves_end(void)
+{
+    rwlock_wrunlock(&moves);
+}
+
 void gnode_table_init(u32 max_open)
 {
     table.max_open = max_open;
@@ -231,8 +245,8 @@ int gofer_open_below(const struct attach *a, int dirfd, const char *name, u64 fl
     return host_openat2(dirfd, name, flags | O_NOFOLLOW, mode, resolve);
 }
 
-/* One step: opens the topmost closed node on the way to n. 0, or an error. */
-static int open_step(struct node *n)
+/* One step: opens the topmost closed node on the way to n. 0, or an error. `moves` held. */
+static int open_step_locked(struct node *n)
 {
     char name[256];
     mutex_lock(&table.lock);
@@ -270,6 +284,14 @@ static int open_step(struct node *n)
     gnode_put(dir);
     gnode_put(p);
     return r < 0 ? r : 0;
+}
+
+static int open_step(struct node *n)
+{
+    rwlock_rdlock(&moves);
+    int r = open_step_locked(n);
+    rwlock_rdunlock(&moves);
+    return r;
 }
 
 int gnode_fd_get(struct node *n)

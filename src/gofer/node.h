@@ -11,7 +11,7 @@
  *   → gnode_forget(id) drops the id; children keep their parent's struct alive.
  *
  * One lock (table.lock) guards the table, every node's fields, and the LRU. It is never held
- * over a host call that may block.
+ * over a host call that may block; a rwlock that is keeps places and the host's names in step.
  */
 #ifndef GOFER_NODE_H
 #define GOFER_NODE_H
@@ -74,6 +74,10 @@ void gnode_fd_put(struct node *n);
 /* Where n is: a counted parent and a name (256 bytes). -LX_ESTALE: nowhere (a root or an orphan).
  */
 int gnode_place(struct node *n, struct node **ret_parent, char *ret_name) must_check;
+/* Around a rename or unlink on the host and what follows of it here; nothing is opened by place
+ * meanwhile. */
+void gnode_moves_begin(void);
+void gnode_moves_end(void);
 /* After our own rename or unlink. */
 void gnode_moved(struct node *n, struct node *new_parent, const char *new_name);
 void gnode_orphan(struct node *n,

@@ -124,7 +124,7 @@ static int list_child(struct lane *l, const struct level *lv, const struct gp_di
     u32 size = (u32)(w->size - mark - sizeof(*h));
     if (r == 1) {
         struct gp_section head = {
-            .dev = attr.dev, .ino = attr.ino, .node = gnode_id(n), .size = size};
+            .dev = attr.dev, .ino = attr.ino, .node = gnode_id(n), .size = size, .mnt = attr.mnt};
         memcpy(h, &head, sizeof(head));
         wire_in_init(&ret->in, (u8 *)h + sizeof(*h), size);
         gnode_give_fd(n, fd);

@@ -137,6 +137,7 @@ static struct dentry *dentry_alloc(struct super *sb, struct dentry *parent, stru
     list_init(&d->children);
     list_init(&d->sibling);
     list_init(&d->lru);
+    list_init(&d->doomed);
     set_name(d, n);
     if (parent)
         dentry_get(parent);
@@ -217,22 +218,40 @@ static void unhash_locked(struct dentry *parent, struct dentry *d)
     list_del(&d->sibling);
 }
 
-/* The parent of d, locked and referenced: it cannot change until dentry_unlock_parent. */
-static struct dentry *lock_parent(struct dentry *d)
+struct dentry *dentry_get_parent(struct dentry *d)
 {
     for (;;) {
         epoch_enter();
         struct dentry *p = d->parent;
         bool is_live = ref_get_unless_zero(&p->ref);
         epoch_exit();
-        if (!is_live)
-            continue; /* d was moved away from it meanwhile */
+        if (is_live)
+            return p; /* else d was moved away from it meanwhile */
+    }
+}
+
+/* The parent of d, locked and referenced: it cannot change until it is unlocked. */
+static struct dentry *lock_parent(struct dentry *d)
+{
+    for (;;) {
+        struct dentry *p = dentry_get_parent(d);
         mutex_lock(&p->lock);
         if (d->parent == p)
             return p;
         mutex_unlock(&p->lock);
         dentry_put(p);
     }
+}
+
+struct dentry *dentry_get_place(struct dentry *d, char name[LX_NAME_MAX + 1], size_t *ret_size)
+{
+    struct dentry *p = lock_parent(d);
+    size_t size = MIN((size_t)d->name_size, (size_t)LX_NAME_MAX);
+    memcpy(name, d->name, size);
+    name[size] = '\0';
+    mutex_unlock(&p->lock);
+    *ret_size = size;
+    return p;
 }
 
 /* Leaves the cache; the cache's reference, if there was one, is dropped. The caller holds another.
@@ -260,12 +279,8 @@ static struct dentry *dentry_kill(struct dentry *d)
         mutex_unlock(&p->lock);
     }
     struct inode *i = d->inode;
-    if (i && i->marks && atomic_load(&i->nlink) == 0 && p != d) {
-        /* The watchers' view needs a live dentry for the time of the call. */
-        ref_init(&d->ref);
-        vfs_notify(d, LX_IN_DELETE_SELF);
-        atomic_store(&d->ref.count, 0);
-    }
+    if (i && i->marks && atomic_load(&i->nlink) == 0 && p != d)
+        vfs_notify_inode(i, LX_IN_DELETE_SELF);
     inode_put(i);
     dname_put(d->name);
     epoch_defer(&d->rcu, dentry_free);
@@ -349,12 +364,12 @@ void dentry_shrink_tree(struct dentry *root)
                 continue; /* somebody is freeing it */
             if (lru_remove(c))
                 dentry_put(c);
-            list_add_tail(&work, &c->lru);
+            list_add_tail(&work, &c->doomed);
         }
         dentry_put(d);
-        d = list_first(&work, struct dentry, lru);
+        d = list_first(&work, struct dentry, doomed);
         if (d)
-            list_del(&d->lru);
+            list_del(&d->doomed);
     }
 }
 
@@ -392,6 +407,10 @@ struct dentry *dentry_peek(struct dentry *dir, const char *name, size_t size)
             continue;
         }
         epoch_exit();
+        if (d && !dentry_is_findable(d)) {
+            dentry_put(d);
+            return NULL;
+        }
         if (d && !atomic_load_explicit(&d->is_used, memory_order_relaxed))
             atomic_store_explicit(&d->is_used, true, memory_order_relaxed);
         return d;
@@ -543,11 +562,14 @@ static void unlock_two(struct dentry *a, struct dentry *b)
         mutex_unlock(&b->lock);
 }
 
-/* Puts d under parent with name n (whose reference it takes over). Its old chain was left. */
-static void place(struct dentry *d, struct dentry *parent, struct dname *n)
+/* Puts d under parent with name n (whose reference it takes over). Its old chain was left; what was in
+ * none, because somebody takes the cache's tree apart, stays out. */
+static void place(struct dentry *d, struct dentry *parent, struct dname *n, bool was_hashed)
 {
     set_name(d, n);
     d->parent = parent;
+    if (!was_hashed)
+        return;
     list_add_head(&parent->children, &d->sibling);
     d->is_hashed = true;
     bucket_insert(parent, d);
@@ -568,12 +590,7 @@ void dentry_move(struct dentry *d, struct dentry *target)
     ref_get(&n->ref);
     if (op != np)
         dentry_get(np);
-    if (was_hashed) {
-        place(d, np, n);
-    } else {
-        set_name(d, n);
-        d->parent = np;
-    }
+    place(d, np, n, was_hashed);
     atomic_fetch_add_explicit(&vfs_rename_seq, 1, memory_order_seq_cst);
     unlock_two(op, np);
     mutex_unlock(&move_lock);
@@ -589,10 +606,11 @@ void dentry_exchange(struct dentry *a, struct dentry *b)
     mutex_lock(&move_lock);
     lock_two(ap, bp);
     atomic_fetch_add_explicit(&vfs_rename_seq, 1, memory_order_seq_cst);
+    bool a_was_hashed = a->is_hashed, b_was_hashed = b->is_hashed;
     unhash_locked(ap, a);
     unhash_locked(bp, b);
-    place(a, bp, bn); /* the references to parents and names change hands */
-    place(b, ap, an);
+    place(a, bp, bn, a_was_hashed); /* the references to parents and names change hands */
+    place(b, ap, an, b_was_hashed);
     atomic_fetch_add_explicit(&vfs_rename_seq, 1, memory_order_seq_cst);
     unlock_two(ap, bp);
     mutex_unlock(&move_lock);

@@ -70,6 +70,18 @@ struct super *super_new(const struct fs_type *t, const struct super_ops *ops, co
     return sb;
 }
 
+/* Classes of locks, by depth. */
+static const char *const inode_class[VFS_MAX_DEPTH + 1] = {"inode", "inode.1", "inode.2", "inode.3",
+                                                           "inode.4"};
+static const char *const rename_class[VFS_MAX_DEPTH + 1] = {
+    "sb_rename", "sb_rename.1", "sb_rename.2", "sb_rename.3", "sb_rename.4"};
+
+void super_set_depth(struct super *sb, u32 depth)
+{
+    sb->depth = depth;
+    mutex_init(&sb->rename_lock, rename_class[MIN(depth, VFS_MAX_DEPTH + 0U)]);
+}
+
 void super_get(struct super *sb)
 {
     ref_get(&sb->ref);
@@ -120,7 +132,7 @@ struct inode *inode_new(struct super *sb, u64 ino, u32 mode, const struct inode_
     i->fops = fops;
     i->sb = sb;
     i->ino = ino ? ino : atomic_fetch_add_explicit(&sb->next_ino, 1, memory_order_relaxed);
-    mutex_init(&i->lock, "inode");
+    mutex_init(&i->lock, inode_class[MIN(sb->depth, VFS_MAX_DEPTH + 0U)]);
     i->mode = mode;
     atomic_init(&i->nlink, 1);
     i->atime = i->mtime = i->ctime = i->btime = ktime_now();

@@ -396,7 +396,7 @@ int vfs_rmdir(int dirfd, const char *name)
 /* Locks both directories, the ancestor first; rename_lock too when they differ. */
 void lock_rename(struct dentry *a, struct dentry *b)
 {
-    if (a == b) {
+    if (a->inode == b->inode) { /* also by two names of one directory, when its host has moved it */
         mutex_lock(&a->inode->lock);
         return;
     }
@@ -414,7 +414,7 @@ void lock_rename(struct dentry *a, struct dentry *b)
 void unlock_rename(struct dentry *a, struct dentry *b)
 {
     mutex_unlock(&a->inode->lock);
-    if (a == b)
+    if (a->inode == b->inode)
         return;
     mutex_unlock(&b->inode->lock);
     mutex_unlock(&a->sb->rename_lock);

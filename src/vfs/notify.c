@@ -261,20 +261,12 @@ void vfs_notify(struct dentry *d, u32 mask)
     bool is_unlinked = is_by_file && !d->is_hashed;
     mask &= ~(u32)VFS_NOTIFY_ATTR;
     if (!(mask & SELF_ONLY)) {
-        char name[256];
-        mutex_lock(&d->lock);
-        struct dentry *p = d->parent;
-        bool has_parent = p != d;
-        if (has_parent) {
-            dentry_get(p);
-            strncpy(name, d->name, sizeof(name) - 1);
-            name[sizeof(name) - 1] = '\0';
-        }
-        mutex_unlock(&d->lock);
-        if (has_parent) {
+        char name[LX_NAME_MAX + 1];
+        size_t size;
+        struct dentry *p = d->parent == d ? NULL : dentry_get_place(d, name, &size);
+        if (p)
             tell(p->inode, mask | dir_bit(i), 0, name, is_unlinked, &dead);
-            dentry_put(p);
-        }
+        dentry_put(p);
     }
     /* inotify(7) does not say of these two that they concern a directory. */
     bool is_bare = mask & (LX_IN_DELETE_SELF | LX_IN_MOVE_SELF);

@@ -129,6 +129,7 @@ struct super {
     u64 dev;                     /* st_dev; from super_alloc_dev for file systems without a device */
     struct dentry *root;         /* owned */
     const struct dentry_ops *d_ops; /* or NULL */
+    u32 depth;                   /* 0, or one more than that of the supers it is stacked on; set once */
     struct mutex rename_lock;
     _Atomic u64 next_ino;
     _Atomic u32 ninodes; /* inodes alive, and one for the super itself: freed at 0 */
@@ -152,6 +153,9 @@ const struct fs_type *fs_find(const char *name);
 const struct fs_type *fs_types(void); /* list, for /proc/filesystems */
 struct super *super_new(const struct fs_type *t, const struct super_ops *ops, const char *source,
                         void *priv); /* NULL: out of memory. dev is allocated */
+/* Of a new super without inodes. Locks of a stacked super come before those of what it stands on. */
+#define VFS_MAX_DEPTH 4
+void super_set_depth(struct super *sb, u32 depth);
 void super_get(struct super *sb);
 void super_put(struct super *sb);
 
@@ -214,7 +218,7 @@ struct inode {
     u64 ino;                      /* immutable */
     struct mutex lock;            /* Linux's i_rwsem */
     u32 mode, uid, gid;           /* guarded by lock for writing; read without */
-    u32 flags;                    /* INODE_* */
+    _Atomic u32 flags;            /* INODE_* */
     _Atomic u32 nlink;
     u64 rdev;                     /* immutable */
     _Atomic u64 size;             /* written under lock */
@@ -268,21 +272,46 @@ struct dentry {
     u32 name_size, hash;
     _Atomic bool is_hashed;    /* reachable by lookup; guarded by parent's lock */
     _Atomic bool is_mountpoint; /* some mount covers it in some namespace */
+    _Atomic bool is_hidden;    /* being removed: lookups wait for the directory's lock */
     _Atomic bool is_used;      /* looked up since the LRU's hand last passed */
     u32 nmounts;               /* mounts on it, in all namespaces; guarded by mount_lock */
     struct list children;      /* guarded by lock */
     struct list sibling;       /* guarded by parent->lock */
     struct list bucket, lru;
+    struct list doomed;        /* of the thread that took it out with a tree */
     struct epoch_node rcu;
     void *priv;
 };
 
 void dentry_get(struct dentry *d);
 void dentry_put(struct dentry *d);
+/* The parent, referenced; without d's parent's lock a rename may move d meanwhile. */
+struct dentry *dentry_get_parent(struct dentry *d);
+/* The same, with the name there (NUL-terminated). */
+struct dentry *dentry_get_place(struct dentry *d, char name[LX_NAME_MAX + 1], size_t *ret_size);
 /* Makes a root dentry for a super. Consumes the inode reference. */
 struct dentry *dentry_make_root(struct super *sb, struct inode *i) must_check;
 /* Gives a negative dentry its inode. Consumes the inode reference. */
 void dentry_instantiate(struct dentry *d, struct inode *i);
+/*
+ * For a file system that must know whether anybody uses an object whose name it removes. The directory is
+ * locked; from here on nobody finds d in the cache, and the count of its users only falls.
+ * dentry_unhide if the name stays.
+ */
+static inline void dentry_hide(struct dentry *d)
+{
+    atomic_store_explicit(&d->is_hidden, true, memory_order_seq_cst);
+}
+static inline void dentry_unhide(struct dentry *d)
+{
+    atomic_store_explicit(&d->is_hidden, false, memory_order_seq_cst);
+}
+/* By whoever has just taken a reference to what he found in the cache: false, then it must be put. */
+static inline bool dentry_is_findable(struct dentry *d)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    return !atomic_load_explicit(&d->is_hidden, memory_order_relaxed);
+}
 /* Drops a name from the cache (host changes, revalidation). */
 void dentry_drop(struct dentry *d);
 /* Finds or makes (by lookup) the child; positive or negative, referenced. dir->lock not held. */
@@ -304,7 +333,7 @@ struct mount {
     int id;                     /* immutable; mountinfo's first field */
     struct super *sb;           /* owned */
     struct dentry *root;        /* owned: the subtree shown */
-    struct mnt_ns *ns;          /* not owned; NULL: detached */
+    struct mnt_ns *_Atomic ns;  /* not owned; NULL: detached; changed under mount_lock */
     struct mount *parent;       /* guarded by mount_lock, as all below; NULL: namespace root */
     struct dentry *mountpoint;  /* owned; in parent */
     struct list children, sibling, ns_node;

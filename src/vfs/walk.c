@@ -140,19 +140,6 @@ static bool path_equal(const struct path *a, const struct path *b)
     return a->mnt == b->mnt && a->dentry == b->dentry;
 }
 
-/* The parent of d, referenced; d may be moved meanwhile. */
-static struct dentry *parent_get(struct dentry *d)
-{
-    for (;;) {
-        epoch_enter();
-        struct dentry *p = d->parent;
-        bool is_live = ref_get_unless_zero(&p->ref);
-        epoch_exit();
-        if (is_live)
-            return p;
-    }
-}
-
 static int walk_dotdot(struct walk *w)
 {
     for (;;) {
@@ -166,7 +153,7 @@ static int walk_dotdot(struct walk *w)
         if ((w->flags & WALK_NO_XDEV) && w->cur.mnt != was)
             return -LX_EXDEV;
     }
-    struct dentry *p = parent_get(w->cur.dentry);
+    struct dentry *p = dentry_get_parent(w->cur.dentry);
     dentry_put(w->cur.dentry);
     w->cur.dentry = p;
     /* A rename may have moved us out of a bind mount's subtree, or out of the scope. */

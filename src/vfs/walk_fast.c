@@ -188,7 +188,7 @@ static enum fast_result fast_walk(struct fast *f, int dirfd, const char *name, s
                 }
             }
         }
-        if (!has_d || !has_m || (ret_root && !has_root))
+        if (!has_d || !has_m || (ret_root && !has_root) || !dentry_is_findable(f->d))
             r = FAST_GIVE_UP;
     }
     if (r != FAST_GIVE_UP && !fast_is_valid(f))

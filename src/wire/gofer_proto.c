@@ -126,7 +126,7 @@ bool gp_attr_is_ok(const struct gp_attr *a)
     return a->mode <= 0177777U && a->size <= (u64)INT64_MAX && a->blocks <= (u64)INT64_MAX / 512 &&
            a->nlink <= UINT32_MAX && a->blksize > 0 && a->blksize <= 1U << 30 &&
            time_is_ok(&a->atime) && time_is_ok(&a->mtime) && time_is_ok(&a->ctime) &&
-           time_is_ok(&a->btime) && (a->flags & ~(GP_A_BTIME | GP_A_MASKED)) == 0 && a->pad == 0;
+           time_is_ok(&a->btime) && (a->flags & ~(GP_A_BTIME | GP_A_MASKED)) == 0;
 }
 
 /* The guest ABI's huge dev_t of a major and a minor number. */
@@ -134,6 +134,11 @@ static u64 dev_of(u32 ma, u32 mi)
 {
     return ((ma & 0xfffULL) << 8) | ((ma & ~0xfffULL) << 32) | (mi & 0xffULL) |
            ((mi & ~0xffULL) << 12);
+}
+
+u64 gp_dev_from_statx(const struct statx *sx)
+{
+    return dev_of(sx->stx_dev_major, sx->stx_dev_minor);
 }
 
 void gp_attr_from_statx(struct gp_attr *a, const struct statx *sx)
@@ -154,6 +159,7 @@ void gp_attr_from_statx(struct gp_attr *a, const struct statx *sx)
         .ctime = {sx->stx_ctime.tv_sec, sx->stx_ctime.tv_nsec, 0},
         .attributes = sx->stx_attributes,
         .attributes_mask = sx->stx_attributes_mask,
+        .mnt = (u32)sx->stx_mnt_id,
     };
     if (sx->stx_mask & STATX_BTIME) {
         a->btime = (struct gp_time){sx->stx_btime.tv_sec, sx->stx_btime.tv_nsec, 0};
@@ -491,7 +497,7 @@ int gp_section_next(struct wire_in *w, struct gp_section *ret, struct wire_bytes
         return 0;
     wire_get(w, ret, sizeof(*ret));
     const char *p = wire_take(w, ret->size);
-    if (!p || ret->pad != 0)
+    if (!p)
         return -LX_EPROTO;
     *ret_entries = (struct wire_bytes){p, ret->size};
     return 1;

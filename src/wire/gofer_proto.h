@@ -121,7 +121,8 @@ struct gp_attr { /* sent as it is; no padding */
     u32 mode, uid, gid, blksize;
     struct gp_time atime, mtime, ctime, btime;
     u64 attributes, attributes_mask; /* STATX_ATTR_* */
-    u32 flags, pad;                  /* GP_A_* */
+    u32 flags;                       /* GP_A_* */
+    u32 mnt; /* the host's number of the mount (its low bits): what is bound twice is told apart */
 };
 
 struct gp_set {
@@ -192,7 +193,7 @@ struct gp_dirent {
 struct gp_section {
     u64 dev, ino; /* of the directory */
     u64 node;
-    u32 size, pad;
+    u32 size, mnt;
 };
 
 /* True for a name that a request may carry: see above. */
@@ -200,6 +201,8 @@ bool gp_name_is_ok(struct wire_bytes name);
 /* True when every field is within its documented bounds. */
 bool gp_attr_is_ok(const struct gp_attr *a);
 void gp_attr_from_statx(struct gp_attr *a, const struct statx *sx);
+/* gp_attr.dev of an object. */
+u64 gp_dev_from_statx(const struct statx *sx);
 
 /* Bytes written, or 0 when the message does not fit in cap. */
 size_t gp_req_encode(const struct gp_req *r, void *buf, size_t cap) must_check;
