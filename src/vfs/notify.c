@@ -280,7 +280,8 @@ void vfs_notify_inode(struct inode *i, u32 mask)
         return;
     struct list dead;
     list_init(&dead);
-    tell(i, mask | dir_bit(i), 0, NULL, false, &dead);
+    /* inotify(7) does not say of this one that it concerns a directory. */
+    tell(i, mask & LX_IN_DELETE_SELF ? mask : mask | dir_bit(i), 0, NULL, false, &dead);
     dismantle_all(&dead);
 }
 
