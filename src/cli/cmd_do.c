@@ -22,6 +22,7 @@
 
 #include "cli/cmd.h"
 #include "oci/sandbox.h"
+#include "wire/control.h"
 
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -216,12 +217,12 @@ static struct boot_mount *standard_mounts(u32 *ret_n)
                 t_mq[] = "/dev/mqueue", none[] = "", pts_opts[] = "gid=5,mode=620,ptmxmode=666",
                 shm_opts[] = "mode=1777";
     static struct boot_mount mounts[] = {
-        {proc, proc, t_proc, none, MS_NOSUID | MS_NODEV | MS_NOEXEC, -1},
-        {sysfs, sysfs, t_sys, none, MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, -1},
-        {dev, dev, t_dev, none, MS_NOSUID, -1},
-        {devpts, devpts, t_pts, pts_opts, MS_NOSUID | MS_NOEXEC, -1},
-        {tmpfs, tmpfs, t_shm, shm_opts, MS_NOSUID | MS_NODEV, -1},
-        {mqueue, mqueue, t_mq, none, MS_NOSUID | MS_NODEV | MS_NOEXEC, -1},
+        {proc, proc, t_proc, none, BOOT_MOUNT_FS, MS_NOSUID | MS_NODEV | MS_NOEXEC, 0, -1},
+        {sysfs, sysfs, t_sys, none, BOOT_MOUNT_FS, MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, 0, -1},
+        {dev, dev, t_dev, none, BOOT_MOUNT_FS, MS_NOSUID, 0, -1},
+        {devpts, devpts, t_pts, pts_opts, BOOT_MOUNT_FS, MS_NOSUID | MS_NOEXEC, 0, -1},
+        {tmpfs, tmpfs, t_shm, shm_opts, BOOT_MOUNT_FS, MS_NOSUID | MS_NODEV, 0, -1},
+        {mqueue, mqueue, t_mq, none, BOOT_MOUNT_FS, MS_NOSUID | MS_NODEV | MS_NOEXEC, 0, -1},
     };
     *ret_n = ARRAY_SIZE(mounts);
     return mounts;
@@ -255,9 +256,11 @@ static int open_log(const char *path)
 
 static void send_ctl(int control, u32 type, s32 a, s32 b)
 {
+    u8 buf[256];
     struct ctl_msg m = {.type = type, .a = a, .b = b};
+    size_t n = ctl_encode(&m, buf, sizeof(buf));
     /* A sandbox that has just ended takes no more messages; its end is reported elsewhere. */
-    if (send(control, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+    if (send(control, buf, n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         return;
 }
 
@@ -321,18 +324,18 @@ static int attend(struct sandbox *sb, int sig_fd, bool is_tty)
         }
         if (!(fds[0].revents & (POLLIN | POLLHUP | POLLERR)))
             continue;
+        static u8 buf[CTL_MAX_MSG];
         struct ctl_msg m;
-        ssize_t n = recv(sb->control, &m, sizeof(m), 0);
-        if (n != sizeof(m))
+        ssize_t n = recv(sb->control, buf, sizeof(buf), 0);
+        if (n <= 0 || !ctl_decode(buf, (size_t)n, &m))
             return gone(sb);
-        m.text[sizeof(m.text) - 1] = 0;
         switch (m.type) {
         case CTL_STARTED:
             break;
         case CTL_FAILED:
             sandbox_destroy(sb);
             terminal_restore();
-            return complain(m.a, "%s", m.text);
+            return complain(m.a, "%s", m.data.p);
         case CTL_EXITED:
             sandbox_destroy(sb);
             return pass_on(m.a);
@@ -375,26 +378,29 @@ int cmd_do(const struct global_opts *g, int argc, char **argv)
         ioctl(STDIN_FILENO, TIOCGWINSZ, &ws);
 
     struct bootcfg boot = {
-        .flags = (o.is_rw ? BOOT_RW : 0) | (o.is_tty ? BOOT_TTY : 0) |
-                 (g->is_strace ? BOOT_STRACE : 0) | (g->is_patch_off ? BOOT_PATCH_OFF : 0) |
-                 (g->is_mm_helper ? BOOT_MM_HELPER : 0) | BOOT_PATH_SEARCH |
-                 (g->is_directfs_off ? 0 : BOOT_DIRECTFS) | closed_stdio * BOOT_NO_STDIN,
+        .flags = (g->is_strace ? BOOT_STRACE : 0) | (g->is_patch_off ? BOOT_PATCH_OFF : 0) |
+                 (g->is_mm_helper ? BOOT_MM_HELPER : 0),
         .log_level = g->is_debug ? 3 : 1,
-        .uid = o.uid,
-        .gid = o.gid,
-        .rows = ws.ws_row,
-        .cols = ws.ws_col,
         .rlimit_nofile = nofile.rlim_max,
-        .overlay_size = o.overlay_size,
-        .nenvp = o.nenv,
-        .envp = o.env,
-        .hostname = hostname,
-        .argv = o.argv,
+        .container = {
+            .flags = (o.is_rw ? BOOT_RW : 0) | (g->is_directfs_off ? 0 : BOOT_DIRECTFS),
+            .overlay_size = o.overlay_size,
+            .hostname = hostname,
+            .process = {
+                .flags = (o.is_tty ? BOOT_P_TTY : 0) | BOOT_P_PATH_SEARCH | BOOT_P_MORTAL |
+                         closed_stdio * BOOT_P_NO_STDIN,
+                .uid = o.uid, .gid = o.gid,
+                .rows = ws.ws_row, .cols = ws.ws_col,
+                .nenvp = o.nenv, .envp = o.env,
+                .argv = o.argv,
+            },
+        },
     };
-    boot.cwd = strdup(o.cwd);
-    while (boot.argv[boot.nargv])
-        boot.nargv++;
-    boot.mounts = standard_mounts(&boot.nmounts);
+    struct boot_process *process = &boot.container.process;
+    process->cwd = strdup(o.cwd);
+    while (process->argv[process->nargv])
+        process->nargv++;
+    boot.container.mounts = standard_mounts(&boot.container.nmounts);
 
     int log_fd = open_log(g->log_path);
     if (log_fd < 0)
@@ -422,9 +428,7 @@ int cmd_do(const struct global_opts *g, int argc, char **argv)
         return complain(EXIT_SANDBOX, "signalfd: %s", strerror(errno));
 
     struct sandbox_params params = {
-        .boot = &boot,
-        .root = o.root,
-        .is_rw = o.is_rw,
+        .boot = &boot, .root = o.root, .is_rw = o.is_rw, .is_host_root = true,
         .stdio = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO},
         .log_fd = log_fd,
         .strace_fd = strace_fd,

@@ -174,6 +174,7 @@ static int make_group(struct task *c, struct task *t, u64 flags)
     mutex_unlock(&p->limits_lock);
     g->oom_score_adj = p->oom_score_adj;
     g->container = p->container;
+    g->freezer = p->freezer;
     g->has_execed = false;
     g->start_boot_ns = c->start_boot_ns;
     g->has_mixed_creds = false;

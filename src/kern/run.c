@@ -70,12 +70,34 @@ static bool was_interrupted(const struct unfinished *u)
     return u->is_call && (is_restart(u->result) || u->result == -LX_EINTR);
 }
 
+static bool is_frozen(const struct task *t)
+{
+    const struct freezer *f = t->tg->freezer;
+    return f && atomic_load(&f->is_on) && !t->is_exit_requested;
+}
+
+/* Stays here until its container is let go, or it is to end. Other work meanwhile stays undone. */
+static void freezer_wait(struct task *t)
+{
+    bool was_kicked = false;
+    while (is_frozen(t)) {
+        if (wait_event_interruptible(&t->tg->freezer->wait, WAIT_IN, !is_frozen(t), NO_DEADLINE) < 0) {
+            was_kicked = true;
+            parker_clear_interrupt(&t->parker);
+        }
+    }
+    if (was_kicked)
+        atomic_store(&t->is_kicked, true); /* there was something else: look again */
+}
+
 /* The slow way out. On return nothing is left to do, but the result of a call (u->is_call). */
 static void do_work(struct task *t, struct unfinished *u)
 {
     for (;;) {
         atomic_store(&t->is_kicked, false);
         parker_clear_interrupt(&t->parker);
+        if (unlikely(is_frozen(t)))
+            freezer_wait(t);
         if (!was_interrupted(u))
             restore_mask(t); /* ppoll and kin finished: their mask is over before signals are looked at */
         struct ksignal ks;
@@ -238,6 +260,31 @@ static noreturn_fn void run_loop(struct task *t)
     }
 }
 
+void kern_freeze(struct freezer *f)
+{
+    struct tgroup *g;
+    struct task *t;
+    atomic_store(&f->is_on, true);
+    rwlock_rdlock(&task_lock);
+    list_for_each(g, &all_tgroups, all_node) {
+        if (g->freezer != f)
+            continue;
+        list_for_each(t, &g->tasks, tg_node) {
+            atomic_store(&t->is_kicked, true);
+            MUTEX_GUARD(&t->ptr_lock);
+            if (t->uctx)
+                uctx_kick(t->uctx);
+        }
+    }
+    rwlock_rdunlock(&task_lock);
+}
+
+void kern_thaw(struct freezer *f)
+{
+    atomic_store(&f->is_on, false);
+    waitq_wake(&f->wait, WAIT_IN);
+}
+
 void task_main(void *arg)
 {
     struct task *t = arg;
@@ -245,6 +292,8 @@ void task_main(void *arg)
     if (setjmp(thread_bottom) == 0) {
         usage_task_start(t);
         task_started(t);
+        if (is_frozen(t)) /* made while its container froze */
+            atomic_store(&t->is_kicked, true);
         run_loop(t);
     }
     task_set_current(NULL);

@@ -144,6 +144,9 @@ static int make_first(const struct init_args *a, struct task **ret_t)
     nsproxy_get(a->ns);
     t->start_boot_ns = g->start_boot_ns = clock_boot_ns();
     g->is_sentry_owned = true;
+    g->container = a->container;
+    g->freezer = a->freezer;
+    g->oom_score_adj = (u32)a->oom_score_adj;
     if (a->rlimits)
         memcpy(g->rlimits, a->rlimits, sizeof(g->rlimits));
     else

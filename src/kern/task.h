@@ -212,6 +212,12 @@ struct task_usage {
 
 /* ---- processes ----------------------------------------------------------------------------- */
 
+/* Stops all tasks of a container (kern_freeze): none goes back to its application while it is on. */
+struct freezer {
+    _Atomic bool is_on;
+    struct waitq wait;
+};
+
 enum tgroup_stop { TG_RUNNING, TG_STOPPING, TG_STOPPED };
 
 struct posix_timers;
@@ -284,6 +290,7 @@ struct tgroup {
     s64 start_boot_ns;
     _Atomic u64 cpu_start_ns;
     void *container;            /* sentry's */
+    struct freezer *freezer;    /* its container's, or NULL; immutable */
 };
 
 /* task.state, for /proc and wait */
@@ -419,9 +426,18 @@ struct init_args { /* the first process of a container, or an exec into one */
     const struct lx_rlimit *rlimits; /* LX_RLIM_NLIMITS, or NULL for defaults */
     bool is_init;                 /* pid 1 of ns->pid_for_children */
     bool is_init_mortal;          /* though pid 1, signals have their default actions (cvisor do) */
+    void *container;              /* tgroup.container of the process and of what it makes */
+    struct freezer *freezer;      /* likewise; outlives them */
+    s32 oom_score_adj;
 };
 /* Makes a process and starts it. Errors are exec's: LX_ENOENT, LX_EACCES, … */
 int kern_start_process(const struct init_args *args, struct tgroup **ret_tg) must_check;
+/*
+ * Freezes, or lets go, the processes with this freezer. A task that sleeps in a call is left
+ * there; it stops on its way back to the application. SIGKILL ends frozen processes.
+ */
+void kern_freeze(struct freezer *f);
+void kern_thaw(struct freezer *f);
 /* Blocks until the group is a zombie; its wait status. Reaps it when its parent is nobody. */
 int kern_wait_process(struct tgroup *tg);
 

@@ -39,8 +39,8 @@
 #include <unistd.h>
 
 #define NOBODY       65534
-#define FD_HIGH      200 /* where descriptors are parked before they take their places */
-#define MAX_FD_MOVES 80
+#define FD_HIGH      512 /* where descriptors are parked before they take their places */
+#define MAX_FD_MOVES (BOOT_MAX_TREES + BOOT_MAX_LANES + BOOT_MAX_PASSED + 16)
 
 struct fd_move {
     int from, to;
@@ -54,8 +54,8 @@ struct child_plan {
     u32 map_host_uid, map_host_gid, map_inner_uid, map_inner_gid;
     bool is_root_caller;
     int (*prepare)(struct child_plan *plan); /* in the child, before fds move; errno on failure */
-    const char *root;
-    bool is_rw;
+    const struct sandbox_params *params;
+    const char *failed_on; /* what prepare failed on, or NULL */
     const char *argv[6];
 };
 
@@ -76,7 +76,7 @@ static void plan_move(struct child_plan *p, int from, int to)
 /* What a child that fails sends. */
 struct child_report {
     int err;
-    char step[60];
+    char step[200];
 };
 
 /* Puts every descriptor at its place and closes all others, but for two that exec closes. */
@@ -135,33 +135,53 @@ static int cover_kernel_files(const char *root)
     return 0;
 }
 
+/* A detached copy of the mounts at path, as the gofer is to see them; a descriptor, or -1. */
+static int clone_tree(const char *path, bool is_rw)
+{
+    int fd = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    if (fd < 0)
+        return -1;
+    struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                          (is_rw ? 0 : MOUNT_ATTR_RDONLY)};
+    if (syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0 &&
+        errno != EPERM && errno != ENOSYS) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
 /*
- * The gofer's view of the host: private, without devices, and read-only unless
- * it is to write. The root is a detached copy of the mounts below it: it
+ * The gofer's view of the host: only the trees that it serves, private, without devices, and read-only
+ * unless it is to write. Each is a detached copy of mounts: it
  * has no parent, so that ".." of a descriptor below it (the sentry has some with
  * directfs) ends there.
  */
 static int prepare_gofer(struct child_plan *plan)
 {
+    const struct sandbox_params *p = plan->params;
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        return -1;
-    struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-                                          (plan->is_rw ? 0 : MOUNT_ATTR_RDONLY)};
-    if (syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &attr, sizeof(attr)) < 0 &&
-        errno != EPERM && errno != ENOSYS)
         return -1;
     int self = (int)syscall(SYS_open_tree, AT_FDCWD, "/proc/self/fd",
                             OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (self < 0)
         return -1;
     plan_move(plan, self, BOOT_FD_GOFER_SELF);
-    if (cover_kernel_files(plan->root) < 0)
+    if (p->is_host_root && cover_kernel_files(p->root) < 0)
         return -1;
-    int root_fd = (int)syscall(SYS_open_tree, AT_FDCWD, plan->root,
-                               OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    plan->failed_on = p->root;
+    int root_fd = clone_tree(p->root, p->is_rw);
     if (root_fd < 0)
         return -1;
     plan_move(plan, root_fd, BOOT_FD_GOFER_ROOT);
+    for (u32 i = 0; i < p->ntrees; i++) {
+        plan->failed_on = p->trees[i].path;
+        int fd = clone_tree(p->trees[i].path, !p->trees[i].is_read_only);
+        if (fd < 0)
+            return -1;
+        plan_move(plan, fd, (int)(BOOT_FD_LANES + p->nlanes + i));
+    }
+    plan->failed_on = NULL;
     /*
      * An empty directory as its root: /proc is the one that is sure to exist. Here and not in
      * the gofer, which as an ordinary user has no capability after exec.
@@ -179,6 +199,11 @@ static noreturn_fn void child_main(struct child_plan *p, int self_fd, int link_f
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (read(link_fd, &byte, 1) != 1)
         _exit(70);
+    struct rlimit nofile;
+    if (getrlimit(RLIMIT_NOFILE, &nofile) == 0 && nofile.rlim_cur < nofile.rlim_max) {
+        nofile.rlim_cur = nofile.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &nofile);
+    }
     step = "take its identity";
     if (p->clone_flags & CLONE_NEWUSER) {
         if (p->is_root_caller && setgroups(0, NULL) < 0)
@@ -206,7 +231,10 @@ static noreturn_fn void child_main(struct child_plan *p, int self_fd, int link_f
     syscall(SYS_execveat, self_fd, "", (char *const *)(uintptr_t)p->argv, no_env, AT_EMPTY_PATH);
 fail:;
     struct child_report report = {.err = errno};
-    snprintf(report.step, sizeof(report.step), "%s", step);
+    if (p->failed_on)
+        snprintf(report.step, sizeof(report.step), "serve '%.150s'", p->failed_on);
+    else
+        snprintf(report.step, sizeof(report.step), "%s", step);
     _exit(send(link_fd, &report, sizeof(report), MSG_NOSIGNAL) < 0 ? 71 : 70);
 }
 
@@ -349,11 +377,105 @@ static int write_config(struct bootcfg *boot, struct err *e)
     return fd;
 }
 
+/* Which trees the gofer serves, in order: a letter each (cmd_gofer.c). */
+static void describe_trees(const struct sandbox_params *p, char *text)
+{
+    *text++ = p->is_host_root ? (p->is_rw ? 'W' : 'R') : (p->is_rw ? 'w' : 'r');
+    for (u32 i = 0; i < p->ntrees; i++)
+        *text++ = p->trees[i].is_read_only ? 'r' : 'w';
+    *text = 0;
+}
+
+struct lanes {
+    int fds[BOOT_MAX_LANES][2]; /* the sentry's end, the gofer's */
+    u32 n;
+};
+
+static int lanes_make(struct lanes *l, u32 n, struct err *e)
+{
+    for (l->n = 0; l->n < n; l->n++)
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, l->fds[l->n]) < 0)
+            return err_errno(e, "cannot make the gofer's sockets");
+    return 0;
+}
+
+static void lanes_close(struct lanes *l)
+{
+    for (u32 i = 0; i < l->n; i++) {
+        close(l->fds[i][0]);
+        close(l->fds[i][1]);
+    }
+    l->n = 0;
+}
+
+static void plan_gofer(struct child_plan *c, const struct sandbox_params *p, const struct lanes *lanes,
+                       int null_fd, bool is_root)
+{
+    static char lane_count[16], trees[BOOT_MAX_TREES + 1];
+    snprintf(lane_count, sizeof(lane_count), "%u", lanes->n);
+    describe_trees(p, trees);
+    *c = (struct child_plan){
+        .role = "gofer",
+        .clone_flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | (is_root ? 0 : CLONE_NEWUSER),
+        .map_host_uid = geteuid(), .map_host_gid = getegid(),
+        .map_inner_uid = geteuid(), .map_inner_gid = getegid(),
+        .is_root_caller = is_root,
+        .prepare = prepare_gofer, .params = p,
+        .argv = {"cvisor", "gofer", lane_count, trees, NULL},
+    };
+    plan_move(c, null_fd, 0);
+    plan_move(c, null_fd, 1);
+    plan_move(c, p->log_fd, 2);
+    for (u32 i = 0; i < lanes->n; i++)
+        plan_move(c, lanes->fds[i][1], (int)(BOOT_FD_LANES + i));
+}
+
+static void plan_sentry(struct child_plan *c, const struct sandbox_params *p, const struct lanes *lanes,
+                        int null_fd, int config, int control, bool is_root)
+{
+    *c = (struct child_plan){
+        .role = "sentry",
+        .clone_flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
+                       CLONE_NEWNET,
+        .map_host_uid = is_root ? NOBODY : geteuid(), .map_host_gid = is_root ? NOBODY : getegid(),
+        .is_root_caller = is_root,
+        .argv = {"cvisor", "sentry", NULL},
+    };
+    for (int i = 0; i < 3; i++)
+        plan_move(c, p->stdio[i] >= 0 ? p->stdio[i] : null_fd, i);
+    plan_move(c, config, BOOT_FD_CONFIG);
+    plan_move(c, control, BOOT_FD_CONTROL);
+    plan_move(c, p->log_fd, BOOT_FD_LOG);
+    plan_move(c, p->strace_fd, BOOT_FD_STRACE);
+    if (p->listen_fd > 0)
+        plan_move(c, p->listen_fd, BOOT_FD_LISTEN);
+    if (p->console_fd > 0)
+        plan_move(c, p->console_fd, BOOT_FD_CONSOLE);
+    for (u32 i = 0; i < lanes->n; i++)
+        plan_move(c, lanes->fds[i][0], (int)(BOOT_FD_LANES + i));
+    for (u32 i = 0; i < p->npassed; i++)
+        plan_move(c, p->passed[i], (int)(BOOT_FD_LANES + lanes->n + i));
+}
+
+static int start_both(struct child_plan *sentry, struct child_plan *gofer, int self_fd, struct sandbox *sb,
+                      struct err *e)
+{
+    int sentry_link = -1, gofer_link = -1;
+    bool is_started = start_child(sentry, self_fd, &sb->sentry, &sentry_link, e) == 0 &&
+                      start_child(gofer, self_fd, &sb->gofer, &gofer_link, e) == 0;
+    if (sentry_link >= 0 && await_exec(sentry, sentry_link, is_started ? e : NULL) < 0)
+        is_started = false;
+    if (gofer_link >= 0 && await_exec(gofer, gofer_link, is_started ? e : NULL) < 0)
+        is_started = false;
+    return is_started ? 0 : -1;
+}
+
 int sandbox_start(const struct sandbox_params *p, struct sandbox *ret_sb, struct err *e)
 {
-    int control[2] = {-1, -1}, lanes[BOOT_MAX_LANES][2], config = -1, root_fd = -1, r = -1;
-    u32 nlanes = 0;
+    int control[2] = {-1, -1}, config = -1, root_fd = -1, null_fd = -1, r = -1;
+    struct lanes lanes = {.n = 0};
     struct sandbox sb = {-1, -1, -1};
+    static struct child_plan gofer, sentry; /* large */
     /* Root in a user namespace of one id is an ordinary user with another name. */
     bool is_root = geteuid() == 0 && has_nobody("/proc/self/uid_map") && has_nobody("/proc/self/gid_map");
     int self_fd = sandbox_self_fd(e);
@@ -361,8 +483,12 @@ int sandbox_start(const struct sandbox_params *p, struct sandbox *ret_sb, struct
         return -1;
     if (check_kernel(e) < 0)
         goto out;
-
-    p->boot->nlanes = p->nlanes;
+    if (p->ntrees >= BOOT_MAX_TREES) {
+        err_set(e, "more than %d bind mounts", BOOT_MAX_TREES - 1);
+        goto out;
+    }
+    p->boot->container.nlanes = p->nlanes;
+    p->boot->container.process.npassed = p->npassed;
     config = write_config(p->boot, e);
     if (config < 0)
         goto out;
@@ -375,83 +501,28 @@ int sandbox_start(const struct sandbox_params *p, struct sandbox *ret_sb, struct
         err_errno(e, "cannot make the control socket");
         goto out;
     }
-    for (; nlanes < p->nlanes; nlanes++) {
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, lanes[nlanes]) < 0) {
-            err_errno(e, "cannot make the gofer's sockets");
-            goto out;
-        }
-    }
-
-    char lane_count[16], attach_flags[16];
-    snprintf(lane_count, sizeof(lane_count), "%u", nlanes);
-    snprintf(attach_flags, sizeof(attach_flags), "%s", p->is_rw ? "rw" : "ro");
-    struct child_plan gofer = {
-        .role = "gofer",
-        .clone_flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS,
-        .map_host_uid = geteuid(), .map_host_gid = getegid(),
-        .map_inner_uid = geteuid(), .map_inner_gid = getegid(),
-        .is_root_caller = is_root,
-        .prepare = prepare_gofer, .root = p->root, .is_rw = p->is_rw,
-        .argv = {"cvisor", "gofer", lane_count, attach_flags, NULL},
-    };
-    if (!is_root)
-        gofer.clone_flags |= CLONE_NEWUSER;
-    int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null_fd < 0) {
         err_errno(e, "cannot open /dev/null");
         goto out;
     }
-    plan_move(&gofer, null_fd, 0);
-    plan_move(&gofer, null_fd, 1);
-    plan_move(&gofer, p->log_fd, 2);
-    for (u32 i = 0; i < nlanes; i++)
-        plan_move(&gofer, lanes[i][1], (int)(BOOT_FD_LANES + i));
-
-    struct child_plan sentry = {
-        .role = "sentry",
-        .clone_flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
-                       CLONE_NEWNET,
-        .map_host_uid = is_root ? NOBODY : geteuid(), .map_host_gid = is_root ? NOBODY : getegid(),
-        .is_root_caller = is_root,
-        .argv = {"cvisor", "sentry", NULL},
-    };
-    for (int i = 0; i < 3; i++)
-        plan_move(&sentry, p->stdio[i] >= 0 ? p->stdio[i] : null_fd, i);
-    plan_move(&sentry, config, BOOT_FD_CONFIG);
-    plan_move(&sentry, control[1], BOOT_FD_CONTROL);
-    plan_move(&sentry, p->log_fd, BOOT_FD_LOG);
-    plan_move(&sentry, p->strace_fd, BOOT_FD_STRACE);
-    for (u32 i = 0; i < nlanes; i++)
-        plan_move(&sentry, lanes[i][0], (int)(BOOT_FD_LANES + i));
-
-    int sentry_link = -1, gofer_link = -1;
-    bool is_started = start_child(&sentry, self_fd, &sb.sentry, &sentry_link, e) == 0 &&
-                      start_child(&gofer, self_fd, &sb.gofer, &gofer_link, e) == 0;
-    if (sentry_link >= 0 && await_exec(&sentry, sentry_link, is_started ? e : NULL) < 0)
-        is_started = false;
-    if (gofer_link >= 0 && await_exec(&gofer, gofer_link, is_started ? e : NULL) < 0)
-        is_started = false;
-    if (is_started) {
+    if (lanes_make(&lanes, p->nlanes, e) < 0)
+        goto out;
+    plan_gofer(&gofer, p, &lanes, null_fd, is_root);
+    plan_sentry(&sentry, p, &lanes, null_fd, config, control[1], is_root);
+    if (start_both(&sentry, &gofer, self_fd, &sb, e) == 0) {
         sb.control = take_fd(control[0]);
         *ret_sb = sb;
         r = 0;
     } else {
         sandbox_destroy(&sb);
     }
-    close(null_fd);
 out:
-    for (u32 i = 0; i < nlanes; i++) {
-        close(lanes[i][0]);
-        close(lanes[i][1]);
-    }
-    for (int i = 0; i < 2; i++)
-        if (control[i] >= 0)
-            close(control[i]);
-    if (config >= 0)
-        close(config);
-    if (root_fd >= 0)
-        close(root_fd);
-    close(self_fd);
+    lanes_close(&lanes);
+    const int fds[] = {control[0], control[1], config, root_fd, null_fd, self_fd};
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
     return r;
 }
 

@@ -10,18 +10,30 @@
 #include "oci/err.h"
 #include "wire/bootcfg.h"
 
+/* A bind mount's source. */
+struct sandbox_tree {
+    const char *path;
+    bool is_read_only;
+};
+
 struct sandbox_params {
-    struct bootcfg *boot;  /* nlanes is filled in */
-    const char *root;      /* host directory that the gofer serves */
+    struct bootcfg *boot;  /* container.nlanes and npassed are filled in */
+    const char *root;      /* host directory that the gofer serves as tree 0 */
     bool is_rw;            /* the gofer may change it */
-    int stdio[3];          /* the application's */
+    bool is_host_root;     /* a whole machine's: what is in its /proc, /sys and /dev is not served */
+    const struct sandbox_tree *trees; /* 1 and up */
+    u32 ntrees;
+    int stdio[3];          /* the application's; -1: none */
     int log_fd, strace_fd; /* the sentry's and gofer's log, and --strace's lines */
+    int listen_fd, console_fd; /* see BOOT_FD_*; 0: none */
+    const int *passed;     /* become 3 and up of the application */
+    u32 npassed;
     u32 nlanes;
 };
 
 struct sandbox {
     pid_t sentry, gofer;
-    int control; /* ctl_msg socket; owned */
+    int control; /* link (wire/control.h); owned */
 };
 
 /* The program that becomes sentry and gofer: the running executable's fd. */

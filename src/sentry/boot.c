@@ -1,9 +1,8 @@
 /*
- * Booting a container: file systems, root, mounts, standard files,
- * credentials, the host-call filter, the first process.
+ * Booting a container: file systems, root, mounts, devices, credentials.
  *
- * A boot-time vfs_task stands for the kernel itself while paths are walked:
- * root credentials, the new root.
+ * A vfs_task stands for the kernel itself while paths are walked: root
+ * credentials, the container's root.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,27 +11,24 @@
 #include "base/log.h"
 #include "fs/fs_init.h"
 #include "fs/gofer_client.h"
-#include "fs/hostfd.h"
 #include "fs/overlay.h"
-#include "kern/host_info.h"
 #include "kern/kern_int.h"
-#include "kern/parts.h"
-#include "kern/time.h"
 #include "net/net.h"
 #include "procfs/procfs.h"
 #include "sentry/sentry.h"
 #include "sys/socket.h"
 #include "sys/strace.h"
 
-static int fail(struct boot_error *e, int status, int err, const char *what, const char *on)
+int boot_fail(struct boot_error *e, int status, int err, const char *what, const char *on)
 {
     e->status = status;
+    e->err = -err;
     snprintf(e->text, sizeof(e->text), "cannot %s%s%.300s%s: %s", what, on ? " '" : "", on ? on : "",
              on ? "'" : "", strerror(-err));
     return -1;
 }
 
-static int init_rooms(struct boot_error *e)
+int boot_rooms(struct boot_error *e)
 {
     const struct {
         const char *name;
@@ -44,24 +40,35 @@ static int init_rooms(struct boot_error *e)
     for (size_t i = 0; i < ARRAY_SIZE(rooms); i++) {
         int r = rooms[i].init();
         if (r < 0)
-            return fail(e, 125, r, "start the sentry's room", rooms[i].name);
+            return boot_fail(e, 125, r, "start the sentry's room", rooms[i].name);
     }
     sys_init();
     socket_proc_init();
     return 0;
 }
 
-static int make_root(const struct bootcfg *cfg, struct super **ret_sb, struct boot_error *e)
+static bool is_dir(const struct inode *i)
 {
-    int lanes[BOOT_MAX_LANES];
+    return (i->mode & LX_S_IFMT) == LX_S_IFDIR;
+}
+
+static int tree_super(const struct boot_container *cfg, const int *lanes, u32 tree, u32 flags,
+                      struct super **ret_sb)
+{
+    if (cfg->flags & BOOT_DIRECTFS)
+        flags |= GOFER_DIRECTFS;
+    return gofer_super_new(lanes, cfg->nlanes, tree, flags, ret_sb);
+}
+
+static int make_root(const struct boot_container *cfg, const int *lanes, struct super **ret_sb,
+                     struct boot_error *e)
+{
     struct super *lower;
-    for (u32 i = 0; i < cfg->nlanes; i++)
-        lanes[i] = (int)(BOOT_FD_LANES + i);
-    u32 flags = (cfg->flags & BOOT_DIRECTFS ? GOFER_DIRECTFS : 0) |
-                (cfg->flags & BOOT_RW ? 0 : GOFER_RO);
-    int r = gofer_super_new(lanes, cfg->nlanes, 0, flags, &lower);
+    u32 flags = (cfg->flags & BOOT_RW ? 0 : GOFER_RO) |
+                (cfg->flags & BOOT_ROOT_SHARED ? GOFER_SHARED : 0);
+    int r = tree_super(cfg, lanes, 0, flags, &lower);
     if (r < 0)
-        return fail(e, 125, r, "read the root directory through the gofer", NULL);
+        return boot_fail(e, 125, r, "read the root directory through the gofer", NULL);
     if (cfg->flags & BOOT_RW) {
         *ret_sb = lower;
         return 0;
@@ -69,18 +76,20 @@ static int make_root(const struct bootcfg *cfg, struct super **ret_sb, struct bo
     r = overlay_new_on_tmpfs(lower, cfg->overlay_size, ret_sb);
     super_put(lower);
     if (r < 0)
-        return fail(e, 125, r, "lay an overlay over the root directory", NULL);
+        return boot_fail(e, 125, r, "lay an overlay over the root directory", NULL);
     return 0;
 }
 
-/* mkdir -p, for mount points that the root lacks. */
-static int make_dirs(const char *path)
+/* mkdir -p, for what the root lacks; with is_file the last component becomes an empty file. */
+static int make_place(const char *path, bool is_file)
 {
     char buf[MAX_PATH];
     size_t n = strlen(path);
     if (n >= sizeof(buf))
         return -LX_ENAMETOOLONG;
     memcpy(buf, path, n + 1);
+    while (n > 1 && buf[n - 1] == '/')
+        buf[--n] = 0;
     for (char *p = buf + 1;; p++) {
         if (*p != '/' && *p != 0)
             continue;
@@ -90,7 +99,8 @@ static int make_dirs(const char *path)
         int r = vfs_walk(LX_AT_FDCWD, buf, WALK_FOLLOW, &at);
         path_put(&at);
         if (r == -LX_ENOENT)
-            r = vfs_mkdir(LX_AT_FDCWD, buf, 0755);
+            r = c == 0 && is_file ? vfs_mknod(LX_AT_FDCWD, buf, LX_S_IFREG | 0644, 0)
+                                  : vfs_mkdir(LX_AT_FDCWD, buf, 0755);
         if (r < 0)
             return r;
         *p = c;
@@ -99,145 +109,298 @@ static int make_dirs(const char *path)
     }
 }
 
-static int make_mounts(const struct bootcfg *cfg, struct boot_error *e)
+/* Mounts tree m->attach of the gofer: a bind mount of the host's. */
+static int mount_tree(const struct boot_container *cfg, const int *lanes, const struct boot_mount *m)
+{
+    struct super *sb;
+    struct path at = {0};
+    u32 flags = GOFER_SHARED | (m->flags & LX_MS_RDONLY ? GOFER_RO : 0);
+    int r = tree_super(cfg, lanes, (u32)m->attach, flags, &sb);
+    if (r < 0)
+        return r;
+    r = make_place(m->target, !is_dir(sb->root->inode));
+    if (r == 0)
+        r = vfs_walk(LX_AT_FDCWD, m->target, WALK_FOLLOW, &at);
+    if (r == 0) {
+        u32 mf = m->flags & (LX_MS_RDONLY | LX_MS_NOSUID | LX_MS_NODEV | LX_MS_NOEXEC | LX_MS_NOATIME |
+                             LX_MS_NODIRATIME | LX_MS_NOSYMFOLLOW);
+        if (!(mf & LX_MS_NOATIME))
+            mf |= LX_MS_RELATIME;
+        struct mount *mnt = mount_new(sb, mf);
+        r = mnt ? mount_attach(mnt, &at) : -LX_ENOMEM;
+        if (mnt)
+            mount_put(mnt);
+    }
+    path_put(&at);
+    super_put(sb);
+    return r;
+}
+
+static int mount_fs(const struct boot_mount *m)
+{
+    struct path at = {0};
+    int r = make_place(m->target, false);
+    if (r == 0)
+        r = vfs_walk(LX_AT_FDCWD, m->target, WALK_FOLLOW, &at);
+    if (r == 0)
+        r = vfs_mount(m->source, &at, m->type, m->flags, m->options);
+    path_put(&at);
+    return r;
+}
+
+static int make_mounts(const struct boot_container *cfg, const int *lanes, struct boot_error *e)
 {
     for (u32 i = 0; i < cfg->nmounts; i++) {
         const struct boot_mount *m = &cfg->mounts[i];
-        struct path at = {0};
-        int r = make_dirs(m->target);
-        if (r == 0)
+        int r = m->kind == BOOT_MOUNT_TREE ? mount_tree(cfg, lanes, m) : mount_fs(m);
+        if (r == 0 && m->propagation) {
+            struct path at = {0};
             r = vfs_walk(LX_AT_FDCWD, m->target, WALK_FOLLOW, &at);
-        if (r == 0)
-            r = vfs_mount(m->source, &at, m->type, m->flags, m->options);
-        path_put(&at);
-        if (r < 0)
-            return fail(e, 125, r, "mount on", m->target);
-    }
-    return 0;
-}
-
-static int make_files(const struct bootcfg *cfg, struct fdtable **ret_files, struct file **ret_tty,
-                      struct boot_error *e)
-{
-    struct fdtable *files = fdtable_new();
-    if (!files)
-        return fail(e, 125, -LX_ENOMEM, "make the file table", NULL);
-    *ret_tty = NULL;
-    if (cfg->flags & BOOT_TTY) {
-        int r = console_open(cfg->rows, cfg->cols, ret_tty);
-        if (r < 0)
-            return fail(e, 125, r, "open the sandbox's terminal", NULL);
-    }
-    for (int fd = 0; fd < 3; fd++) {
-        struct file *f;
-        int r = 0;
-        if (*ret_tty) {
-            file_get(*ret_tty);
-            f = *ret_tty;
-        } else if (cfg->flags & BOOT_NO_STDIN << fd) {
-            continue;
-        } else {
-            r = hostfd_new(fd, 0, &f);
+            if (r == 0)
+                r = vfs_mount(NULL, &at, NULL, m->propagation, NULL);
+            path_put(&at);
         }
-        if (r == 0)
-            r = fdtable_install(files, f, fd, 0, 1024);
         if (r < 0)
-            return fail(e, 125, r, "import standard input, output and error", NULL);
+            return boot_fail(e, 125, r, "mount on", m->target);
     }
-    *ret_files = files;
     return 0;
 }
 
-static const struct cred *make_cred(const struct bootcfg *cfg)
+/* ---- devices ------------------------------------------------------------------------------- */
+
+static int set_owner(const char *path, u32 mode, u32 uid, u32 gid)
 {
-    struct cred *c = cred_new_root();
-    if (!c)
-        return NULL;
-    c->user_ns = &root_user_ns;
-    c->uid = c->euid = c->suid = c->fsuid = cfg->uid;
-    c->gid = c->egid = c->sgid = c->fsgid = cfg->gid;
-    if (cfg->uid != 0)
-        c->cap_permitted = c->cap_effective = c->cap_inheritable = c->cap_ambient = 0;
-    return c;
+    struct path at = {0};
+    int r = vfs_walk(LX_AT_FDCWD, path, 0, &at);
+    if (r < 0)
+        return r;
+    struct iattr a = {.valid = ATTR_MODE | ATTR_UID | ATTR_GID, .mode = mode & 07777, .uid = uid, .gid = gid};
+    r = vfs_setattr(&at, &a);
+    path_put(&at);
+    return r;
 }
 
-static int start_first(const struct bootcfg *cfg, struct fs_ctx *fs, struct mnt_ns *mnt,
-                       struct tgroup **ret_init, struct boot_error *e)
+static int make_device(const struct boot_device *d)
 {
-    struct init_args args = {
-        .path = cfg->argv[0],
-        .is_path_search = cfg->flags & BOOT_PATH_SEARCH,
-        .argv = cfg->argv,
-        .envp = cfg->envp,
-        .fs = fs,
-        .cred = make_cred(cfg),
-        .is_init = true,
-        .is_init_mortal = true, /* `do` promises the status that the command has without a sandbox */
+    char dir[MAX_PATH];
+    const char *slash = strrchr(d->path, '/');
+    if (!slash || strlen(d->path) >= sizeof(dir))
+        return -LX_EINVAL;
+    memcpy(dir, d->path, (size_t)(slash - d->path));
+    dir[slash - d->path] = 0;
+    int r = *dir ? make_place(dir, false) : 0;
+    if (r == 0)
+        r = vfs_mknod(LX_AT_FDCWD, d->path, d->mode, MKDEV(d->major, d->minor));
+    if (r == -LX_EEXIST)
+        return 0;
+    return r < 0 ? r : set_owner(d->path, d->mode, d->uid, d->gid);
+}
+
+static int make_link(const char *target, const char *name)
+{
+    int r = vfs_symlink(target, LX_AT_FDCWD, name);
+    return r == -LX_EEXIST ? 0 : r;
+}
+
+/* The devices and links of the OCI specification ("Default Devices"). */
+static int make_dev_nodes(bool is_tty, struct boot_error *e)
+{
+    static char null[] = "/dev/null", zero[] = "/dev/zero", full[] = "/dev/full", rnd[] = "/dev/random",
+                urandom[] = "/dev/urandom", tty[] = "/dev/tty", console[] = "/dev/console";
+    const struct boot_device devs[] = {
+        {null, LX_S_IFCHR | 0666, 1, 3, 0, 0}, {zero, LX_S_IFCHR | 0666, 1, 5, 0, 0},
+        {full, LX_S_IFCHR | 0666, 1, 7, 0, 0}, {rnd, LX_S_IFCHR | 0666, 1, 8, 0, 0},
+        {urandom, LX_S_IFCHR | 0666, 1, 9, 0, 0}, {tty, LX_S_IFCHR | 0666, 5, 0, 0, 0},
+        {console, LX_S_IFCHR | 0600, 5, 1, 0, 0},
     };
-    if (make_files(cfg, &args.files, &args.tty, e) < 0)
-        return -1;
-    struct nsproxy *ns = nsproxy_new_root(mnt);
-    args.ns = ns;
-    if (!args.cred || !ns)
-        return fail(e, 125, -LX_ENOMEM, "make the first process", NULL);
-    ns->net = root_net_ns;
-    net_ns_get(root_net_ns);
-    memcpy(root_uts_ns.nodename, cfg->hostname, MIN(strlen(cfg->hostname) + 1, sizeof(root_uts_ns.nodename) - 1));
+    static const char *const links[][2] = {
+        {"/proc/self/fd", "/dev/fd"}, {"/proc/self/fd/0", "/dev/stdin"}, {"/proc/self/fd/1", "/dev/stdout"},
+        {"/proc/self/fd/2", "/dev/stderr"}, {"pts/ptmx", "/dev/ptmx"},
+    };
+    int r = make_place("/dev", false);
+    for (size_t i = 0; i < ARRAY_SIZE(devs) && r == 0; i++) {
+        if (devs[i].path == console && !is_tty)
+            continue;
+        r = make_device(&devs[i]);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(links) && r == 0; i++)
+        r = make_link(links[i][0], links[i][1]);
+    return r < 0 ? boot_fail(e, 125, r, "fill the directory", "/dev") : 0;
+}
 
-    int r = jail_install_filter(cfg->flags & BOOT_DIRECTFS);
-    if (r < 0)
-        return fail(e, 125, r, "install the sentry's filter of host calls (is seccomp in this kernel?)", NULL);
-    r = kern_start_process(&args, ret_init);
-    if (r == -LX_ENOENT)
-        return fail(e, 127, r, "run", cfg->argv[0]);
-    if (r < 0)
-        return fail(e, 126, r, "run", cfg->argv[0]);
-    if (args.tty)
-        console_start();
+static int make_devices(const struct boot_container *cfg, struct boot_error *e)
+{
+    for (u32 i = 0; i < cfg->ndevices; i++) {
+        int r = make_device(&cfg->devices[i]);
+        if (r < 0)
+            return boot_fail(e, 125, r, "make the device", cfg->devices[i].path);
+    }
     return 0;
 }
 
-int boot_container(const struct bootcfg *cfg, struct tgroup **ret_init, struct boot_error *e)
+/* ---- what is hidden or read-only ------------------------------------------------------------ */
+
+static int bind_read_only(const char *path)
+{
+    struct path at = {0};
+    int r = vfs_walk(LX_AT_FDCWD, path, WALK_FOLLOW, &at);
+    if (r == -LX_ENOENT || r == -LX_ENOTDIR)
+        return 0;
+    if (r == 0)
+        r = vfs_mount(path, &at, NULL, LX_MS_BIND | LX_MS_REC, NULL);
+    path_put(&at);
+    if (r < 0)
+        return r;
+    r = vfs_walk(LX_AT_FDCWD, path, WALK_FOLLOW, &at);
+    if (r == 0)
+        r = vfs_mount(NULL, &at, NULL,
+                      LX_MS_REMOUNT | LX_MS_BIND | LX_MS_RDONLY |
+                          (at.mnt->flags & (LX_MS_NOSUID | LX_MS_NODEV | LX_MS_NOEXEC)),
+                      NULL);
+    path_put(&at);
+    return r;
+}
+
+/* A directory gets an empty read-only one on top, a file /dev/null. */
+static int mask(const char *path)
+{
+    struct path at = {0};
+    int r = vfs_walk(LX_AT_FDCWD, path, WALK_FOLLOW, &at);
+    if (r == -LX_ENOENT || r == -LX_ENOTDIR)
+        return 0;
+    if (r == 0)
+        r = is_dir(at.dentry->inode)
+                ? vfs_mount("tmpfs", &at, "tmpfs", LX_MS_RDONLY, "size=0k,mode=555")
+                : vfs_mount("/dev/null", &at, NULL, LX_MS_BIND, NULL);
+    path_put(&at);
+    return r;
+}
+
+static int make_restrictions(const struct boot_container *cfg, struct boot_error *e)
+{
+    for (u32 i = 0; i < cfg->nreadonly; i++) {
+        int r = bind_read_only(cfg->readonly[i]);
+        if (r < 0)
+            return boot_fail(e, 125, r, "make read-only", cfg->readonly[i]);
+    }
+    for (u32 i = 0; i < cfg->nmasked; i++) {
+        int r = mask(cfg->masked[i]);
+        if (r < 0)
+            return boot_fail(e, 125, r, "mask the path", cfg->masked[i]);
+    }
+    if (!(cfg->flags & BOOT_ROOT_READONLY))
+        return 0;
+    struct path at = {0};
+    int r = vfs_walk(LX_AT_FDCWD, "/", 0, &at);
+    if (r == 0)
+        r = vfs_mount(NULL, &at, NULL, LX_MS_REMOUNT | LX_MS_BIND | LX_MS_RDONLY, NULL);
+    path_put(&at);
+    return r < 0 ? boot_fail(e, 125, r, "make the root read-only", NULL) : 0;
+}
+
+/* ---- the whole ----------------------------------------------------------------------------- */
+
+static void set_name(char *to, size_t size, const char *from)
+{
+    if (from && *from)
+        snprintf(to, size, "%s", from);
+}
+
+/* The namespaces that its processes begin in. Consumes mnt. */
+static int make_namespaces(const struct boot_container *cfg, struct mnt_ns *mnt, bool is_first,
+                           struct nsproxy **ret_ns)
+{
+    struct nsproxy *ns = nsproxy_new_root(mnt);
+    mnt_ns_put(mnt);
+    if (!ns)
+        return -LX_ENOMEM;
+    if (!ns->net) {
+        ns->net = root_net_ns;
+        net_ns_get(root_net_ns);
+    }
+    if (is_first) {
+        set_name(root_uts_ns.nodename, sizeof(root_uts_ns.nodename), cfg->hostname);
+        set_name(root_uts_ns.domainname, sizeof(root_uts_ns.domainname), cfg->domainname);
+    } else {
+        struct pid_ns *pid_ns;
+        int r = pid_ns_new(&root_pid_ns, &root_user_ns, &pid_ns);
+        if (r < 0) {
+            nsproxy_put(ns);
+            return r;
+        }
+        pid_ns_put(ns->pid_for_children);
+        ns->pid_for_children = pid_ns;
+    }
+    *ret_ns = ns;
+    return 0;
+}
+
+static int fill(struct container *c, struct boot_container *cfg, const int *lanes, struct boot_error *e)
 {
     struct super *sb;
     struct mnt_ns *mnt;
-    static struct vfs_task boot_task;
-
-    if (init_rooms(e) < 0)
-        return -1;
-    boot_task.cred = cred_new_root();
-    if (!boot_task.cred)
-        return fail(e, 125, -LX_ENOMEM, "boot", NULL);
-    ((struct cred *)(uintptr_t)boot_task.cred)->user_ns = &root_user_ns;
-    boot_task.rlimit_fsize = UINT64_MAX;
-    boot_task.rlimit_nofile = 1024;
-    vfs_current = &boot_task;
-
-    if (make_root(cfg, &sb, e) < 0)
+    if (make_root(cfg, lanes, &sb, e) < 0)
         return -1;
     struct mount *root = mount_new(sb, 0);
     super_put(sb);
     int r = root ? mnt_ns_new(root, &mnt) : -LX_ENOMEM;
     if (r < 0)
-        return fail(e, 125, r, "mount the root", NULL);
+        return boot_fail(e, 125, r, "mount the root", NULL);
     struct path root_path = {root, root->root};
-    boot_task.mnt_ns = mnt;
-    boot_task.fs = fs_ctx_new(&root_path, &root_path, 022);
-    if (!boot_task.fs)
-        return fail(e, 125, -LX_ENOMEM, "mount the root", NULL);
-    if (make_mounts(cfg, e) < 0)
-        return -1;
-
-    struct path cwd = {0};
-    r = vfs_walk(LX_AT_FDCWD, cfg->cwd, WALK_FOLLOW | WALK_DIRECTORY, &cwd);
+    r = make_namespaces(cfg, mnt, c->is_first, &c->ns);
     if (r < 0)
-        return fail(e, 125, r, "change to the working directory", cfg->cwd);
-    struct fs_ctx *fs = fs_ctx_new(&root_path, &cwd, 022);
-    path_put(&cwd);
-    if (!fs)
-        return fail(e, 125, -LX_ENOMEM, "boot", NULL);
-    if (start_first(cfg, fs, mnt, ret_init, e) < 0)
+        return boot_fail(e, 125, r, "make the container's namespaces", NULL);
+    c->fs = fs_ctx_new(&root_path, &root_path, 0);
+    if (!c->fs)
+        return boot_fail(e, 125, -LX_ENOMEM, "mount the root", NULL);
+    vfs_current->mnt_ns = c->ns->mnt;
+    vfs_current->fs = c->fs;
+    if (make_mounts(cfg, lanes, e) < 0)
         return -1;
+    if ((cfg->flags & BOOT_DEV_NODES) && make_dev_nodes(cfg->process.flags & BOOT_P_TTY, e) < 0)
+        return -1;
+    if (make_devices(cfg, e) < 0)
+        return -1;
+    const char *cwd = cfg->process.cwd;
+    if (cwd && *cwd && (cfg->flags & BOOT_DEV_NODES)) {
+        r = make_place(cwd, false); /* what cannot be made is reported when it is entered */
+        if (r < 0)
+            log_debug("no working directory: error %d", -r);
+    }
+    return make_restrictions(cfg, e);
+}
+
+int container_boot(struct boot_container *cfg, const int *lanes, bool is_first, struct container **ret_c,
+                   struct boot_error *e)
+{
+    struct vfs_task boot_task = {.rlimit_fsize = UINT64_MAX, .rlimit_nofile = 1024};
+    struct container *c = calloc(1, sizeof(*c));
+    struct cred *cred = cred_new_root();
+    if (!c || !cred) {
+        free(c);
+        cred_put(cred);
+        return boot_fail(e, 125, -LX_ENOMEM, "boot", NULL);
+    }
+    ref_init(&c->ref);
+    list_init(&c->node);
+    mutex_init(&c->lock, "container");
+    waitq_init(&c->wait);
+    waitq_init(&c->freezer.wait);
+    c->is_first = is_first;
+    c->state = CTL_ST_CREATED;
+    cred->user_ns = &root_user_ns;
+    boot_task.cred = cred;
+    vfs_current = &boot_task;
+    int r = fill(c, cfg, lanes, e);
     vfs_current = NULL;
+    cred_put(cred);
+    if (r < 0) {
+        container_put(c);
+        return r;
+    }
+    c->id = take_ptr(cfg->id);
+    c->first = cfg->process;
+    cfg->process = (struct boot_process){0};
+    *ret_c = c;
     return 0;
 }

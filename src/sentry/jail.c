@@ -210,6 +210,11 @@ static const struct seccomp_rule directfs_rules[] = {
     {.nr = SYS_openat2},
 };
 
+/* Only when commands may connect: on the listening socket and no other. */
+static const struct seccomp_rule listen_rules[] = {
+    {.nr = SYS_accept4, .conds = {{0, SECCOMP_EQ32, BOOT_FD_LISTEN, 0}}},
+};
+
 static void on_sigsys(int sig, siginfo_t *info, void *uc)
 {
     (void)sig;
@@ -218,14 +223,16 @@ static void on_sigsys(int sig, siginfo_t *info, void *uc)
     _exit(71);
 }
 
-int jail_install_filter(bool is_directfs)
+int jail_install_filter(bool is_directfs, bool is_listening)
 {
-    struct seccomp_rule all[ARRAY_SIZE(rules) + ARRAY_SIZE(directfs_rules)];
+    struct seccomp_rule all[ARRAY_SIZE(rules) + ARRAY_SIZE(directfs_rules) + ARRAY_SIZE(listen_rules)];
     size_t n = 0;
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
         all[n++] = rules[i];
     for (size_t i = 0; is_directfs && i < ARRAY_SIZE(directfs_rules); i++)
         all[n++] = directfs_rules[i];
+    for (size_t i = 0; is_listening && i < ARRAY_SIZE(listen_rules); i++)
+        all[n++] = listen_rules[i];
     struct sigaction sa = {.sa_sigaction = on_sigsys, .sa_flags = SA_SIGINFO};
     sigaction(SIGSYS, &sa, NULL);
     return seccomp_install(all, n, SECCOMP_RET_TRAP, true);
@@ -235,5 +242,7 @@ void jail_print_filter(int fd)
 {
     seccomp_print(fd, "sentry", rules, ARRAY_SIZE(rules), SECCOMP_RET_TRAP, sys_name);
     seccomp_print(fd, "sentry, with directfs", directfs_rules, ARRAY_SIZE(directfs_rules),
+                  SECCOMP_RET_TRAP, sys_name);
+    seccomp_print(fd, "sentry of an OCI container", listen_rules, ARRAY_SIZE(listen_rules),
                   SECCOMP_RET_TRAP, sys_name);
 }

@@ -18,6 +18,11 @@
 #include "sentry/sentry.h"
 #include "sys/strace.h"
 
+#define LINKS_TIME NSEC_PER_SEC
+
+static bool has_console_fd;
+static struct start_fds first_fds;
+
 static int read_config(struct bootcfg *ret_cfg)
 {
     struct stat st;
@@ -38,8 +43,76 @@ static int fail(const char *step, int err)
     char text[256];
     snprintf(text, sizeof(text), "cannot start the sandbox: the sentry cannot %s: %s", step,
              strerror(-err));
-    control_send(CTL_FAILED, 125, text);
+    control_send(BOOT_FD_CONTROL, CTL_FAILED, 125, -err, text);
     return 1;
+}
+
+static int boot_first(struct bootcfg *cfg, struct container **ret_c, struct boot_error *e)
+{
+    int lanes[BOOT_MAX_LANES];
+    bool is_listening = cfg->flags & BOOT_LISTEN, is_directfs = cfg->container.flags & BOOT_DIRECTFS;
+    bool is_waiting = cfg->flags & BOOT_WAIT_START;
+    has_console_fd = cfg->flags & BOOT_CONSOLE;
+    for (u32 i = 0; i < cfg->container.nlanes; i++)
+        lanes[i] = (int)(BOOT_FD_LANES + i);
+    u32 first_passed = BOOT_FD_LANES + cfg->container.nlanes;
+    int r = container_boot(&cfg->container, lanes, true, ret_c, e);
+    if (r < 0)
+        return r;
+    first_fds = (struct start_fds){.std = {0, 1, 2}, .console = has_console_fd ? BOOT_FD_CONSOLE : -1};
+    for (int i = 0; i < 3; i++)
+        if ((*ret_c)->first.flags & (BOOT_P_NO_STDIN << i))
+            first_fds.std[i] = -1;
+    first_fds.npassed = MIN((*ret_c)->first.npassed, (u32)CTL_MAX_FDS);
+    for (u32 i = 0; i < first_fds.npassed; i++)
+        first_fds.passed[i] = (int)(first_passed + i);
+    if (is_waiting) {
+        r = container_check(*ret_c, &(*ret_c)->first, e);
+        if (r < 0)
+            return r;
+    } else {
+        (*ret_c)->is_start_asked = true;
+    }
+    r = jail_install_filter(is_directfs, is_listening);
+    if (r < 0)
+        return boot_fail(e, 125, r, "install the sentry's filter of host calls (is seccomp in this kernel?)", NULL);
+    container_publish(*ret_c);
+    control_start(*ret_c, is_listening);
+    if (is_waiting)
+        control_send(BOOT_FD_CONTROL, CTL_READY, 0, 0, NULL);
+    return 0;
+}
+
+/* Answers, and the ends of other processes, are told by their own threads. */
+static void await_links(struct container *c)
+{
+    (void)wait_event_interruptible(&c->wait, WAIT_ALL, atomic_load(&c->nlinks) == 0,
+                                   deadline_after_ns(LINKS_TIME));
+}
+
+/* From the first program's start to its end, which is the sandbox's. */
+static noreturn_fn void live(struct container *c)
+{
+    struct tgroup *init;
+    struct console *con;
+    struct boot_error e = {0};
+    container_await_start(c);
+    if (container_exec(c, &c->first, &first_fds, &init, &con, &e) < 0) {
+        container_failed(c, &e);
+        await_links(c);
+        control_send(BOOT_FD_CONTROL, CTL_FAILED, e.status, e.err, e.text);
+        _exit(1);
+    }
+    control_started(init, con);
+    container_started(c, init);
+    control_send(BOOT_FD_CONTROL, CTL_STARTED, 1, 0, NULL);
+    int status = kern_wait_process(init);
+    container_get(c);
+    console_end(control_over());
+    container_stopped(c, status);
+    await_links(c);
+    control_send(BOOT_FD_CONTROL, CTL_EXITED, status, 0, NULL);
+    _exit(0); /* the pid namespace ends with us, and every stub in it */
 }
 
 int sentry_main(void)
@@ -94,18 +167,15 @@ int sentry_main(void)
     if (r < 0)
         return fail("start the platform's first stub", r);
 
-    struct tgroup *init;
     struct boot_error e = {0};
-    r = boot_container(&cfg, &init, &e);
+    struct container *c = NULL;
+    r = boot_rooms(&e);
+    if (r == 0)
+        r = boot_first(&cfg, &c, &e);
     if (r < 0) {
-        control_send(CTL_FAILED, e.status, e.text);
+        control_send(BOOT_FD_CONTROL, CTL_FAILED, e.status, e.err, e.text);
         return 1;
     }
     bootcfg_done(&cfg);
-    control_start(init);
-    control_send(CTL_STARTED, 0, NULL);
-    int status = kern_wait_process(init);
-    console_drain();
-    control_send(CTL_EXITED, status, NULL);
-    _exit(0); /* the pid namespace ends with us, and every stub in it */
+    live(c);
 }

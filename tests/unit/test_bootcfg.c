@@ -6,15 +6,30 @@
 static struct bootcfg sample(void)
 {
     static char sh[] = "sh", dash_c[] = "-c", yes[] = "true", env[] = "A=1", proc[] = "proc",
-                target[] = "/proc", none[] = "", host[] = "box", cwd[] = "/tmp";
+                target[] = "/proc", none[] = "", host[] = "box", cwd[] = "/tmp", id[] = "c1",
+                null[] = "/dev/null", masked[] = "/proc/kcore", name[] = "kernel.x", value[] = "1";
     static char *argv[] = {sh, dash_c, yes, NULL};
     static char *envp[] = {env, NULL};
+    static char *masks[] = {masked, NULL};
     static u32 groups[] = {4, 27};
-    static struct boot_mount mounts[] = {{proc, proc, target, none, 14, -1}};
-    return (struct bootcfg){.flags = BOOT_TTY, .uid = 1000, .gid = 1001, .nlanes = 2, .nargv = 3,
-                            .nenvp = 1, .ngroups = 2, .nmounts = 1, .hostname = host,
-                            .cwd = cwd, .argv = argv, .envp = envp, .groups = groups,
-                            .mounts = mounts, .overlay_size = 1ULL << 40};
+    static u64 insns[] = {6};
+    static struct boot_rlimit rlimits[] = {{7, 1024, 2048}};
+    static struct boot_mount mounts[] = {{proc, proc, target, none, BOOT_MOUNT_FS, 14, 0, -1}};
+    static struct boot_device devices[] = {{null, 0666, 1, 3, 0, 5}};
+    static struct boot_pair sysctls[] = {{name, value}};
+    return (struct bootcfg){
+        .flags = BOOT_STRACE,
+        .container = {
+            .flags = BOOT_RW, .nlanes = 2, .overlay_size = 1ULL << 40,
+            .nmounts = 1, .ndevices = 1, .nmasked = 1, .nsysctls = 1,
+            .id = id, .hostname = host, .mounts = mounts, .devices = devices, .masked = masks,
+            .sysctls = sysctls,
+            .process = {.flags = BOOT_P_TTY, .uid = 1000, .gid = 1001, .nargv = 3, .nenvp = 1,
+                        .ngroups = 2, .nrlimits = 1, .nseccomp = 1, .cwd = cwd, .argv = argv,
+                        .envp = envp, .groups = groups, .rlimits = rlimits, .seccomp = insns,
+                        .cap_bounding = 1ULL << 40},
+        },
+    };
 }
 
 TEST(round_trip)
@@ -24,16 +39,40 @@ TEST(round_trip)
     size_t size;
     CHECK_EQ(bootcfg_encode(&c, &buf, &size), 0);
     CHECK_EQ(bootcfg_decode(buf, size, &d), 0);
-    CHECK_EQ(d.flags, BOOT_TTY);
-    CHECK_EQ(d.uid, 1000);
-    CHECK_EQ(d.overlay_size, 1ULL << 40);
-    CHECK_STR(d.argv[1], "-c");
-    CHECK(d.argv[3] == NULL);
-    CHECK_STR(d.envp[0], "A=1");
-    CHECK_EQ(d.groups[1], 27);
-    CHECK_STR(d.mounts[0].target, "/proc");
-    CHECK_EQ(d.mounts[0].attach, -1);
+    CHECK_EQ(d.flags, BOOT_STRACE);
+    CHECK_EQ(d.container.overlay_size, 1ULL << 40);
+    CHECK_STR(d.container.id, "c1");
+    CHECK_STR(d.container.domainname, "");
+    CHECK_STR(d.container.mounts[0].target, "/proc");
+    CHECK_EQ(d.container.mounts[0].attach, -1);
+    CHECK_EQ(d.container.devices[0].gid, 5);
+    CHECK_STR(d.container.masked[0], "/proc/kcore");
+    CHECK_STR(d.container.sysctls[0].value, "1");
+    struct boot_process *p = &d.container.process;
+    CHECK_EQ(p->flags, BOOT_P_TTY);
+    CHECK_EQ(p->uid, 1000);
+    CHECK_STR(p->argv[1], "-c");
+    CHECK(p->argv[3] == NULL);
+    CHECK_STR(p->envp[0], "A=1");
+    CHECK_EQ(p->groups[1], 27);
+    CHECK_EQ(p->rlimits[0].max, 2048);
+    CHECK_EQ(p->seccomp[0], 6);
+    CHECK_EQ(p->cap_bounding, 1ULL << 40);
     bootcfg_done(&d);
+    free(buf);
+}
+
+TEST(kinds_are_told_apart)
+{
+    struct bootcfg c = sample(), d;
+    struct boot_process p;
+    void *buf;
+    size_t size;
+    CHECK_EQ(boot_process_encode(&c.container.process, &buf, &size), 0);
+    CHECK_EQ(bootcfg_decode(buf, size, &d), -LX_EINVAL);
+    CHECK_EQ(boot_process_decode(buf, size, &p), 0);
+    CHECK_STR(p.cwd, "/tmp");
+    boot_process_done(&p);
     free(buf);
 }
 
