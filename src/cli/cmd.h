@@ -26,6 +26,8 @@ struct command {
 int complain(int status, const char *fmt, ...) printf_like(2, 3);
 
 int cmd_do(const struct global_opts *g, int argc, char **argv);
+int cmd_install(const struct global_opts *g, int argc, char **argv);
+int cmd_uninstall(const struct global_opts *g, int argc, char **argv);
 int cmd_syscalls(const struct global_opts *g, int argc, char **argv);
 int cmd_filters(const struct global_opts *g, int argc, char **argv);
 int cmd_sentry(const struct global_opts *g, int argc, char **argv);

@@ -14,6 +14,10 @@
 static const struct command commands[] = {
     {"do", "do [--root DIR] [--rw] [--env NAME=VALUE] [--cwd DIR] [--uid UID[:GID]] [--overlay-size SIZE] [-t] [--] CMD [ARG...]",
      "run a program in a new sandbox over this machine's files, unchanged by it", cmd_do, false},
+    {"install", "install [--name NAME] [--path PATH] [--docker[=FILE]] [--containerd[=FILE]] [--podman[=FILE]] [--dry-run]",
+     "make this program a runtime of the container clients on this machine", cmd_install, false},
+    {"uninstall", "uninstall [--name NAME] [--docker[=FILE]] [--containerd[=FILE]] [--podman[=FILE]] [--dry-run]",
+     "take it out of their configuration", cmd_uninstall, false},
     {"syscalls", "syscalls [--markdown]", "print the table of system calls", cmd_syscalls, false},
     {"filters", "filters", "print the filters of host calls of a sandbox's processes", cmd_filters, false},
     {"sentry", "", "", cmd_sentry, true},
