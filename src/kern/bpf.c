@@ -383,3 +383,40 @@ u32 bpf_run_packet(const struct lx_sock_filter *insns, const struct bpf_packet *
     struct machine m = {.packet = p};
     return run(&m, insns);
 }
+
+/* As bpf_run, while only the number and the machine are known: jumps on what they decide. */
+bool bpf_allows_always(const struct lx_sock_filter *f, u32 nr, u32 arch)
+{
+    u32 a = 0;
+    for (;; f++) {
+        switch (f->code) {
+        case LD | W | ABS:
+            if (f->k == offsetof(struct lx_seccomp_data, nr))
+                a = nr;
+            else if (f->k == offsetof(struct lx_seccomp_data, arch))
+                a = arch;
+            else
+                return false;
+            break;
+        case LD | IMM:
+            a = f->k;
+            break;
+        case ALU | AND | K:
+            a &= f->k;
+            break;
+        case RET | K:
+            return f->k == LX_SECCOMP_RET_ALLOW;
+        case JMP | JA:
+            f += f->k;
+            break;
+        case JMP | JEQ | K:
+        case JMP | JGT | K:
+        case JMP | JGE | K:
+        case JMP | JSET | K:
+            f += compare(f->code & 0xf0, a, f->k) ? f->jt : f->jf;
+            break;
+        default:
+            return false;
+        }
+    }
+}

@@ -40,6 +40,8 @@ struct bpf_packet {
 int bpf_check(const struct lx_sock_filter *insns, u32 count) must_check;
 int bpf_check_packet(const struct lx_sock_filter *insns, u32 count) must_check;
 u32 bpf_run(const struct lx_sock_filter *insns, const struct lx_seccomp_data *d);
+/* True when a checked program allows call nr whatever its arguments are. */
+bool bpf_allows_always(const struct lx_sock_filter *insns, u32 nr, u32 arch) must_check;
 u32 bpf_run_packet(const struct lx_sock_filter *insns, const struct bpf_packet *p);
 
 #endif

@@ -78,6 +78,37 @@ static u32 run_chain(struct task *t, const struct lx_seccomp_data *d, struct sec
     return ret;
 }
 
+static bool is_always_allowed(const struct seccomp_filter *f, u32 nr)
+{
+    return nr < SECCOMP_CACHED && f->allows[nr / 64] >> (nr % 64) & 1;
+}
+
+/* Of f alone, which has been checked. */
+static void find_always_allowed(struct seccomp_filter *f)
+{
+    for (u32 nr = 0; nr < SECCOMP_CACHED; nr++) {
+        if (bpf_allows_always(f->insns, nr, AUDIT_ARCH_X86_64))
+            f->allows[nr / 64] |= 1ULL << (nr % 64);
+    }
+}
+
+bool seccomp_is_fast(const struct task *t)
+{
+    static const u16 answered[] = {
+        LX_NR_futex, LX_NR_sched_yield, LX_NR_clock_gettime, LX_NR_getpid, LX_NR_gettid,
+        LX_NR_getppid, LX_NR_getuid, LX_NR_geteuid, LX_NR_getgid, LX_NR_getegid,
+    };
+    if (t->seccomp_mode == LX_SECCOMP_MODE_DISABLED)
+        return true;
+    if (t->seccomp_mode != LX_SECCOMP_MODE_FILTER)
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(answered); i++) {
+        if (!is_always_allowed(t->seccomp, answered[i]))
+            return false;
+    }
+    return true;
+}
+
 static void fill_siginfo(struct lx_siginfo *info, const struct lx_seccomp_data *d, u32 data)
 {
     memset(info, 0, sizeof(*info));
@@ -110,6 +141,8 @@ bool seccomp_allows(struct task *t, struct uevent *ev, s64 *ret_result)
 {
     if (t->seccomp_mode == LX_SECCOMP_MODE_STRICT)
         return strict_allows(t, ev->nr);
+    if (is_always_allowed(t->seccomp, ev->nr))
+        return true;
     struct lx_seccomp_data d = {.nr = (s32)ev->nr, .arch = AUDIT_ARCH_X86_64};
     bool is_traced_again = false;
     for (;;) {
@@ -157,6 +190,18 @@ struct lx_sock_fprog {
     u64 filter;
 };
 
+static struct seccomp_filter *filter_alloc(u32 ninsns)
+{
+    struct seccomp_filter *f = calloc(1, sizeof(*f) + ninsns * sizeof(f->insns[0]));
+    if (!f)
+        return NULL;
+    ref_init(&f->ref);
+    f->nusers = 1;
+    mutex_init(&f->lock, "seccomp_filter");
+    f->ninsns = ninsns;
+    return f;
+}
+
 static s64 read_filter(struct task *t, uaddr_t prog, struct seccomp_filter **ret_f)
 {
     struct lx_sock_fprog fp;
@@ -164,13 +209,9 @@ static s64 read_filter(struct task *t, uaddr_t prog, struct seccomp_filter **ret
         return -LX_EFAULT;
     if (fp.len == 0 || fp.len > LX_BPF_MAXINSNS)
         return -LX_EINVAL;
-    struct seccomp_filter *f = calloc(1, sizeof(*f) + fp.len * sizeof(f->insns[0]));
+    struct seccomp_filter *f = filter_alloc(fp.len);
     if (!f)
         return -LX_ENOMEM;
-    ref_init(&f->ref);
-    f->nusers = 1;
-    mutex_init(&f->lock, "seccomp_filter");
-    f->ninsns = fp.len;
     s64 r = copy_in(f->insns, uaddr(fp.filter), fp.len * sizeof(f->insns[0]));
     if (r == 0)
         r = bpf_check(f->insns, fp.len);
@@ -178,6 +219,7 @@ static s64 read_filter(struct task *t, uaddr_t prog, struct seccomp_filter **ret
         free(f);
         return r;
     }
+    find_always_allowed(f);
     *ret_f = f;
     return 0;
 }
@@ -227,6 +269,8 @@ static s64 attach(struct task *t, struct seccomp_filter *f, u32 flags)
     if (diverged) {
         tid = task_tid_in(diverged, task_pid_ns(t));
     } else {
+        for (u32 i = 0; t->seccomp && i < ARRAY_SIZE(f->allows); i++)
+            f->allows[i] &= t->seccomp->allows[i];
         f->prev = t->seccomp; /* takes over the task's reference */
         f->depth = f->ninsns + FILTER_TOLL + (f->prev ? f->prev->depth : 0);
         t->seccomp = f;
@@ -240,7 +284,26 @@ static s64 attach(struct task *t, struct seccomp_filter *f, u32 flags)
         seccomp_put(f);
         return flags & LX_SECCOMP_FILTER_FLAG_TSYNC_ESRCH ? -LX_ESRCH : tid;
     }
-    aspace_fastpath_off(t->mm->as, FASTPATH_OFF_SECCOMP, true);
+    if (!seccomp_is_fast(t))
+        aspace_fastpath_off(t->mm->as, FASTPATH_OFF_SECCOMP, true);
+    return 0;
+}
+
+int seccomp_begin(struct task *t, const struct lx_sock_filter *insns, u32 count, u32 flags)
+{
+    int r = bpf_check(insns, count);
+    if (r < 0)
+        return r;
+    struct seccomp_filter *f = filter_alloc(count);
+    if (!f)
+        return -LX_ENOMEM;
+    memcpy(f->insns, insns, count * sizeof(*insns));
+    f->is_logging = flags & LX_SECCOMP_FILTER_FLAG_LOG;
+    f->depth = count + FILTER_TOLL;
+    find_always_allowed(f);
+    t->seccomp = f;
+    t->seccomp_mode = LX_SECCOMP_MODE_FILTER;
+    atomic_fetch_or(&t->call_work, CALL_WORK_SECCOMP);
     return 0;
 }
 

@@ -15,7 +15,10 @@ struct lx_seccomp_data { /* what a filter reads */
     u64 instruction_pointer;
     u64 args[6];
 };
+
 /* ---- seccomp.c ----------------------------------------------------------------------------- */
+
+#define SECCOMP_CACHED 512 /* numbers above are always asked about */
 
 struct seccomp_filter {
     struct ref ref;              /* the users together have one, the listener's file another */
@@ -23,6 +26,7 @@ struct seccomp_filter {
     struct seccomp_filter *prev; /* owned, as a user */
     u32 ninsns, depth;           /* depth: instructions of the whole chain, with a toll for each filter */
     bool is_logging;
+    u64 allows[SECCOMP_CACHED / 64]; /* calls that the whole chain always allows, as bits */
     struct mutex lock;
     struct seccomp_listener *listener; /* guarded by lock; its file clears it */
     struct lx_sock_filter insns[];
@@ -35,6 +39,13 @@ struct seccomp_filter {
 bool seccomp_allows(struct task *t, struct uevent *ev, s64 *ret_result);
 s64 seccomp_call(struct task *t, u32 op, u32 flags, uaddr_t args) must_check;
 s64 seccomp_set_mode(struct task *t, u64 mode, uaddr_t prog) must_check; /* prctl(PR_SET_SECCOMP) */
+/*
+ * A filter for a task that has not run yet, as a container's profile asks for it. flags: those of
+ * the call that change nothing about who has the filter. -LX_EINVAL, -LX_ENOMEM.
+ */
+int seccomp_begin(struct task *t, const struct lx_sock_filter *insns, u32 count, u32 flags) must_check;
+/* True when no call that a stub answers by itself needs to be seen. */
+bool seccomp_is_fast(const struct task *t);
 /* A new thread or process gets what its maker has by now; under the maker's sig_lock. */
 void seccomp_inherit(struct task *child, struct task *t);
 

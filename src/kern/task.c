@@ -16,6 +16,7 @@
 #include "abi/nr.h"
 #include "base/log.h"
 #include "fs/tty.h"
+#include "kern/seccomp.h"
 #include "vfs/task_ops.h"
 
 struct rwlock task_lock = RWLOCK_INIT("task_lock");
@@ -364,7 +365,7 @@ void task_publish(struct task *t)
 void task_publish_fastpath(struct task *t)
 {
     u32 reasons = kern_hooks.fastpath_off;
-    if (t->seccomp_mode != LX_SECCOMP_MODE_DISABLED)
+    if (!seccomp_is_fast(t))
         reasons |= FASTPATH_OFF_SECCOMP;
     if (t->ns->time && time_ns_has_offsets(t->ns->time))
         reasons |= FASTPATH_OFF_TIMENS;

@@ -154,6 +154,27 @@ TEST(arguments)
     oci_bpf_done(&bpf);
 }
 
+/* What the kernel remembers about a program is what the program answers. */
+TEST(always_allowed)
+{
+    struct oci_bpf bpf;
+    compile_ok(
+        "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"architectures\":[\"SCMP_ARCH_X32\"],\"syscalls\":["
+        "{\"names\":[\"read\",\"futex\",\"getpid\"],\"action\":\"SCMP_ACT_ALLOW\"},"
+        "{\"names\":[\"socket\"],\"action\":\"SCMP_ACT_LOG\"},"
+        "{\"names\":[\"clone\"],\"action\":\"SCMP_ACT_ALLOW\",\"args\":[{\"index\":0,\"value\":1,"
+        "\"op\":\"SCMP_CMP_EQ\"}]}]}",
+        &bpf);
+    const void *insns = bpf.insns;
+    for (u32 nr = 0; nr < 512; nr++) {
+        bool is_always = nr == __NR_read || nr == __NR_futex || nr == __NR_getpid;
+        CHECK_EQ(bpf_allows_always(insns, nr, AUDIT_ARCH_X86_64), is_always);
+        CHECK_EQ(run(&bpf, nr, 0, 0) == SECCOMP_RET_ALLOW, is_always);
+    }
+    CHECK(!bpf_allows_always(insns, 3, AUDIT_ARCH_I386));
+    oci_bpf_done(&bpf);
+}
+
 TEST(refusals)
 {
     CHECK_REFUSED("{\"defaultAction\":\"SCMP_ACT_FOO\"}",
