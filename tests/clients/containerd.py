@@ -321,5 +321,34 @@ def killed_process():
     ctr('container', 'rm', 'c1')
 
 
+@scenario()
+def kubernetes_installer():
+    """The installer of deploy/kubernetes on a node that is a directory; containerd reads the result."""
+    if lab.is_runc:
+        skip('installs cvisor only')
+    deploy = os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../deploy/kubernetes')
+    has(get(deploy + '/runtimeclass.yaml'), '^handler: cvisor$')
+    lines = get(deploy + '/installer.yaml').split('\n')
+    first = next(i for i, l in enumerate(lines) if l.endswith('- |')) + 1
+    indent = len(lines[first]) - len(lines[first].lstrip())
+    script = []
+    while lines[first].startswith(' ' * indent):
+        script.append(lines[first][indent:])
+        first += 1
+    os.makedirs(lab.path('host/etc/containerd'))
+    put(lab.path('host/etc/containerd/config.toml'), re.sub('disabled_plugins.*\n', '', get('/etc/containerd/config.toml')))
+    program = lab.runtime + '.real' if lab.opts.trace else lab.runtime
+    env = dict(lab.env, HOST=lab.path('host'), RESTART='touch ' + lab.path('restarted'))
+    sh = '\n'.join(script).replace('/cvisor "', program + ' "', 1)
+    has(run('sh', '-ec', sh, env=env).out, "now in")
+    os.unlink(lab.path('restarted'))
+    has(run('sh', '-ec', sh, env=env).out, 'already has')
+    eq(os.path.exists(lab.path('restarted')), False, 'a restart without a change')
+    got = get(lab.path('host/etc/containerd/config.toml'))
+    eq(get(deploy + '/containerd.toml').split('\n\n', 1)[1].strip() in got, True, 'the snippet in %r' % got)
+    dump = run('containerd', '-c', lab.path('host/etc/containerd/config.toml'), 'config', 'dump').out
+    has(dump, r'runtimes\.cvisor\.options\]\n *BinaryName = "/usr/local/bin/cvisor"')
+
+
 if __name__ == '__main__':
     sys.exit(main(setup, teardown, cleanup))

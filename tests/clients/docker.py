@@ -321,6 +321,18 @@ def user_defined_bridge():
     docker('network', 'rm', 'net')
 
 
+@scenario()
+def installed():
+    if lab.is_runc:
+        skip('cvisor installs itself')
+    run(lab.runtime, 'install', '--name', 'under-name', '--path', lab.runtime, '--docker')
+    daemon.p.send_signal(signal.SIGHUP)
+    until(lambda: 'under-name' in docker('info', '-f', '{{json .Runtimes}}').out, 'the reload')
+    eq(docker('run', '--rm', '--runtime=under-name', '--network=none', 'img', 'echo', 'hello').out, 'hello', 'by its name')
+    run(lab.runtime, 'uninstall', '--name', 'under-name', '--docker')
+    eq('under-name' in json.loads(get('/etc/docker/daemon.json'))['runtimes'], False, 'taken out')
+
+
 @scenario(last=True)
 def daemon_restart():
     """Containers whose daemon goes away and comes back are found again (live restore is off: they end)."""

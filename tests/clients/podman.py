@@ -599,5 +599,16 @@ def clean_up():
     remove('box')
 
 
+@scenario()
+def installed():
+    if lab.is_runc:
+        skip('cvisor installs itself')
+    run(lab.runtime, 'install', '--name', 'under-name', '--path', lab.runtime, '--podman')
+    eq(podman('--runtime', 'under-name', 'run', '--rm', '--network=none', 'img', 'echo', 'hello').out, 'hello', 'by its name')
+    eq(podman('run', '--rm', '--network=none', 'img', 'echo', 'hello').out, 'hello', 'what was there before')
+    run(lab.runtime, 'uninstall', '--name', 'under-name', '--podman')
+    podman('--runtime', 'under-name', 'run', '--rm', '--network=none', 'img', 'true', status='error')
+
+
 if __name__ == '__main__':
     sys.exit(main(setup, teardown, cleanup))
