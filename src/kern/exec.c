@@ -101,8 +101,6 @@ static struct task *take_over(struct task *t)
     struct task *old = g->leader;
     struct pid *own = t->pid;
     list_del(&old->tg_node);
-    if (ptrace_is_traced(old))
-        ptrace_unlink(old);
     atomic_store(&old->state, TASK_DEAD);
     old->is_reaped = true;
     t->pid = old->pid;
@@ -146,6 +144,8 @@ static int dethread(struct task *t)
     struct task *old = NULL;
     struct pid *own = t->pid;
     rwlock_wrlock(&task_lock);
+    if (g->leader != t && ptrace_is_traced(g->leader))
+        ptrace_unlink(g->leader);
     mutex_lock(&g->sig_lock);
     if (g->leader != t)
         old = take_over(t);
@@ -251,12 +251,12 @@ static void set_identity(struct task *t, struct image *im)
     t->mm->dumpable = im->prog.is_unreadable || has_mixed_ids ? 0 : 1;
 }
 
-/* Cannot fail. A task that has not run yet (kern_start_process) has no old mm. */
-static void image_enter(struct task *t, struct image *im)
+/* Cannot fail. old_tid: t's number before it became the leader. A task that has not run yet
+ * (kern_start_process) has no old mm. */
+static void image_enter(struct task *t, struct image *im, u64 old_tid)
 {
     struct tgroup *g = t->tg;
     u64 entry = im->prog.entry, sp = im->prog.sp;
-    s32 old_tid = task_tid_in(t, task_pid_ns(t));
     if (t->mm) {
         leave_old_mm(t, im);
         timers_exec(g);
@@ -293,12 +293,13 @@ s64 exec_run(struct task *t, const struct exec_req *rq)
     int r = image_load(t, rq, &im);
     if (r < 0)
         return r;
+    u64 old_tid = ptrace_is_traced(t) ? ptrace_nr_for_tracer(t, t->pid) : 0;
     r = dethread(t);
     if (r < 0) {
         image_done(&im);
         return r;
     }
-    image_enter(t, &im);
+    image_enter(t, &im, old_tid);
     return 0;
 }
 
@@ -325,7 +326,7 @@ int exec_first(struct task *t, const struct exec_req *rq)
     struct image im;
     int r = image_load(t, rq, &im);
     if (r == 0) {
-        image_enter(t, &im);
+        image_enter(t, &im, 0);
         t->is_result_set = false; /* there is no call to return from */
     }
     return r;

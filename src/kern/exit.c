@@ -256,6 +256,26 @@ static void put_dead(struct list *dead)
     }
 }
 
+static void put_dead_threads(struct list *dead)
+{
+    struct task *t, *tmp;
+    list_for_each_safe(t, tmp, dead, tg_node) {
+        list_del(&t->tg_node);
+        task_put_base(t);
+    }
+}
+
+/* A tracee of init may be in a stop that only its tracer ends. */
+static void release_tracees(struct task *t)
+{
+    struct list dead = LIST_INIT(dead), dead_threads = LIST_INIT(dead_threads);
+    rwlock_wrlock(&task_lock);
+    ptrace_exit_tracer(t, &dead, &dead_threads);
+    rwlock_wrunlock(&task_lock);
+    put_dead(&dead);
+    put_dead_threads(&dead_threads);
+}
+
 static void ns_end(struct tgroup *g)
 {
     struct pid_ns *ns = g->pid->ns;
@@ -374,11 +394,7 @@ static void exit_notify(struct task *t)
     }
     rwlock_wrunlock(&task_lock);
     put_dead(&dead);
-    struct task *i, *tmp;
-    list_for_each_safe(i, tmp, &dead_threads, tg_node) {
-        list_del(&i->tg_node);
-        task_put_base(i);
-    }
+    put_dead_threads(&dead_threads);
     if (!is_leader) {
         waitq_wake(&t->pid->exit_wait, WAIT_ALL);
         if (!is_kept)
@@ -415,8 +431,10 @@ void task_exit_thread(struct task *t, int code)
             mm_sharer_del(mm);
         if (mm)
             mm_put(take_ptr(mm));
-        if (g->pid->ns->init == g)
+        if (g->pid->ns->init == g) {
+            release_tracees(t);
             ns_end(g);
+        }
         if (g->timers)
             timers_exit(g);
         if (kern_hooks.tgroup_gone)

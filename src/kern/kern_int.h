@@ -202,7 +202,8 @@ bool ptrace_has_trap(const struct task *t); /* under sig_lock: must stop for its
 void ptrace_trap_stop(struct task *t);      /* that, or a group stop of a tracee; own thread, no locks */
 void ptrace_continued(struct task *t);      /* under sig_lock: SIGCONT */
 void ptrace_exit_event(struct task *t, int code);
-void ptrace_exec_event(struct task *t, s32 old_tid);
+void ptrace_exec_event(struct task *t, u64 old_tid); /* t's number before, as the tracer saw it */
+u64 ptrace_nr_for_tracer(struct task *t, struct pid *p); /* 0: the tracer has gone */
 void ptrace_clone_link(struct task *t, struct task *child, const struct clone_args *args);
 void ptrace_clone_event(struct task *t, struct pid *child, const struct clone_args *args);
 /* SECCOMP_RET_TRACE: true to look again (the call may be another); false: *ret_result is the answer. */

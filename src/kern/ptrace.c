@@ -255,8 +255,7 @@ static bool is_event_on(struct task *t, int event)
     return ptrace_is_traced(t) && (t->ptrace->options & (1U << event));
 }
 
-/* A number as the tracer sees it. */
-static u64 nr_for_tracer(struct task *t, struct pid *p)
+u64 ptrace_nr_for_tracer(struct task *t, struct pid *p)
 {
     rwlock_rdlock(&task_lock);
     struct task *tracer = t->ptrace->tracer;
@@ -303,21 +302,21 @@ void ptrace_clone_event(struct task *t, struct pid *child, const struct clone_ar
 {
     int event = clone_event(t, a);
     if (event)
-        event_stop(t, event, nr_for_tracer(t, child));
+        event_stop(t, event, ptrace_nr_for_tracer(t, child));
 }
 
 void ptrace_vfork_done(struct task *t, struct pid *child)
 {
     if (is_event_on(t, LX_PTRACE_EVENT_VFORK_DONE))
-        event_stop(t, LX_PTRACE_EVENT_VFORK_DONE, nr_for_tracer(t, child));
+        event_stop(t, LX_PTRACE_EVENT_VFORK_DONE, ptrace_nr_for_tracer(t, child));
 }
 
-void ptrace_exec_event(struct task *t, s32 old_tid)
+void ptrace_exec_event(struct task *t, u64 old_tid)
 {
     if (!ptrace_is_traced(t))
         return;
     if (is_event_on(t, LX_PTRACE_EVENT_EXEC)) {
-        event_stop(t, LX_PTRACE_EVENT_EXEC, (u64)old_tid);
+        event_stop(t, LX_PTRACE_EVENT_EXEC, old_tid);
     } else if (!t->ptrace->is_seized) {
         struct lx_siginfo info;
         signal_info_user(&info, LX_SIGTRAP, LX_SI_USER);
@@ -566,6 +565,13 @@ static void fill_thread(struct task *waiter, struct task *t, int status, struct 
     task_usage_now(t, &ret->usage);
 }
 
+/* Of a thread that has ended: the group's code once its exit has begun. */
+static int thread_status(struct task *t)
+{
+    MUTEX_GUARD(&t->tg->sig_lock);
+    return t->tg->is_exiting ? t->tg->exit_code : t->exit_code;
+}
+
 static bool take_zombie(struct task *waiter, struct task *t, const struct wait_req *rq,
                         struct wait_result *ret, struct wait_dead *dead)
 {
@@ -573,7 +579,7 @@ static bool take_zombie(struct task *waiter, struct task *t, const struct wait_r
     bool is_thread = is_zombie_thread(t);
     if (!(rq->flags & LX_WEXITED) || (!is_thread && !is_hidden_zombie(g)))
         return false;
-    fill_thread(waiter, t, is_thread ? t->exit_code : tgroup_wait_status(g), ret);
+    fill_thread(waiter, t, is_thread ? thread_status(t) : tgroup_wait_status(g), ret);
     if (rq->flags & LX_WNOWAIT)
         return true;
     ptrace_detach_locked(t, 0);

@@ -124,9 +124,13 @@ static void work(struct task *t, struct unfinished *u)
 static s64 make_call(struct task *t, struct uevent *ev)
 {
     u32 around = atomic_load_explicit(&t->call_work, memory_order_relaxed);
-    if (likely(!around))
-        return kern_hooks.syscall(t, ev->nr, ev->args);
     s64 r;
+    if (likely(!around)) {
+        r = kern_hooks.syscall(t, ev->nr, ev->args);
+        if (unlikely(atomic_load_explicit(&t->call_work, memory_order_relaxed) & CALL_WORK_TRACE))
+            ptrace_call_exit(t, &r); /* since a stop inside the call */
+        return r;
+    }
     if (around & CALL_WORK_TRACE)
         mm_use(t->mm, NULL); /* its tracer reads and changes the arguments: nothing through the window */
     if ((!(around & CALL_WORK_TRACE) || ptrace_call_entry(t, ev, &r)) &&

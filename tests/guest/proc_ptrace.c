@@ -1,7 +1,8 @@
 /* ptrace: stops, events, registers, memory, stepping. */
 #include <elf.h>
-#include <stddef.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stddef.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 #include <sys/user.h>
@@ -317,24 +318,172 @@ static void threading(void *arg)
     raise(SIGSTOP);
     EXPECT(pthread_create(&th, NULL, nop, NULL) == 0);
     pthread_join(th, NULL);
+    if (arg)
+        EXPECT(gate_wait(arg));
     _exit(6);
+}
+
+/* Up to the event of the thread that `threading` makes; its id. */
+static pid_t to_clone_event(pid_t pid, long options)
+{
+    ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)(PTRACE_O_TRACECLONE | options));
+    ptrace(PTRACE_CONT, pid, NULL, NULL);
+    CHECK_EQ(EVENT(next_stop(pid)), PTRACE_EVENT_CLONE);
+    unsigned long msg = 0;
+    CHECK_EQ(ptrace(PTRACE_GETEVENTMSG, pid, NULL, &msg), 0);
+    CHECK_EQ(WSTOPSIG(next_stop((pid_t)msg)), SIGSTOP);
+    return (pid_t)msg;
 }
 
 TEST(clone_event)
 {
-    pid_t pid = start(threading, NULL);
-    ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)PTRACE_O_TRACECLONE);
-    ptrace(PTRACE_CONT, pid, NULL, NULL);
-    int st = next_stop(pid);
-    CHECK_EQ(EVENT(st), PTRACE_EVENT_CLONE);
-    unsigned long msg = 0;
-    CHECK_EQ(ptrace(PTRACE_GETEVENTMSG, pid, NULL, &msg), 0);
-    pid_t tid = (pid_t)msg;
-    CHECK_EQ(WSTOPSIG(next_stop(tid)), SIGSTOP);
+    struct gate g;
+    gate_init(&g);
+    pid_t pid = start(threading, &g);
+    pid_t tid = to_clone_event(pid, 0);
     ptrace(PTRACE_CONT, tid, NULL, NULL);
     ptrace(PTRACE_CONT, pid, NULL, NULL);
     CHECK_EQ(next_stop(tid), 0); /* the end of a traced thread is reported */
+    gate_open(&g);
     CHECK_EQ(next_stop(pid), 6 << 8);
+    gate_done(&g);
+}
+
+/* From the start of a group's exit on its threads have its code, those that ended before it too. */
+TEST(thread_status_in_group_exit)
+{
+    siginfo_t si;
+    pid_t pid = start(threading, NULL);
+    pid_t tid = to_clone_event(pid, PTRACE_O_TRACEEXIT);
+    ptrace(PTRACE_CONT, tid, NULL, NULL);
+    CHECK_EQ(EVENT(next_stop(tid)), PTRACE_EVENT_EXIT);
+    ptrace(PTRACE_CONT, tid, NULL, NULL);
+    CHECK_EQ(waitid(P_PID, (id_t)tid, &si, WEXITED | WNOWAIT | __WALL), 0);
+    CHECK_EQ(si.si_status, 0);
+    ptrace(PTRACE_CONT, pid, NULL, NULL);
+    CHECK_EQ(EVENT(next_stop(pid)), PTRACE_EVENT_EXIT);
+    CHECK_EQ(next_stop(tid), 6 << 8);
+    ptrace(PTRACE_CONT, pid, NULL, NULL);
+    CHECK_EQ(next_stop(pid), 6 << 8);
+}
+
+static void vforking(void *arg)
+{
+    EXPECT(ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0);
+    raise(SIGSTOP);
+    pid_t pid = vfork();
+    if (pid == 0)
+        _exit(9);
+    EXPECT(wait_status(pid) == 9 << 8);
+    _exit(5);
+}
+
+/* PTRACE_SYSCALL from a stop inside a call: the next stop is that call's end. */
+TEST(call_exit_after_event)
+{
+    pid_t pid = start(vforking, NULL);
+    ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)(PTRACE_O_TRACEVFORK | PTRACE_O_TRACESYSGOOD));
+    ptrace(PTRACE_CONT, pid, NULL, NULL);
+    CHECK_EQ(EVENT(next_stop(pid)), PTRACE_EVENT_VFORK);
+    unsigned long msg = 0;
+    CHECK_EQ(ptrace(PTRACE_GETEVENTMSG, pid, NULL, &msg), 0);
+    pid_t child = (pid_t)msg;
+    CHECK_EQ(WSTOPSIG(next_stop(child)), SIGSTOP);
+    ptrace(PTRACE_SYSCALL, pid, NULL, NULL);
+    ptrace(PTRACE_CONT, child, NULL, NULL);
+    CHECK_EQ(next_stop(child), 9 << 8);
+    CHECK_EQ(WSTOPSIG(next_stop(pid)), SIGTRAP | 0x80);
+    struct user_regs_struct r;
+    set_reg(pid, &r);
+    CHECK(r.orig_rax == SYS_vfork || r.orig_rax == SYS_clone);
+    CHECK_EQ((pid_t)r.rax, child);
+    ptrace(PTRACE_CONT, pid, NULL, NULL);
+    int st = next_stop(pid);
+    if (WIFSTOPPED(st)) { /* the SIGCHLD */
+        CHECK_EQ(WSTOPSIG(st), SIGCHLD);
+        ptrace(PTRACE_CONT, pid, NULL, NULL);
+        st = next_stop(pid);
+    }
+    CHECK_EQ(st, 5 << 8);
+}
+
+static void *exec_in_thread(void *arg)
+{
+    execl("/bin/true", "true", NULL);
+    EXPECT(0);
+    return NULL;
+}
+
+static void thread_execs(void *arg)
+{
+    pthread_t th;
+    EXPECT(ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0);
+    raise(SIGSTOP);
+    EXPECT(pthread_create(&th, NULL, exec_in_thread, NULL) == 0);
+    pthread_join(th, NULL);
+    _exit(6);
+}
+
+/* The thread takes over the leader's number; the event tells its old one. */
+static void exec_of_thread(long options)
+{
+    pid_t pid = start(thread_execs, NULL);
+    pid_t tid = to_clone_event(pid, PTRACE_O_TRACEEXIT | options);
+    unsigned long msg = 0;
+    ptrace(PTRACE_CONT, pid, NULL, NULL);
+    ptrace(PTRACE_CONT, tid, NULL, NULL);
+    CHECK_EQ(EVENT(next_stop(pid)), PTRACE_EVENT_EXIT);
+    CHECK_EQ(waitpid(tid, NULL, __WALL | WNOHANG), 0);
+    ptrace(PTRACE_CONT, pid, NULL, NULL);
+    int st = next_stop(pid);
+    CHECK_EQ(WSTOPSIG(st), SIGTRAP);
+    if (options) {
+        CHECK_EQ(EVENT(st), PTRACE_EVENT_EXEC);
+        CHECK_EQ(ptrace(PTRACE_GETEVENTMSG, pid, NULL, &msg), 0);
+        CHECK_EQ((pid_t)msg, tid);
+    }
+    CHECK_EQ(kill(pid, SIGKILL), 0);
+    CHECK_EQ(EVENT(next_stop(pid)), PTRACE_EVENT_EXIT); /* the options are still there */
+    CHECK_EQ(ptrace(PTRACE_GETEVENTMSG, pid, NULL, &msg), 0);
+    CHECK_EQ(msg, SIGKILL);
+    ptrace(PTRACE_CONT, pid, NULL, NULL);
+    CHECK_EQ(next_stop(pid), SIGKILL);
+}
+
+TEST(exec_of_thread)
+{
+    exec_of_thread(0);
+    exec_of_thread(PTRACE_O_TRACEEXEC);
+}
+
+static void leaving(void *arg)
+{
+    EXPECT(ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0);
+    raise(SIGSTOP);
+    _exit(4);
+}
+
+/* Pid 1 of a namespace ends while a tracee of it is in its last stop. */
+static void init_leaves_tracee(void *arg)
+{
+    if (unshare(CLONE_NEWPID) < 0)
+        return;
+    pid_t init = fork();
+    if (init == 0) {
+        pid_t pid = spawn(leaving, NULL);
+        EXPECT(WSTOPSIG(next_stop(pid)) == SIGSTOP);
+        EXPECT(ptrace(PTRACE_SETOPTIONS, pid, NULL, (void *)PTRACE_O_TRACEEXIT) == 0);
+        EXPECT(ptrace(PTRACE_CONT, pid, NULL, NULL) == 0);
+        EXPECT(EVENT(next_stop(pid)) == PTRACE_EVENT_EXIT);
+        _exit(3);
+    }
+    EXPECT(init > 0);
+    EXPECT(wait_status(init) == 3 << 8);
+}
+
+TEST(init_ends_as_tracer)
+{
+    CHECK_EQ(run_child(init_leaves_tracee, NULL), 0);
 }
 
 static void loop(void *arg)
