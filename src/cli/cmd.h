@@ -14,6 +14,9 @@ struct global_opts {
     bool is_debug, is_strace, is_patch_off, is_mm_helper, is_directfs_off;
     const char *log_path, *strace_path;
     const char *network;
+    /* of an OCI runtime */
+    const char *root, *debug_log_path;
+    bool is_log_json, is_systemd_cgroup;
 };
 
 struct command {
@@ -24,6 +27,8 @@ struct command {
 
 /* Prints "cvisor: sentence" to stderr and returns the status. */
 int complain(int status, const char *fmt, ...) printf_like(2, 3);
+
+u32 lane_count(void); /* of a gofer, for this machine */
 
 int cmd_do(const struct global_opts *g, int argc, char **argv);
 int cmd_install(const struct global_opts *g, int argc, char **argv);

@@ -229,7 +229,7 @@ static struct boot_mount *standard_mounts(u32 *ret_n)
 }
 
 /* Of the gofer's: as many requests as can be at work at a time. */
-static u32 lane_count(void)
+u32 lane_count(void)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
     return n < 2 ? 2 : n > 4 ? 4 : (u32)n;

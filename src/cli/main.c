@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "cli/cmd.h"
+#include "cli/oci.h"
 
 #define CVISOR_VERSION "0.1.0"
 
@@ -18,6 +19,21 @@ static const struct command commands[] = {
      "make this program a runtime of the container clients on this machine", cmd_install, false},
     {"uninstall", "uninstall [--name NAME] [--docker[=FILE]] [--containerd[=FILE]] [--podman[=FILE]] [--dry-run]",
      "take it out of their configuration", cmd_uninstall, false},
+    {"create", "create [--bundle DIR] [--console-socket PATH] [--pid-file FILE] [--preserve-fds N] ID",
+     "make a container from an OCI bundle; its program waits for 'start'", cmd_create, false},
+    {"start", "start ID", "run the program of a container that was created", cmd_start, false},
+    {"run", "run [--detach] [--keep] [--bundle DIR] [--console-socket PATH] [--pid-file FILE] [--preserve-fds N] ID",
+     "create and start; in the foreground, delete at its end", cmd_run, false},
+    {"exec", "exec [--process FILE] [-t] [-d] [--pid-file FILE] [--console-socket PATH] [-e NAME=VALUE] [--cwd DIR] [-u UID[:GID]] [--cap CAP] [--additional-gids GID] [--preserve-fds N] [--no-new-privs] ID [CMD [ARG...]]",
+     "run a further program in a container", cmd_exec, false},
+    {"kill", "kill [--all] ID [SIGNAL]", "send a signal (TERM) to a container's first process, or to all", cmd_kill, false},
+    {"delete", "delete [--force] ID", "remove what a stopped container has left", cmd_delete, false},
+    {"state", "state ID", "print a container's state", cmd_state, false},
+    {"list", "list [--format table|json] [-q]", "list the containers", cmd_list, false},
+    {"ps", "ps [--format table|json] ID", "list a container's processes", cmd_ps, false},
+    {"pause", "pause ID", "stop all processes of a container", cmd_pause, false},
+    {"resume", "resume ID", "let them go on", cmd_resume, false},
+    {"wait", "wait ID", "wait for a container's end and print its status", cmd_wait, false},
     {"syscalls", "syscalls [--markdown]", "print the table of system calls", cmd_syscalls, false},
     {"filters", "filters", "print the filters of host calls of a sandbox's processes", cmd_filters, false},
     {"sentry", "", "", cmd_sentry, true},
@@ -44,6 +60,10 @@ static void usage(FILE *f)
     fputs("\nflags:\n"
           "  --debug            log what the sandbox does to the log\n"
           "  --log FILE         where the log goes (default: standard error)\n"
+          "  --log-format F     of --log: text or json (containers)\n"
+          "  --debug-log FILE   log of a container's sandbox (default: in its state)\n"
+          "  --root DIR         states of containers (default: /run/cvisor)\n"
+          "  --systemd-cgroup   containers' cgroups are made by systemd\n"
           "  --strace           print every system call with its arguments\n"
           "  --strace-log FILE  where --strace prints (default: standard error)\n"
           "  --network none     loopback only (the default; other networks are not there yet)\n"
@@ -63,7 +83,8 @@ static int choice(const char *value, const char *first, const char *second)
 int main(int argc, char **argv)
 {
     enum { OPT_DEBUG = 256, OPT_LOG, OPT_STRACE, OPT_STRACE_LOG, OPT_NETWORK, OPT_MM, OPT_PATCH,
-           OPT_DIRECTFS, OPT_VERSION, OPT_HELP };
+           OPT_DIRECTFS, OPT_VERSION, OPT_HELP, OPT_ROOT, OPT_LOG_FORMAT, OPT_DEBUG_LOG, OPT_SYSTEMD,
+           OPT_ROOTLESS, OPT_CRIU };
     static const struct option options[] = {
         {"debug", no_argument, NULL, OPT_DEBUG},
         {"log", required_argument, NULL, OPT_LOG},
@@ -73,6 +94,12 @@ int main(int argc, char **argv)
         {"mm", required_argument, NULL, OPT_MM},
         {"patch", required_argument, NULL, OPT_PATCH},
         {"directfs", required_argument, NULL, OPT_DIRECTFS},
+        {"root", required_argument, NULL, OPT_ROOT},
+        {"log-format", required_argument, NULL, OPT_LOG_FORMAT},
+        {"debug-log", required_argument, NULL, OPT_DEBUG_LOG},
+        {"systemd-cgroup", no_argument, NULL, OPT_SYSTEMD},
+        {"rootless", required_argument, NULL, OPT_ROOTLESS},
+        {"criu", required_argument, NULL, OPT_CRIU},
         {"version", no_argument, NULL, OPT_VERSION},
         {"help", no_argument, NULL, OPT_HELP},
         {NULL, 0, NULL, 0},
@@ -116,6 +143,27 @@ int main(int argc, char **argv)
             if (which < 0)
                 return complain(2, "--directfs takes 'on' or 'off', not '%s'", optarg);
             g.is_directfs_off = which == 1;
+            break;
+        case OPT_ROOT:
+            g.root = optarg;
+            break;
+        case OPT_LOG_FORMAT:
+            which = choice(optarg, "text", "json");
+            if (which < 0)
+                return complain(2, "--log-format takes 'text' or 'json', not '%s'", optarg);
+            g.is_log_json = which == 1;
+            break;
+        case OPT_DEBUG_LOG:
+            g.debug_log_path = optarg;
+            break;
+        case OPT_SYSTEMD:
+            g.is_systemd_cgroup = true;
+            break;
+        case OPT_ROOTLESS: /* whether a user has privileges is found out, not told */
+            if (strcmp(optarg, "auto") && strcmp(optarg, "true") && strcmp(optarg, "false"))
+                return complain(2, "--rootless takes 'auto', 'true' or 'false', not '%s'", optarg);
+            break;
+        case OPT_CRIU: /* a program that is not used: checkpoints are the sandbox's own affair */
             break;
         case OPT_VERSION:
 #ifdef UNSAFE_SUD

@@ -23,8 +23,8 @@ int boot_fail(struct boot_error *e, int status, int err, const char *what, const
 {
     e->status = status;
     e->err = -err;
-    snprintf(e->text, sizeof(e->text), "cannot %s%s%.300s%s: %s", what, on ? " '" : "", on ? on : "",
-             on ? "'" : "", strerror(-err));
+    snprintf(e->text, sizeof(e->text), "cannot %s%s%.300s%s: %s", what, on ? " '" : "",
+             on ? on : "", on ? "'" : "", strerror(-err));
     return -1;
 }
 
@@ -34,8 +34,8 @@ int boot_rooms(struct boot_error *e)
         const char *name;
         int (*init)(void);
     } rooms[] = {
-        {"vfs", vfs_init}, {"kern", kern_init}, {"fs", fs_init}, {"procfs", procfs_init},
-        {"net", net_init},
+        {"vfs", vfs_init},       {"kern", kern_init}, {"fs", fs_init},
+        {"procfs", procfs_init}, {"net", net_init},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rooms); i++) {
         int r = rooms[i].init();
@@ -64,8 +64,8 @@ static int make_root(const struct boot_container *cfg, const int *lanes, struct 
                      struct boot_error *e)
 {
     struct super *lower;
-    u32 flags = (cfg->flags & BOOT_RW ? 0 : GOFER_RO) |
-                (cfg->flags & BOOT_ROOT_SHARED ? GOFER_SHARED : 0);
+    u32 flags =
+        (cfg->flags & BOOT_RW ? 0 : GOFER_RO) | (cfg->flags & BOOT_ROOT_SHARED ? GOFER_SHARED : 0);
     int r = tree_super(cfg, lanes, 0, flags, &lower);
     if (r < 0)
         return boot_fail(e, 125, r, "read the root directory through the gofer", NULL);
@@ -110,7 +110,8 @@ static int make_place(const char *path, bool is_file)
 }
 
 /* Mounts tree m->attach of the gofer: a bind mount of the host's. */
-static int mount_tree(const struct boot_container *cfg, const int *lanes, const struct boot_mount *m)
+static int mount_tree(const struct boot_container *cfg, const int *lanes,
+                      const struct boot_mount *m)
 {
     struct super *sb;
     struct path at = {0};
@@ -122,8 +123,8 @@ static int mount_tree(const struct boot_container *cfg, const int *lanes, const 
     if (r == 0)
         r = vfs_walk(LX_AT_FDCWD, m->target, WALK_FOLLOW, &at);
     if (r == 0) {
-        u32 mf = m->flags & (LX_MS_RDONLY | LX_MS_NOSUID | LX_MS_NODEV | LX_MS_NOEXEC | LX_MS_NOATIME |
-                             LX_MS_NODIRATIME | LX_MS_NOSYMFOLLOW);
+        u32 mf = m->flags & (LX_MS_RDONLY | LX_MS_NOSUID | LX_MS_NODEV | LX_MS_NOEXEC |
+                             LX_MS_NOATIME | LX_MS_NODIRATIME | LX_MS_NOSYMFOLLOW);
         if (!(mf & LX_MS_NOATIME))
             mf |= LX_MS_RELATIME;
         struct mount *mnt = mount_new(sb, mf);
@@ -174,7 +175,8 @@ static int set_owner(const char *path, u32 mode, u32 uid, u32 gid)
     int r = vfs_walk(LX_AT_FDCWD, path, 0, &at);
     if (r < 0)
         return r;
-    struct iattr a = {.valid = ATTR_MODE | ATTR_UID | ATTR_GID, .mode = mode & 07777, .uid = uid, .gid = gid};
+    struct iattr a = {
+        .valid = ATTR_MODE | ATTR_UID | ATTR_GID, .mode = mode & 07777, .uid = uid, .gid = gid};
     r = vfs_setattr(&at, &a);
     path_put(&at);
     return r;
@@ -205,17 +207,19 @@ static int make_link(const char *target, const char *name)
 /* The devices and links of the OCI specification ("Default Devices"). */
 static int make_dev_nodes(bool is_tty, struct boot_error *e)
 {
-    static char null[] = "/dev/null", zero[] = "/dev/zero", full[] = "/dev/full", rnd[] = "/dev/random",
-                urandom[] = "/dev/urandom", tty[] = "/dev/tty", console[] = "/dev/console";
+    static char null[] = "/dev/null", zero[] = "/dev/zero", full[] = "/dev/full",
+                rnd[] = "/dev/random", urandom[] = "/dev/urandom", tty[] = "/dev/tty",
+                console[] = "/dev/console";
     const struct boot_device devs[] = {
-        {null, LX_S_IFCHR | 0666, 1, 3, 0, 0}, {zero, LX_S_IFCHR | 0666, 1, 5, 0, 0},
-        {full, LX_S_IFCHR | 0666, 1, 7, 0, 0}, {rnd, LX_S_IFCHR | 0666, 1, 8, 0, 0},
+        {null, LX_S_IFCHR | 0666, 1, 3, 0, 0},    {zero, LX_S_IFCHR | 0666, 1, 5, 0, 0},
+        {full, LX_S_IFCHR | 0666, 1, 7, 0, 0},    {rnd, LX_S_IFCHR | 0666, 1, 8, 0, 0},
         {urandom, LX_S_IFCHR | 0666, 1, 9, 0, 0}, {tty, LX_S_IFCHR | 0666, 5, 0, 0, 0},
         {console, LX_S_IFCHR | 0600, 5, 1, 0, 0},
     };
     static const char *const links[][2] = {
-        {"/proc/self/fd", "/dev/fd"}, {"/proc/self/fd/0", "/dev/stdin"}, {"/proc/self/fd/1", "/dev/stdout"},
-        {"/proc/self/fd/2", "/dev/stderr"}, {"pts/ptmx", "/dev/ptmx"},
+        {"/proc/self/fd", "/dev/fd"},       {"/proc/self/fd/0", "/dev/stdin"},
+        {"/proc/self/fd/1", "/dev/stdout"}, {"/proc/self/fd/2", "/dev/stderr"},
+        {"pts/ptmx", "/dev/ptmx"},
     };
     int r = make_place("/dev", false);
     for (size_t i = 0; i < ARRAY_SIZE(devs) && r == 0; i++) {
@@ -335,7 +339,8 @@ static int make_namespaces(const struct boot_container *cfg, struct mnt_ns *mnt,
     return 0;
 }
 
-static int fill(struct container *c, struct boot_container *cfg, const int *lanes, struct boot_error *e)
+static int fill(struct container *c, struct boot_container *cfg, const int *lanes,
+                struct boot_error *e)
 {
     struct super *sb;
     struct mnt_ns *mnt;
@@ -370,8 +375,8 @@ static int fill(struct container *c, struct boot_container *cfg, const int *lane
     return make_restrictions(cfg, e);
 }
 
-int container_boot(struct boot_container *cfg, const int *lanes, bool is_first, struct container **ret_c,
-                   struct boot_error *e)
+int container_boot(struct boot_container *cfg, const int *lanes, bool is_first,
+                   struct container **ret_c, struct boot_error *e)
 {
     struct vfs_task boot_task = {.rlimit_fsize = UINT64_MAX, .rlimit_nofile = 1024};
     struct container *c = calloc(1, sizeof(*c));

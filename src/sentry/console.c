@@ -24,7 +24,7 @@
 struct console {
     struct ref ref;
     int in, out, stop;
-    bool is_own_terminal;      /* the host's terminal is for us alone: its end is a hang-up */
+    bool is_own_terminal; /* the host's terminal is for us alone: its end is a hang-up */
     struct mutex lock;
     struct file *master;       /* guarded by lock; NULL once both threads have ended */
     u32 nthreads;              /* guarded by lock */
@@ -39,11 +39,9 @@ static void console_put(struct console *c)
         return;
     if (c->master)
         file_put(c->master); /* was never started */
-    if (c->is_own_terminal) {
-        close(c->in);
-        if (c->out != c->in)
-            close(c->out);
-    }
+    close(c->in);
+    if (c->out != c->in)
+        close(c->out);
     close(c->stop);
     waitq_done(&c->output_wait);
     free(c);

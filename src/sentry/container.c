@@ -49,7 +49,7 @@ struct container *container_find(const char *id, size_t size)
 {
     struct container *c;
     MUTEX_GUARD(&containers_lock);
-    list_for_each(c, &containers, node) {
+    list_for_each (c, &containers, node) {
         if (strlen(c->id) == size && !memcmp(c->id, id, size)) {
             container_get(c);
             return c;
@@ -127,8 +127,8 @@ int container_await_started(struct container *c, struct boot_error *ret_e)
         mutex_unlock(&c->lock);
         if (is_decided)
             return ret_e->status ? -1 : 0;
-        (void)wait_event_interruptible(&c->wait, WAIT_ALL,
-                                       c->state != CTL_ST_CREATED || c->failure.status != 0, NO_DEADLINE);
+        (void)wait_event_interruptible(
+            &c->wait, WAIT_ALL, c->state != CTL_ST_CREATED || c->failure.status != 0, NO_DEADLINE);
     }
 }
 
@@ -149,8 +149,11 @@ static int enter(struct container *c, struct vfs_task *vt)
     if (!cred)
         return -LX_ENOMEM;
     cred->user_ns = &root_user_ns;
-    *vt = (struct vfs_task){.cred = cred, .fs = c->fs, .mnt_ns = c->ns->mnt,
-                            .rlimit_fsize = UINT64_MAX, .rlimit_nofile = 1024};
+    *vt = (struct vfs_task){.cred = cred,
+                            .fs = c->fs,
+                            .mnt_ns = c->ns->mnt,
+                            .rlimit_fsize = UINT64_MAX,
+                            .rlimit_nofile = 1024};
     vfs_current = vt;
     return 0;
 }
@@ -225,8 +228,8 @@ static int put_host_fd(struct fdtable *files, int *host_fd, int fd)
     return r < 0 ? r : 0;
 }
 
-static int open_console(const struct boot_process *p, struct start_fds *fds, struct console **ret_console,
-                        struct file **ret_tty)
+static int open_console(const struct boot_process *p, struct start_fds *fds,
+                        struct console **ret_console, struct file **ret_tty)
 {
     int r;
     if (fds->console >= 0) {
@@ -237,7 +240,7 @@ static int open_console(const struct boot_process *p, struct start_fds *fds, str
     }
     r = console_new(fds->std[0], fds->std[1], false, p->rows, p->cols, ret_console, ret_tty);
     if (r == 0)
-        fds->std[0] = fds->std[1] = -1; /* the console's threads' as long as the sandbox lives */
+        fds->std[0] = fds->std[1] = -1;
     return r;
 }
 
@@ -275,10 +278,11 @@ static int make_fs(struct container *c, const struct boot_process *p, struct fs_
                    struct boot_error *e)
 {
     struct path cwd = {0}, root;
-    int r = vfs_walk(LX_AT_FDCWD, p->cwd && *p->cwd ? p->cwd : "/", WALK_FOLLOW | WALK_DIRECTORY, &cwd);
+    int r =
+        vfs_walk(LX_AT_FDCWD, p->cwd && *p->cwd ? p->cwd : "/", WALK_FOLLOW | WALK_DIRECTORY, &cwd);
     if (r < 0)
-        return boot_fail(e, c->is_first && !*c->id ? 125 : 126, r, "change to the working directory",
-                         p->cwd);
+        return boot_fail(e, c->is_first && !*c->id ? 125 : 126, r,
+                         "change to the working directory", p->cwd);
     fs_ctx_root(c->fs, &root);
     *ret_fs = fs_ctx_new(&root, &cwd, p->flags & BOOT_P_UMASK ? p->umask & 0777 : 022);
     path_put(&root);
@@ -286,7 +290,8 @@ static int make_fs(struct container *c, const struct boot_process *p, struct fs_
     return *ret_fs ? 0 : boot_fail(e, 125, -LX_ENOMEM, "start a process", NULL);
 }
 
-static int make_rlimits(const struct boot_process *p, struct lx_rlimit *limits, struct boot_error *e)
+static int make_rlimits(const struct boot_process *p, struct lx_rlimit *limits,
+                        struct boot_error *e)
 {
     rlimits_default(limits);
     for (u32 i = 0; i < p->nrlimits; i++) {
@@ -305,7 +310,8 @@ static int run_failed(struct boot_error *e, int r, const struct boot_process *p)
     if (r == -LX_ENOENT && !strchr(name, '/')) {
         e->status = status;
         e->err = LX_ENOENT;
-        snprintf(e->text, sizeof(e->text), "cannot run '%.300s': executable file not found in $PATH", name);
+        snprintf(e->text, sizeof(e->text),
+                 "cannot run '%.300s': executable file not found in $PATH", name);
         return -1;
     }
     return boot_fail(e, status, r, "run", name);
@@ -320,12 +326,14 @@ int container_exec(struct container *c, struct boot_process *p, struct start_fds
     struct init_args args = {
         .path = p->argv[0],
         .is_path_search = p->flags & BOOT_P_PATH_SEARCH,
-        .argv = p->argv, .envp = p->envp,
+        .argv = p->argv,
+        .envp = p->envp,
         .ns = c->ns,
         .rlimits = limits,
         .is_init = p == &c->first,
         .is_init_mortal = p->flags & BOOT_P_MORTAL,
-        .container = c, .freezer = &c->freezer,
+        .container = c,
+        .freezer = &c->freezer,
         .oom_score_adj = p->oom_score_adj,
     };
     *ret_console = NULL;
@@ -389,7 +397,8 @@ static int probe(const char *path)
     return r;
 }
 
-/* execvp's search; relative names are looked up in the working directory, which is vfs_current's. */
+/* execvp's search; relative names are looked up in the working directory, which is vfs_current's.
+ */
 static int probe_program(const struct boot_process *p)
 {
     char buf[MAX_PATH];
@@ -402,7 +411,8 @@ static int probe_program(const struct boot_process *p)
     for (const char *path = env_path(p); path;) {
         const char *end = strchr(path, ':');
         int n = end ? (int)(end - path) : (int)strlen(path);
-        if (snprintf(buf, sizeof(buf), "%.*s%s%s", n, path, n ? "/" : "", name) < (int)sizeof(buf)) {
+        if (snprintf(buf, sizeof(buf), "%.*s%s%s", n, path, n ? "/" : "", name) <
+            (int)sizeof(buf)) {
             int r = probe(buf);
             if (r == 0)
                 return 0;
@@ -440,14 +450,19 @@ int container_check(struct container *c, const struct boot_process *p, struct bo
 
 /* ---- signals, pause ------------------------------------------------------------------------ */
 
+int process_signal(struct tgroup *g, int signo)
+{
+    struct lx_siginfo info = {.si_signo = signo, .si_code = LX_SI_USER};
+    return signal_send(g, NULL, &info, signo, SIGNAL_FORCE);
+}
+
 static void signal_all(struct container *c, int signo)
 {
     struct tgroup *g;
-    struct lx_siginfo info = {.si_signo = signo, .si_code = LX_SI_USER};
     rwlock_rdlock(&task_lock);
-    list_for_each(g, &all_tgroups, all_node) {
+    list_for_each (g, &all_tgroups, all_node) {
         if (g->container == c && !g->is_zombie)
-            (void)signal_send(g, NULL, &info, signo, SIGNAL_FORCE); /* fails for those that end */
+            (void)!process_signal(g, signo); /* fails for those that end */
     }
     rwlock_rdunlock(&task_lock);
 }
@@ -469,9 +484,7 @@ int container_signal(struct container *c, int signo, bool is_all)
     } else if (is_all) {
         signal_all(c, signo);
     } else {
-        /* As Linux from an ancestor namespace: pid 1 takes what it has a handler for, KILL and STOP. */
-        struct lx_siginfo info = {.si_signo = signo, .si_code = LX_SI_USER};
-        r = signal_send(init, NULL, &info, signo, SIGNAL_FORCE);
+        r = process_signal(init, signo);
     }
     tgroup_put(init);
     return r < 0 ? r : 0;
@@ -521,7 +534,7 @@ u32 container_ps(struct container *c, struct ctl_proc *procs, u32 max)
     struct tgroup *g;
     u32 n = 0;
     rwlock_rdlock(&task_lock);
-    list_for_each(g, &all_tgroups, all_node) {
+    list_for_each (g, &all_tgroups, all_node) {
         if (g->container != c || g->is_zombie)
             continue;
         if (n < max)
@@ -537,7 +550,7 @@ void container_stats(struct container *c, struct ctl_stats *ret)
     struct tgroup *g;
     struct ctl_stats s = {0};
     rwlock_rdlock(&task_lock);
-    list_for_each(g, &all_tgroups, all_node) {
+    list_for_each (g, &all_tgroups, all_node) {
         if (g->container != c)
             continue;
         struct task_usage u;

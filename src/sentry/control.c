@@ -28,7 +28,7 @@ struct link {
     bool is_first;       /* of the sandbox: its hang-up ends all */
     bool is_init;        /* of its container */
     struct mutex lock;
-    struct tgroup *g;        /* owned; guarded by lock, as console; NULL: not yet, or over */
+    struct tgroup *g; /* owned; guarded by lock, as console; NULL: not yet, or over */
     struct console *console;
 };
 
@@ -132,7 +132,6 @@ static void link_put(struct link *l)
     free(l);
 }
 
-/* To the link's process: for an exec as from its own terminal, for pid 1 as from outside. */
 static void link_signal(struct link *l, int signo)
 {
     if (signo < 1 || signo > LX_NSIG)
@@ -144,7 +143,7 @@ static void link_signal(struct link *l, int signo)
     mutex_unlock(&l->lock);
     if (!g)
         return;
-    (void)kern_signal_init(g, signo); /* fails only when it is ending anyway */
+    (void)!process_signal(g, signo); /* fails only when it is ending anyway */
     tgroup_put(g);
 }
 
@@ -261,7 +260,8 @@ static void drop_std(struct start_fds *fds)
 
 static void serve_exec(int fd, struct request *q, struct container *c)
 {
-    struct boot_error e = {.status = 125, .err = LX_EINVAL, .text = "the command's message is malformed"};
+    struct boot_error e = {
+        .status = 125, .err = LX_EINVAL, .text = "the command's message is malformed"};
     struct boot_process p = {0};
     struct start_fds fds;
     struct tgroup *g = NULL;

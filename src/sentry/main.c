@@ -50,7 +50,8 @@ static int fail(const char *step, int err)
 static int boot_first(struct bootcfg *cfg, struct container **ret_c, struct boot_error *e)
 {
     int lanes[BOOT_MAX_LANES];
-    bool is_listening = cfg->flags & BOOT_LISTEN, is_directfs = cfg->container.flags & BOOT_DIRECTFS;
+    bool is_listening = cfg->flags & BOOT_LISTEN,
+         is_directfs = cfg->container.flags & BOOT_DIRECTFS;
     bool is_waiting = cfg->flags & BOOT_WAIT_START;
     has_console_fd = cfg->flags & BOOT_CONSOLE;
     for (u32 i = 0; i < cfg->container.nlanes; i++)
@@ -59,7 +60,8 @@ static int boot_first(struct bootcfg *cfg, struct container **ret_c, struct boot
     int r = container_boot(&cfg->container, lanes, true, ret_c, e);
     if (r < 0)
         return r;
-    first_fds = (struct start_fds){.std = {0, 1, 2}, .console = has_console_fd ? BOOT_FD_CONSOLE : -1};
+    first_fds =
+        (struct start_fds){.std = {0, 1, 2}, .console = has_console_fd ? BOOT_FD_CONSOLE : -1};
     for (int i = 0; i < 3; i++)
         if ((*ret_c)->first.flags & (BOOT_P_NO_STDIN << i))
             first_fds.std[i] = -1;
@@ -75,7 +77,9 @@ static int boot_first(struct bootcfg *cfg, struct container **ret_c, struct boot
     }
     r = jail_install_filter(is_directfs, is_listening);
     if (r < 0)
-        return boot_fail(e, 125, r, "install the sentry's filter of host calls (is seccomp in this kernel?)", NULL);
+        return boot_fail(e, 125, r,
+                         "install the sentry's filter of host calls (is seccomp in this kernel?)",
+                         NULL);
     container_publish(*ret_c);
     control_start(*ret_c, is_listening);
     if (is_waiting)

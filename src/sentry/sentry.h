@@ -31,7 +31,8 @@ int boot_fail(struct boot_error *e, int status, int err, const char *what, const
 
 /* console.c: a pseudoterminal of the current container, bridged to the host fds in and out. */
 struct console;
-/* is_own_terminal: both fds are consumed by success, and their end hangs up the container's terminal. */
+/* Both fds are consumed by success. is_own_terminal: their end hangs up the container's terminal.
+ */
 int console_new(int in, int out, bool is_own_terminal, u32 rows, u32 cols, struct console **ret_c,
                 struct file **ret_slave) must_check;
 int console_start(struct console *c) must_check;
@@ -46,8 +47,8 @@ int boot_rooms(struct boot_error *e) must_check;
  * lanes: cfg->nlanes descriptors, consumed. is_first: it lives in the sandbox's root namespaces;
  * else in a pid and a mount namespace of its own. Strings and the process are taken out of cfg.
  */
-int container_boot(struct boot_container *cfg, const int *lanes, bool is_first, struct container **ret_c,
-                   struct boot_error *e) must_check;
+int container_boot(struct boot_container *cfg, const int *lanes, bool is_first,
+                   struct container **ret_c, struct boot_error *e) must_check;
 
 /*
  * A container: what its processes begin with. Found by id; lives as long as somebody refers to it.
@@ -56,14 +57,14 @@ int container_boot(struct boot_container *cfg, const int *lanes, bool is_first, 
  */
 struct container {
     struct ref ref;
-    struct list node;          /* guarded by containers_lock */
-    char *id;                  /* immutable; may be empty (cvisor do) */
+    struct list node; /* guarded by containers_lock */
+    char *id;         /* immutable; may be empty (cvisor do) */
     bool is_first;
     struct freezer freezer;
-    struct fs_ctx *fs;         /* its root; immutable */
-    struct nsproxy *ns;        /* immutable */
+    struct fs_ctx *fs;  /* its root; immutable */
+    struct nsproxy *ns; /* immutable */
     struct mutex lock;
-    enum ctl_state state;      /* guarded by lock, as all below */
+    enum ctl_state state; /* guarded by lock, as all below */
     bool is_start_asked;
     struct boot_process first; /* until it has started */
     struct tgroup *init;       /* owned; NULL: not yet, or over */
@@ -82,7 +83,7 @@ void container_publish(struct container *c);
 /* The standard descriptors of a process to be started: host fds, -1: closed. Consumed. */
 struct start_fds {
     int std[3];
-    int console;            /* with BOOT_P_TTY: the host's terminal, or -1: std[0] and std[1] */
+    int console; /* with BOOT_P_TTY: the host's terminal, or -1: std[0] and std[1] */
     u32 npassed;
     int passed[CTL_MAX_FDS];
 };
@@ -91,9 +92,11 @@ struct start_fds {
  * e->err is -err.
  */
 int container_exec(struct container *c, struct boot_process *p, struct start_fds *fds,
-                   struct tgroup **ret_tg, struct console **ret_console, struct boot_error *e) must_check;
+                   struct tgroup **ret_tg, struct console **ret_console,
+                   struct boot_error *e) must_check;
 /* Whether p's program and working directory can be had, before it is started. */
-int container_check(struct container *c, const struct boot_process *p, struct boot_error *e) must_check;
+int container_check(struct container *c, const struct boot_process *p,
+                    struct boot_error *e) must_check;
 /* The two sides of a start: who is to make it, and who asks for it and hears how it went. */
 void container_await_start(struct container *c);
 int container_ask_start(struct container *c) must_check;
@@ -102,6 +105,8 @@ void container_failed(struct container *c, const struct boot_error *e);
 void container_started(struct container *c, struct tgroup *init);
 void container_stopped(struct container *c, int status);
 int container_wait(struct container *c); /* its wait status */
+/* As Linux from an ancestor namespace: pid 1 takes what it has a handler for, KILL and STOP. */
+int process_signal(struct tgroup *g, int signo) must_check;
 int container_signal(struct container *c, int signo, bool is_all) must_check;
 int container_pause(struct container *c) must_check;
 int container_resume(struct container *c) must_check;
@@ -111,8 +116,8 @@ void container_stats(struct container *c, struct ctl_stats *ret);
 
 /* control.c */
 void control_send(int fd, u32 type, s32 a, s32 b, const char *text);
-/* Serves the link of the first container's program, whose hang-up ends the sandbox, and commands that
- * connect. */
+/* Serves the link of the first container's program, whose hang-up ends the sandbox, and commands
+ * that connect. */
 void control_start(struct container *c, bool is_listening);
 void control_started(struct tgroup *init, struct console *con);
 struct console *control_over(void); /* the console, to be ended; or NULL */

@@ -18,12 +18,13 @@
 #define BOOT_FD_LOG     5
 #define BOOT_FD_STRACE  6
 #define BOOT_FD_LISTEN  7 /* with BOOT_LISTEN: where commands connect (wire/control.h) */
-#define BOOT_FD_CONSOLE 8 /* with BOOT_CONSOLE: the host's terminal that the program's is bridged to */
+#define BOOT_FD_CONSOLE                                                                            \
+    8 /* with BOOT_CONSOLE: the host's terminal that the program's is bridged to */
 /* In a gofer: 0 and 1 are /dev/null, 2 the log. */
 #define BOOT_FD_GOFER_ROOT 3
 #define BOOT_FD_GOFER_SELF 4
 /* In both; in a gofer, the trees besides the root come behind the lanes. */
-#define BOOT_FD_LANES   10 /* the first; container.nlanes of them */
+#define BOOT_FD_LANES 10 /* the first; container.nlanes of them */
 
 #define BOOT_MAX_STRING  (128 * 1024)
 #define BOOT_MAX_STRINGS 65536
@@ -36,12 +37,12 @@
 /* ---- a process ----------------------------------------------------------------------------- */
 
 /* boot_process.flags */
-#define BOOT_P_TTY          1U  /* a pseudoterminal of the container as 0, 1, 2 and controlling terminal */
-#define BOOT_P_PATH_SEARCH  2U  /* argv[0] is looked up in PATH */
-#define BOOT_P_MORTAL       4U  /* though pid 1, signals have their default actions (cvisor do) */
+#define BOOT_P_TTY          1U /* a pseudoterminal of the container as 0, 1, 2 and controlling terminal */
+#define BOOT_P_PATH_SEARCH  2U /* argv[0] is looked up in PATH */
+#define BOOT_P_MORTAL       4U /* though pid 1, signals have their default actions (cvisor do) */
 #define BOOT_P_NO_NEW_PRIVS 8U
-#define BOOT_P_CAPS         16U /* caps are given; else all for uid 0 and none for others */
-#define BOOT_P_UMASK        32U /* umask is given; else 022 */
+#define BOOT_P_CAPS         16U  /* caps are given; else all for uid 0 and none for others */
+#define BOOT_P_UMASK        32U  /* umask is given; else 022 */
 #define BOOT_P_NO_STDIN     256U /* the program has no descriptor 0; 512: no 1; 1024: no 2 */
 
 struct boot_rlimit {
@@ -52,19 +53,19 @@ struct boot_rlimit {
 struct boot_process {
     u32 flags;
     u32 uid, gid, umask;
-    u32 rows, cols;       /* terminal size, 0 unknown */
+    u32 rows, cols; /* terminal size, 0 unknown */
     s32 oom_score_adj;
-    u32 npassed;          /* descriptors that come after 0, 1, 2 */
+    u32 npassed; /* descriptors that come after 0, 1, 2 */
     u64 cap_bounding, cap_effective, cap_permitted, cap_inheritable, cap_ambient;
-    u32 seccomp_flags;    /* SECCOMP_FILTER_FLAG_* */
+    u32 seccomp_flags;                                     /* SECCOMP_FILTER_FLAG_* */
     u32 sched_policy, sched_priority, ioprio, personality; /* 0: as they are */
     s32 nice;
     u32 nargv, nenvp, ngroups, nrlimits, nseccomp;
     char *cwd;
-    char **argv, **envp;  /* NULL-terminated */
+    char **argv, **envp; /* NULL-terminated */
     u32 *groups;
     struct boot_rlimit *rlimits;
-    u64 *seccomp;         /* struct sock_filter each: a classic BPF program, installed before exec */
+    u64 *seccomp; /* struct sock_filter each: a classic BPF program, installed before exec */
 };
 
 /* ---- a container --------------------------------------------------------------------------- */
@@ -73,12 +74,12 @@ struct boot_process {
 #define BOOT_RW            1U /* root is the gofer's tree itself, writable; else an overlay on it */
 #define BOOT_ROOT_READONLY 2U /* the container sees its root read-only */
 #define BOOT_DIRECTFS      4U
-#define BOOT_ROOT_SHARED   8U /* the host may change the root's tree at any time */
+#define BOOT_ROOT_SHARED   8U  /* the host may change the root's tree at any time */
 #define BOOT_DEV_NODES     16U /* fill /dev with the devices and links that every container has */
 
 /* boot_mount.kind */
-#define BOOT_MOUNT_FS    0U /* a file system of the sentry: type, source, options */
-#define BOOT_MOUNT_TREE  1U /* tree `attach` of the gofer */
+#define BOOT_MOUNT_FS   0U /* a file system of the sentry: type, source, options */
+#define BOOT_MOUNT_TREE 1U /* tree `attach` of the gofer */
 
 struct boot_mount {
     char *type, *source, *target, *options;
@@ -90,7 +91,7 @@ struct boot_mount {
 
 struct boot_device {
     char *path;
-    u32 mode;        /* with S_IFCHR, S_IFBLK or S_IFIFO */
+    u32 mode; /* with S_IFCHR, S_IFBLK or S_IFIFO */
     u32 major, minor;
     u32 uid, gid;
 };
@@ -102,9 +103,9 @@ struct boot_pair {
 struct boot_container {
     u32 flags;
     u32 nlanes;
-    u64 overlay_size;    /* bytes of the overlay's upper layer; 0: the default */
-    u64 memory_limit;    /* bytes; 0: none */
-    u64 pids_limit;      /* tasks; 0: none */
+    u64 overlay_size;                /* bytes of the overlay's upper layer; 0: the default */
+    u64 memory_limit;                /* bytes; 0: none */
+    u64 pids_limit;                  /* tasks; 0: none */
     u64 cpu_quota_us, cpu_period_us; /* 0: none */
     u32 nmounts, ndevices, nmasked, nreadonly, nsysctls;
     char *id, *hostname, *domainname;
@@ -118,17 +119,17 @@ struct boot_container {
 /* ---- a sandbox ----------------------------------------------------------------------------- */
 
 /* bootcfg.flags */
-#define BOOT_STRACE      1U
-#define BOOT_PATCH_OFF   2U
-#define BOOT_MM_HELPER   4U
-#define BOOT_LISTEN      8U  /* commands may connect */
-#define BOOT_CONSOLE     16U /* the console is at BOOT_FD_CONSOLE; else 0 and 1 */
-#define BOOT_WAIT_START  32U /* the first program runs when CTL_START comes */
+#define BOOT_STRACE     1U
+#define BOOT_PATCH_OFF  2U
+#define BOOT_MM_HELPER  4U
+#define BOOT_LISTEN     8U  /* commands may connect */
+#define BOOT_CONSOLE    16U /* the console is at BOOT_FD_CONSOLE; else 0 and 1 */
+#define BOOT_WAIT_START 32U /* the first program runs when CTL_START comes */
 
 struct bootcfg {
     u32 flags;
     u32 log_level;
-    u64 rlimit_nofile;   /* host's hard limit, for the descriptor cache */
+    u64 rlimit_nofile;               /* host's hard limit, for the descriptor cache */
     struct boot_container container; /* the first */
 };
 
@@ -137,7 +138,8 @@ void boot_container_done(struct boot_container *c);
 void bootcfg_done(struct bootcfg *c);
 /* Encode into a malloc'ed buffer. -LX_ENOMEM, -LX_E2BIG. */
 int bootcfg_encode(const struct bootcfg *c, void **ret_buf, size_t *ret_size) must_check;
-int boot_container_encode(const struct boot_container *c, void **ret_buf, size_t *ret_size) must_check;
+int boot_container_encode(const struct boot_container *c, void **ret_buf,
+                          size_t *ret_size) must_check;
 int boot_process_encode(const struct boot_process *p, void **ret_buf, size_t *ret_size) must_check;
 /* -LX_EINVAL when malformed, -LX_ENOMEM. */
 int bootcfg_decode(const void *buf, size_t size, struct bootcfg *ret_c) must_check;

@@ -39,13 +39,14 @@ enum ctl_type {
     CTL_SIGNAL,  /* signal a to the link's process. As a request: to container id, b: CTL_SIG_ALL */
     /* requests about container id */
     CTL_START,
-    CTL_CREATE,  /* data: memfd is first fd; becomes a link. fds: config, 0, 1, 2 (or console), lanes */
-    CTL_EXEC,    /* becomes a link. fds: config, then 0, 1, 2 as a says (bit: present), then passed */
-    CTL_STATE,   /* CTL_OK with a: enum ctl_state, b: number of processes */
+    CTL_CREATE, /* data: memfd is first fd; becomes a link. fds: config, 0, 1, 2 (or console), lanes
+                 */
+    CTL_EXEC,  /* becomes a link. fds: config, then 0, 1, 2 as a says (bit: present), then passed */
+    CTL_STATE, /* CTL_OK with a: enum ctl_state, b: number of processes */
     CTL_PAUSE,
     CTL_RESUME,
-    CTL_PS,      /* CTL_OK with data: struct ctl_proc each; a: how many there are in all */
-    CTL_STATS,   /* CTL_OK with data: struct ctl_stats */
+    CTL_PS,    /* CTL_OK with data: struct ctl_proc each; a: how many there are in all */
+    CTL_STATS, /* CTL_OK with data: struct ctl_stats */
     CTL_WAIT,
     CTL_OK,
     CTL_NTYPES,

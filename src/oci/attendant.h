@@ -1,0 +1,54 @@
+/*
+ * The attendant: the host process that stands for a container's first process, or for an exec.
+ *
+ * It is what the container's pid means to engines: it lives as long as that process, ends with its
+ * status (and by its signal), is in the container's host namespaces and cgroup, passes on the
+ * signals that it gets, and takes the sandbox along when it is killed. Of a container it is the
+ * parent of sentry and gofer; of an exec, the one that holds the link.
+ *
+ * A command forks it and goes away once it has said "commit"; until then it dies with the command.
+ */
+#ifndef OCI_ATTENDANT_H
+#define OCI_ATTENDANT_H
+
+#include "oci/sandbox.h"
+#include "oci/spec.h"
+
+enum sync_type {
+    /* attendant → command */
+    SYNC_NAMESPACES = 1, /* its namespaces are made; waits for SYNC_GO */
+    SYNC_READY,          /* the container waits for its start, or (run, exec) the program runs */
+    SYNC_FAILED,         /* a: exit status, b: errno, text: a sentence */
+    /* command → attendant */
+    SYNC_GO,
+    SYNC_COMMIT,
+};
+struct sync_msg {
+    u32 type;
+    s32 a, b;
+    char text[1100]; /* NUL-terminated */
+};
+
+struct attendant_params {
+    const struct oci_namespace *ns;       /* of the spec; NULL: stays in the command's */
+    const struct sandbox_params *sandbox; /* a container's; NULL: an exec */
+    int link;                             /* exec: the connection, with the request sent */
+    int tty;                              /* whose window size is passed on; -1: none */
+    bool is_own_tty;                      /* it becomes the attendant's controlling terminal */
+};
+
+/* The new process and the socket to it. */
+int attendant_fork(const struct attendant_params *p, pid_t *ret_pid, int *ret_sync,
+                   struct err *e) must_check;
+int sync_send(int sync, enum sync_type type) must_check;
+/* Waits for `type`; on SYNC_FAILED e has the sentence and e->status the exit status. */
+int sync_await(int sync, enum sync_type type, struct err *e) must_check;
+
+/* Serves a link until its process ends: signals (blocked, through sig_fd) and window sizes in; its
+ * wait status out. For an exec in the foreground. */
+int attend(int link, int sig_fd, int tty);
+int attend_signals(void); /* blocks what can be passed on; a signalfd, or -1 */
+/* Ends this process as that status says. */
+noreturn_fn void die_as(int status);
+
+#endif

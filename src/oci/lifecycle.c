@@ -1,0 +1,464 @@
+/* See lifecycle.h. */
+#include "oci/lifecycle.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "oci/console.h"
+#include "oci/translate.h"
+
+#define LOCK_MS                                                                                    \
+    10000 /* how long a command waits for another one that is at work on the container */
+#define DEATH_MS 10000 /* how long a killed process may take to be gone */
+
+/* ---- small things -------------------------------------------------------------------------- */
+
+int oci_load(const struct oci_globals *g, const char *id, struct oci_state *ret, struct err *e)
+{
+    char *root;
+    if (state_root(g->root, false, &root, e) < 0)
+        return -1;
+    int r = state_load(root, id, ret, e);
+    free(root);
+    return r;
+}
+
+int write_pid_file(const char *path, pid_t pid, struct err *e)
+{
+    char tmp[PATH_MAX], text[16];
+    if (snprintf(tmp, sizeof(tmp), "%s.%d", path, getpid()) >= (int)sizeof(tmp))
+        return err_set(e, "the pid file's path is too long");
+    int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    int n = snprintf(text, sizeof(text), "%d", pid);
+    bool is_ok = fd >= 0 && write(fd, text, (size_t)n) == n;
+    if (fd >= 0)
+        close(fd);
+    if (!is_ok || rename(tmp, path) < 0) {
+        err_errno(e, "cannot write the pid file '%s'", path);
+        unlink(tmp);
+        return -1;
+    }
+    return 0;
+}
+
+/* The bundle's configuration, kept beside the state: later commands need it as it was. */
+static int copy_config(const char *bundle, const struct oci_state *s, struct err *e)
+{
+    char path[PATH_MAX], buf[16384];
+    if (snprintf(path, sizeof(path), "%s/config.json", bundle) >= (int)sizeof(path))
+        return err_set(e, "the bundle's path is too long");
+    int from = open(path, O_RDONLY | O_CLOEXEC), r = 0;
+    int to = openat(s->dir, "config.json", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    ssize_t n = -1;
+    while (from >= 0 && to >= 0 && (n = read(from, buf, sizeof(buf))) > 0)
+        if (write(to, buf, (size_t)n) != n) {
+            n = -1;
+            break;
+        }
+    if (n < 0)
+        r = err_errno(e, "cannot copy '%s'", path);
+    if (from >= 0)
+        close(from);
+    if (to >= 0)
+        close(to);
+    return r;
+}
+
+static char **annotations_of(const struct oci_spec *spec)
+{
+    char **a = calloc(2 * (size_t)spec->annotations.n + 1, sizeof(*a));
+    for (u32 i = 0; a && i < spec->annotations.n; i++) {
+        a[2 * i] = strdup(spec->annotations.v[i].name);
+        a[2 * i + 1] = strdup(spec->annotations.v[i].value);
+    }
+    return a;
+}
+
+int oci_signal_number(const char *name)
+{
+    char *end;
+    long n = strtol(name, &end, 10);
+    if (end != name && !*end)
+        return n >= 0 && n <= SIGRTMAX ? (int)n : -1;
+    if (!strncasecmp(name, "SIG", 3))
+        name += 3;
+    if (!strncasecmp(name, "RTMIN", 5) || !strncasecmp(name, "RTMAX", 5)) {
+        int base = !strncasecmp(name, "RTMIN", 5) ? 34 : 64;
+        n = name[5] ? strtol(name + 5, &end, 10) : 0;
+        if (name[5] && (*end || end == name + 5))
+            return -1;
+        return base + n >= 34 && base + n <= 64 ? (int)(base + n) : -1;
+    }
+    if (!strcasecmp(name, "IOT"))
+        return SIGABRT;
+    if (!strcasecmp(name, "CLD"))
+        return SIGCHLD;
+    if (!strcasecmp(name, "POLL"))
+        return SIGIO;
+    for (int s = 1; s < 32; s++) {
+        const char *abbrev = sigabbrev_np(s);
+        if (abbrev && !strcasecmp(abbrev, name))
+            return s;
+    }
+    return -1;
+}
+
+static int open_log(const struct oci_globals *g, const struct oci_state *s, const char *path)
+{
+    (void)g;
+    return path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)
+                : openat(s->dir, "log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+}
+
+/* Waits for a process to be gone, or to be a zombie of somebody else's. */
+static bool await_death(const struct oci_state *s, int timeout_ms)
+{
+    int fd = (int)syscall(SYS_pidfd_open, s->pid, 0);
+    if (fd >= 0) {
+        struct pollfd p = {fd, POLLIN, 0};
+        if (state_is_alive(s))
+            (void)!poll(&p, 1, timeout_ms);
+        close(fd);
+    }
+    return !state_is_alive(s);
+}
+
+/* Kills the attendant, which takes the sandbox along. */
+static int kill_attendant(const struct oci_state *s, struct err *e)
+{
+    int fd = (int)syscall(SYS_pidfd_open, s->pid, 0);
+    if (fd < 0)
+        return errno == ESRCH ? 0 : err_errno(e, "cannot get hold of process %d", s->pid);
+    int r = 0;
+    /* After the descriptor was had: it is this process, or one that has its number by chance. */
+    if (state_is_alive(s) && syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) < 0 &&
+        errno != ESRCH)
+        r = err_errno(e, "cannot kill process %d", s->pid);
+    close(fd);
+    return r;
+}
+
+/* ---- create -------------------------------------------------------------------------------- */
+
+struct making {
+    struct oci_spec *spec;
+    struct oci_boot boot;
+    struct bootcfg cfg;
+    struct sandbox_params params;
+    struct attendant_params attendant;
+    int passed[BOOT_MAX_PASSED];
+    int tty; /* the terminal side of the console's, or -1 */
+    char *root;
+    char bundle[PATH_MAX];
+    pid_t pid;
+    int sync, lock;
+};
+
+static int load_bundle(const struct oci_create *c, struct making *m, struct err *e)
+{
+    if (!oci_id_is_ok(c->id))
+        return err_set(e, "invalid container ID format: '%.100s'", c->id);
+    if (!realpath(c->bundle ? c->bundle : ".", m->bundle))
+        return err_errno(e, "cannot find the bundle '%s'", c->bundle ? c->bundle : ".");
+    int dir = open(m->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return err_errno(e, "cannot open the bundle '%s'", m->bundle);
+    int r = oci_spec_load(dir, "config.json", &m->spec, e);
+    close(dir);
+    if (r == 0)
+        r = oci_to_boot(m->spec, m->bundle, c->id, &m->boot, e);
+    if (r < 0)
+        return r;
+    bool is_tty = m->spec->process.is_terminal, is_away = !c->is_run || c->is_detached;
+    if (is_tty && is_away && !c->console_socket)
+        return err_set(
+            e, "cannot allocate a terminal for a detached container without --console-socket");
+    if (c->console_socket && (!is_tty || !is_away))
+        return err_set(
+            e, "cannot use --console-socket: the container is not detached, or has no terminal");
+    return 0;
+}
+
+static int make_params(const struct oci_globals *g, const struct oci_create *c, struct making *m,
+                       const struct oci_state *s, struct err *e)
+{
+    struct rlimit nofile = {1024, 1024};
+    getrlimit(RLIMIT_NOFILE, &nofile);
+    struct boot_process *p = &m->boot.container.process;
+    bool is_tty = p->flags & BOOT_P_TTY;
+    m->tty = -1;
+    if (is_tty && c->console_socket) {
+        if (console_for_socket(c->console_socket, p->rows, p->cols, &m->tty, e) < 0)
+            return -1;
+    } else if (is_tty) {
+        struct winsize ws;
+        if (!isatty(STDIN_FILENO))
+            return err_set(e, "the container wants a terminal: standard input is none");
+        if (ioctl(STDIN_FILENO, TIOCGWINSZ, &ws) == 0) {
+            p->rows = ws.ws_row;
+            p->cols = ws.ws_col;
+        }
+        m->attendant.tty = STDIN_FILENO;
+    }
+    m->boot.container.flags |= g->container_flags;
+    m->cfg = (struct bootcfg){
+        .flags = g->boot_flags | BOOT_LISTEN | (m->tty >= 0 ? BOOT_CONSOLE : 0) |
+                 (c->is_run ? 0 : BOOT_WAIT_START),
+        .log_level = g->log_level,
+        .rlimit_nofile = nofile.rlim_max,
+        .container = m->boot.container,
+    };
+    int listener = client_listen(s, e);
+    if (listener < 0)
+        return -1;
+    int log_fd = open_log(g, s, g->log_path);
+    int strace_fd = g->strace_path ? open_log(g, s, g->strace_path) : log_fd;
+    if (log_fd < 0 || strace_fd < 0)
+        return err_errno(e, "cannot open the sandbox's log");
+    if (c->npreserved > CTL_MAX_FDS)
+        return err_set(e, "--preserve-fds: at most %u", CTL_MAX_FDS);
+    for (u32 i = 0; i < c->npreserved; i++)
+        m->passed[i] = 3 + (int)i;
+    m->params = (struct sandbox_params){
+        .boot = &m->cfg,
+        .root = m->boot.root,
+        .is_rw = m->cfg.container.flags & BOOT_RW,
+        .trees = m->boot.trees,
+        .ntrees = m->boot.ntrees,
+        .stdio = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO},
+        .log_fd = log_fd,
+        .strace_fd = strace_fd,
+        .listen_fd = listener,
+        .console_fd = m->tty >= 0 ? m->tty : 0,
+        .passed = m->passed,
+        .npassed = c->npreserved,
+        .nlanes = g->nlanes,
+    };
+    return 0;
+}
+
+static void close_params(struct making *m)
+{
+    if (m->params.listen_fd > 0)
+        close(m->params.listen_fd);
+    if (m->params.log_fd > 0)
+        close(m->params.log_fd);
+    if (m->params.strace_fd > 0 && m->params.strace_fd != m->params.log_fd)
+        close(m->params.strace_fd);
+    if (m->tty >= 0)
+        close(m->tty);
+}
+
+/* From the attendant's start to the ready container. */
+static int bring_up(const struct oci_create *c, struct making *m, struct oci_state *s,
+                    struct err *e)
+{
+    char state;
+    m->attendant.ns = m->spec->linux_.ns;
+    m->attendant.sandbox = &m->params;
+    if (m->tty >= 0) {
+        m->attendant.tty = m->tty;
+        m->attendant.is_own_tty = true;
+    }
+    if (attendant_fork(&m->attendant, &m->pid, &m->sync, e) < 0)
+        return -1;
+    close_params(m);
+    s->pid = m->pid;
+    if (!proc_stat(m->pid, &state, &s->pid_start))
+        return err_set(e, "the container's attendant died while it was starting");
+    if (state_save(s, e) < 0 || sync_await(m->sync, SYNC_NAMESPACES, e) < 0)
+        return -1;
+    if (sync_send(m->sync, SYNC_GO) < 0)
+        return err_set(e, "the container's attendant died while it was starting");
+    if (sync_await(m->sync, SYNC_READY, e) < 0)
+        return -1;
+    if (c->pid_file && write_pid_file(c->pid_file, m->pid, e) < 0)
+        return -1;
+    if (sync_send(m->sync, SYNC_COMMIT) < 0)
+        return err_set(e, "the container's attendant died while it was starting");
+    return 0;
+}
+
+static void take_down(struct making *m)
+{
+    if (m->pid <= 0)
+        return;
+    kill(m->pid, SIGKILL);
+    while (waitpid(m->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
+int oci_create(const struct oci_globals *g, const struct oci_create *c, struct oci_created *ret,
+               struct err *e)
+{
+    static struct making m = {.tty = -1, .sync = -1, .lock = -1};
+    struct oci_state s = {.dir = -1};
+    m.attendant.tty = -1;
+    if (load_bundle(c, &m, e) < 0 || state_root(g->root, true, &m.root, e) < 0)
+        return -1;
+    if (state_create(m.root, c->id, &s, &m.lock, e) < 0)
+        return -1;
+    s.bundle = strdup(m.bundle);
+    s.rootfs = strdup(m.boot.root);
+    s.annotations = annotations_of(m.spec);
+    int r = s.bundle && s.rootfs && s.annotations ? 0 : err_set(e, "out of memory");
+    if (r == 0)
+        r = copy_config(m.bundle, &s, e);
+    if (r == 0)
+        r = make_params(g, c, &m, &s, e);
+    if (r == 0)
+        r = bring_up(c, &m, &s, e);
+    if (r < 0) {
+        take_down(&m);
+        (void)!state_remove(m.root, c->id, NULL); /* the first error counts */
+        state_done(&s);
+    } else {
+        *ret = (struct oci_created){.state = s, .pid = m.pid};
+    }
+    if (m.sync >= 0)
+        close(m.sync);
+    close(m.lock);
+    return r;
+}
+
+/* ---- start, kill, pause, wait -------------------------------------------------------------- */
+
+int oci_start(const struct oci_globals *g, const char *id, struct err *e)
+{
+    struct oci_state s;
+    struct ctl_reply reply;
+    if (oci_load(g, id, &s, e) < 0)
+        return -1;
+    int lock = state_lock(&s, LOCK_MS, e);
+    if (lock < 0)
+        return -1;
+    int r = -1;
+    switch (state_status(&s)) {
+    case OCI_ST_CREATED:
+        r = client_request(&s, CTL_START, 0, 0, CLIENT_WAIT_MS, &reply, e);
+        break;
+    case OCI_ST_STOPPED:
+        err_set(e, "cannot start a container that has stopped");
+        break;
+    default:
+        err_set(e, "cannot start an already running container");
+    }
+    close(lock);
+    state_done(&s);
+    return r;
+}
+
+int oci_kill(const struct oci_globals *g, const char *id, int signo, bool is_all, struct err *e)
+{
+    struct oci_state s;
+    struct ctl_reply reply;
+    if (oci_load(g, id, &s, e) < 0)
+        return -1;
+    int r = 0;
+    enum oci_status status = state_status(&s);
+    if (status == OCI_ST_STOPPED)
+        r = is_all ? 0 : err_set(e, "container not running");
+    else if (status == OCI_ST_CREATED && (signo == SIGKILL || signo == SIGTERM))
+        r = kill_attendant(&s, e);
+    else if (status == OCI_ST_CREATED)
+        r = 0; /* as for a process that has not yet executed its program: nothing is there to take
+                  it */
+    else if (client_request(&s, CTL_SIGNAL, signo, is_all ? CTL_SIG_ALL : 0, CLIENT_WAIT_MS / 5,
+                            &reply, e) < 0) {
+        if (!state_is_alive(&s))
+            r = err_set(e, "container not running");
+        else
+            r = signo == SIGKILL ? kill_attendant(&s, e) : -1;
+    }
+    state_done(&s);
+    return r;
+}
+
+int oci_pause(const struct oci_globals *g, const char *id, bool is_pause, struct err *e)
+{
+    struct oci_state s;
+    struct ctl_reply reply;
+    if (oci_load(g, id, &s, e) < 0)
+        return -1;
+    enum oci_status status = state_status(&s);
+    int r;
+    if (is_pause && status != OCI_ST_RUNNING)
+        r = err_set(e,
+                    status == OCI_ST_PAUSED ? "container already paused" : "container not running");
+    else if (!is_pause && status != OCI_ST_PAUSED)
+        r = err_set(e, "container not paused");
+    else
+        r = client_request(&s, is_pause ? CTL_PAUSE : CTL_RESUME, 0, 0, CLIENT_WAIT_MS, &reply, e);
+    state_done(&s);
+    return r;
+}
+
+int oci_wait(const struct oci_globals *g, const char *id, int *ret_status, struct err *e)
+{
+    struct oci_state s;
+    struct ctl_reply reply;
+    if (oci_load(g, id, &s, e) < 0)
+        return -1;
+    int r = 0;
+    if (state_status(&s) == OCI_ST_STOPPED)
+        r = err_set(e, "container not running");
+    else
+        r = client_request(&s, CTL_WAIT, 0, 0, CLIENT_FOREVER, &reply, e);
+    if (r == 0)
+        *ret_status = reply.m.a;
+    state_done(&s);
+    return r;
+}
+
+/* ---- delete -------------------------------------------------------------------------------- */
+
+int oci_delete(const struct oci_globals *g, const char *id, bool is_forced, struct err *e)
+{
+    struct oci_state s;
+    char *root;
+    if (state_root(g->root, false, &root, e) < 0)
+        return -1;
+    if (state_load(root, id, &s, e) < 0) {
+        bool is_absent = e->status == ENOENT;
+        free(root);
+        return is_forced && is_absent ? 0 : -1;
+    }
+    enum oci_status status = state_status(&s);
+    int r = 0;
+    if (status == OCI_ST_CREATED) /* nothing of it has run: its end needs no force */
+        is_forced = true;
+    if (status != OCI_ST_STOPPED && !is_forced)
+        r = err_set(e, "cannot delete container %s that is not stopped: %s", id,
+                    oci_status_name(status));
+    if (r == 0 && status != OCI_ST_STOPPED) {
+        r = kill_attendant(&s, e);
+        if (r == 0 && !await_death(&s, DEATH_MS))
+            r = err_set(e, "process %d of container %s does not end", s.pid, id);
+    }
+    /* A command that was at work on it notices by now that the attendant is gone. */
+    int lock = r == 0 ? state_lock(&s, is_forced ? 2000 : LOCK_MS, is_forced ? NULL : e) : -1;
+    if (lock < 0 && !is_forced)
+        r = -1;
+    if (r == 0)
+        r = state_remove(root, id, e);
+    if (lock >= 0)
+        close(lock);
+    state_done(&s);
+    free(root);
+    return r;
+}

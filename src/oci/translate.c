@@ -1,0 +1,204 @@
+/* See translate.h. */
+#include "oci/translate.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+static char empty[] = "";
+
+static char *in_bundle(const char *bundle, const char *path)
+{
+    char buf[PATH_MAX];
+    if (*path == '/')
+        return strdup(path);
+    if (snprintf(buf, sizeof(buf), "%s/%s", bundle, path) >= (int)sizeof(buf))
+        return NULL;
+    return strdup(buf);
+}
+
+int oci_process_to_boot(const struct oci_process *p, struct boot_process *ret, struct err *e)
+{
+    struct boot_process b = {
+        .flags = BOOT_P_PATH_SEARCH | BOOT_P_CAPS | (p->is_terminal ? BOOT_P_TTY : 0) |
+                 (p->is_no_new_privs ? BOOT_P_NO_NEW_PRIVS : 0) |
+                 (p->user.umask.is_set ? BOOT_P_UMASK : 0),
+        .uid = p->user.uid,
+        .gid = p->user.gid,
+        .umask = (u32)p->user.umask.v,
+        .rows = p->rows,
+        .cols = p->cols,
+        .oom_score_adj = p->oom_score_adj.is_set ? (s32)p->oom_score_adj.v : 0,
+        .nargv = p->args.n,
+        .argv = p->args.v,
+        .nenvp = p->env.n,
+        .envp = p->env.v,
+        .ngroups = p->user.ngroups,
+        .groups = p->user.groups,
+        .cwd = p->cwd,
+    };
+    if (p->has_caps) {
+        b.cap_bounding = p->caps.bounding;
+        b.cap_effective = p->caps.effective;
+        b.cap_permitted = p->caps.permitted;
+        b.cap_inheritable = p->caps.inheritable;
+        b.cap_ambient = p->caps.ambient;
+    }
+    if (p->args.n == 0)
+        return err_set(e, "process.args: the process has no program to run");
+    b.rlimits = calloc(p->rlimits.n + 1, sizeof(*b.rlimits));
+    if (!b.rlimits)
+        return err_set(e, "out of memory");
+    for (u32 i = 0; i < p->rlimits.n; i++)
+        b.rlimits[b.nrlimits++] = (struct boot_rlimit){p->rlimits.v[i].resource,
+                                                       p->rlimits.v[i].soft, p->rlimits.v[i].hard};
+    *ret = b;
+    return 0;
+}
+
+static int add_bind(const struct oci_mount *m, const char *bundle, struct oci_boot *b,
+                    struct boot_mount *to, struct err *e)
+{
+    if (!m->source)
+        return err_set(e, "the mount on '%s' has no source", m->destination);
+    if ((m->propagation & MS_SHARED) == MS_SHARED)
+        return err_set(
+            e,
+            "the mount on '%s' asks for shared propagation: mounts made in a sandbox cannot "
+            "reach the host (use private or slave)",
+            m->destination);
+    char *source = in_bundle(bundle, m->source);
+    struct stat st;
+    if (!source || stat(source, &st) < 0)
+        return err_errno(e, "cannot find '%s', which is to be mounted on '%s'", m->source,
+                         m->destination);
+    if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+        return err_set(
+            e, "'%s', which is to be mounted on '%s', is neither a directory nor a regular file",
+            m->source, m->destination);
+    if (b->ntrees + 1 >= BOOT_MAX_TREES)
+        return err_set(e, "more than %d bind mounts", BOOT_MAX_TREES - 2);
+    b->trees[b->ntrees++] = (struct sandbox_tree){source, (m->flags & MS_RDONLY) != 0};
+    to->kind = BOOT_MOUNT_TREE;
+    to->attach = (s32)b->ntrees;
+    return 0;
+}
+
+static int add_mounts(const struct oci_spec *spec, const char *bundle, struct oci_boot *b,
+                      struct err *e)
+{
+    u32 n = spec->mounts.n;
+    static char cgroup2[] = "cgroup2";
+    struct boot_mount *mounts = calloc(n + 1, sizeof(*mounts));
+    b->trees = calloc(n + 1, sizeof(*b->trees));
+    if (!mounts || !b->trees)
+        return err_set(e, "out of memory");
+    for (u32 i = 0; i < n; i++) {
+        const struct oci_mount *m = &spec->mounts.v[i];
+        struct boot_mount *to = &mounts[i];
+        *to = (struct boot_mount){
+            .type = m->type ? m->type : empty,
+            .source = m->source ? m->source : empty,
+            .target = m->destination,
+            .options = m->data ? m->data : empty,
+            .kind = BOOT_MOUNT_FS,
+            .flags = m->flags,
+            .attach = -1,
+        };
+        if (m->kind == OCI_MOUNT_BIND) {
+            if (add_bind(m, bundle, b, to, e) < 0)
+                return -1;
+        } else if (!strcmp(to->type, "cgroup")) {
+            to->type = cgroup2; /* the one hierarchy that the sandbox's kernel has */
+            to->options = empty;
+        }
+        /* Private is what every mount in a sandbox is. */
+        if (m->propagation & (MS_SLAVE | MS_UNBINDABLE))
+            to->propagation = m->propagation;
+    }
+    b->container.mounts = mounts;
+    b->container.nmounts = n;
+    return 0;
+}
+
+static int add_devices(const struct oci_spec *spec, struct oci_boot *b, struct err *e)
+{
+    u32 n = spec->linux_.devices.n;
+    struct boot_device *devices = calloc(n + 1, sizeof(*devices));
+    if (!devices)
+        return err_set(e, "out of memory");
+    for (u32 i = 0; i < n; i++) {
+        const struct oci_device *d = &spec->linux_.devices.v[i];
+        u32 type = d->type == 'c' || d->type == 'u' ? S_IFCHR : d->type == 'b' ? S_IFBLK : S_IFIFO;
+        devices[i] = (struct boot_device){.path = d->path,
+                                          .mode = type | (d->mode & 07777),
+                                          .major = (u32)d->major,
+                                          .minor = (u32)d->minor,
+                                          .uid = d->uid,
+                                          .gid = d->gid};
+    }
+    b->container.devices = devices;
+    b->container.ndevices = n;
+    return 0;
+}
+
+static int add_sysctls(const struct oci_spec *spec, struct oci_boot *b, struct err *e)
+{
+    u32 n = spec->linux_.sysctl.n;
+    struct boot_pair *pairs = calloc(n + 1, sizeof(*pairs));
+    if (!pairs)
+        return err_set(e, "out of memory");
+    for (u32 i = 0; i < n; i++)
+        pairs[i] =
+            (struct boot_pair){spec->linux_.sysctl.v[i].name, spec->linux_.sysctl.v[i].value};
+    b->container.sysctls = pairs;
+    b->container.nsysctls = n;
+    return 0;
+}
+
+static int find_root(const struct oci_spec *spec, const char *bundle, struct oci_boot *b,
+                     struct err *e)
+{
+    if (!spec->root_path)
+        return err_set(e, "config.json: root.path is missing");
+    char *path = in_bundle(bundle, spec->root_path);
+    b->root = path ? realpath(path, NULL) : NULL;
+    if (!b->root)
+        return err_errno(e, "cannot find the root directory '%s'", spec->root_path);
+    free(path);
+    struct stat st;
+    if (stat(b->root, &st) < 0 || !S_ISDIR(st.st_mode))
+        return err_set(e, "the root '%s' is not a directory", b->root);
+    return 0;
+}
+
+int oci_to_boot(const struct oci_spec *spec, const char *bundle, const char *id,
+                struct oci_boot *ret, struct err *e)
+{
+    struct oci_boot b = {0};
+    struct boot_container *c = &b.container;
+    if (!spec->has_process)
+        return err_set(e, "config.json: process is missing");
+    if (find_root(spec, bundle, &b, e) < 0)
+        return -1;
+    c->flags = BOOT_DEV_NODES | (spec->is_root_readonly ? BOOT_ROOT_READONLY : BOOT_RW);
+    c->id = strdup(id);
+    c->hostname = spec->hostname;
+    c->domainname = spec->domainname;
+    c->nmasked = spec->linux_.masked_paths.n;
+    c->masked = spec->linux_.masked_paths.v;
+    c->nreadonly = spec->linux_.readonly_paths.n;
+    c->readonly = spec->linux_.readonly_paths.v;
+    if (!c->id)
+        return err_set(e, "out of memory");
+    if (oci_process_to_boot(&spec->process, &c->process, e) < 0 ||
+        add_mounts(spec, bundle, &b, e) < 0 || add_devices(spec, &b, e) < 0 ||
+        add_sysctls(spec, &b, e) < 0)
+        return -1;
+    *ret = b;
+    return 0;
+}
