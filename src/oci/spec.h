@@ -335,6 +335,8 @@ void oci_resources_free(struct oci_resources_doc *r);
 /* "CAP_CHOWN" (or "chown", any case) to its number; -1: unknown. */
 int oci_cap_number(const char *name);
 const char *oci_cap_name(int cap); /* NULL: none */
+/* Words that a mount's options may be, besides those for its file system; how many. */
+u32 oci_mount_option_names(const char **ret, u32 max);
 /* "RLIMIT_NOFILE" to its number; -1: unknown. */
 int oci_rlimit_number(const char *name);
 

@@ -84,21 +84,33 @@ static const struct option_word {
     {"rsymfollow", OPT_REC_CLEAR, MS_NOSYMFOLLOW},
 };
 
+static const struct {
+    const char *word;
+    u32 flags;
+} propagation_types[] = {
+    {"private", MS_PRIVATE},       {"rprivate", MS_PRIVATE | MS_REC},
+    {"slave", MS_SLAVE},           {"rslave", MS_SLAVE | MS_REC},
+    {"shared", MS_SHARED},         {"rshared", MS_SHARED | MS_REC},
+    {"unbindable", MS_UNBINDABLE}, {"runbindable", MS_UNBINDABLE | MS_REC},
+};
+
 u32 oci_propagation(const char *word)
 {
-    static const struct {
-        const char *word;
-        u32 flags;
-    } types[] = {
-        {"private", MS_PRIVATE},       {"rprivate", MS_PRIVATE | MS_REC},
-        {"slave", MS_SLAVE},           {"rslave", MS_SLAVE | MS_REC},
-        {"shared", MS_SHARED},         {"rshared", MS_SHARED | MS_REC},
-        {"unbindable", MS_UNBINDABLE}, {"runbindable", MS_UNBINDABLE | MS_REC},
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(types); i++)
-        if (!strcmp(types[i].word, word))
-            return types[i].flags;
+    for (size_t i = 0; i < ARRAY_SIZE(propagation_types); i++)
+        if (!strcmp(propagation_types[i].word, word))
+            return propagation_types[i].flags;
     return 0;
+}
+
+u32 oci_mount_option_names(const char **ret, u32 max)
+{
+    u32 n = 0;
+    for (size_t i = 0; i < ARRAY_SIZE(words) && n < max; i++)
+        if (words[i].kind != OPT_REFUSED)
+            ret[n++] = words[i].word;
+    for (size_t i = 0; i < ARRAY_SIZE(propagation_types) && n < max; i++)
+        ret[n++] = propagation_types[i].word;
+    return n;
 }
 
 static int add_data(struct json_rd *rd, struct oci_mount *m, const char *word)
