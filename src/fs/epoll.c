@@ -24,10 +24,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "vfs/account.h"
 #include "vfs/special.h"
 
 #define MAX_NESTS   4       /* epolls below an epoll */
-#define MAX_WATCHES 524288U /* for everybody: fs.epoll.max_user_watches */
 
 #define EV_FLAGS   (LX_EPOLLET | LX_EPOLLONESHOT | LX_EPOLLWAKEUP | LX_EPOLLEXCLUSIVE)
 #define EV_ALWAYS  (WAIT_ERR | WAIT_HUP)
@@ -36,6 +36,7 @@
 
 struct eventpoll {
     struct ref ref;
+    struct account *user; /* owned: whose it is */
     struct file *file;   /* not owned; NULL once released; guarded by watches_lock */
     struct mutex mutex;
     struct rb_tree items; /* guarded by mutex */
@@ -62,7 +63,6 @@ struct item {
 
 static struct mutex nest_lock = MUTEX_INIT("epoll.nest");
 static struct mutex watches_lock = MUTEX_INIT("epoll.watches");
-static _Atomic u32 nwatches;
 
 static const struct file_ops epoll_fops;
 
@@ -76,6 +76,7 @@ static void ep_put(struct eventpoll *ep)
     if (!ref_put(&ep->ref))
         return;
     waitq_done(&ep->wait);
+    account_put(ep->user);
     free(ep);
 }
 
@@ -367,13 +368,11 @@ static void check_item(struct item *it) REQUIRES(it->ep->mutex)
 static int add_item(struct eventpoll *ep, struct file *f, int fd, const struct lx_epoll_event *ev)
     REQUIRES(ep->mutex)
 {
-    if (atomic_fetch_add(&nwatches, 1) >= MAX_WATCHES) {
-        atomic_fetch_sub(&nwatches, 1);
+    if (!account_charge(&ep->user->epoll_watches, 1, sysctl_epoll_watches))
         return -LX_ENOSPC;
-    }
     struct item *it = calloc(1, sizeof(*it));
     if (!it) {
-        atomic_fetch_sub(&nwatches, 1);
+        atomic_fetch_sub(&ep->user->epoll_watches, 1);
         return -LX_ENOMEM;
     }
     it->ep = ep;
@@ -406,7 +405,7 @@ static void remove_item(struct eventpoll *ep, struct item *it) REQUIRES(ep->mute
     list_del(&it->file_node);
     mutex_unlock(&watches_lock);
     free(it);
-    atomic_fetch_sub(&nwatches, 1);
+    atomic_fetch_sub(&ep->user->epoll_watches, 1);
 }
 
 static struct item *first_watch(struct file *f)
@@ -616,6 +615,11 @@ int epoll_new(u32 flags, struct file **ret_f)
     struct eventpoll *ep = calloc(1, sizeof(*ep));
     if (!ep)
         return -LX_ENOMEM;
+    ep->user = account_get();
+    if (!ep->user) {
+        free(ep);
+        return -LX_ENOMEM;
+    }
     ref_init(&ep->ref);
     mutex_init(&ep->mutex, "epoll.mutex");
     mutex_init(&ep->lock, "epoll.lock");
@@ -626,6 +630,7 @@ int epoll_new(u32 flags, struct file **ret_f)
                           LX_O_RDWR | (flags & LX_O_NONBLOCK),
                           FMODE_READ | FMODE_WRITE | FMODE_NOOP_SEEK, &f);
     if (r < 0) {
+        account_put(ep->user);
         free(ep);
         return r;
     }

@@ -17,7 +17,7 @@
  * The lock is held while bytes are copied from and to guest memory, as Linux
  * does; it is not a leaf.
  *
- * Not as Linux: slots are per sandbox limited, not per user.
+ * Slots are charged to the user who made the pipe; what all together have is bounded too.
  */
 #include "fs/pipe.h"
 
@@ -27,9 +27,9 @@
 #include "abi/sched.h"
 #include "abi/signal.h"
 #include "abi/tty.h"
+#include "vfs/account.h"
 #include "vfs/special.h"
 
-#define SLOTS_SOFT_LIMIT 16384  /* pipe-user-pages-soft */
 #define SLOTS_HARD_LIMIT 131072 /* for everybody together: 512 MiB */
 #define MIN_SLOTS        2U     /* beyond the soft limit */
 
@@ -47,6 +47,7 @@ struct pipe {
     _Atomic u32 nreaders, nwriters; /* open files */
     _Atomic u32 reader_opens, writer_opens; /* ever; tells a waiting open of its partner */
     u32 nfiles;                   /* guarded by inode->lock of the FIFO; frees at 0 */
+    struct account *user;         /* owned */
     struct waitq wait;
 };
 
@@ -57,19 +58,39 @@ static _Atomic u32 nslots_used;
 
 /* ---- making -------------------------------------------------------------------------------- */
 
-static bool charge_slots(u32 n, u32 limit)
+static bool is_limited(void)
 {
-    if (atomic_fetch_add(&nslots_used, n) + n <= limit)
-        return true;
+    return !vfs_capable(LX_CAP_SYS_RESOURCE) && !vfs_capable(LX_CAP_SYS_ADMIN);
+}
+
+/* Would n slots more pass a limit of the user's? 0: no limit. */
+static bool is_beyond(struct account *a, u32 n, s64 limit)
+{
+    return limit && is_limited() && atomic_load(&a->pipe_pages) + n > limit;
+}
+
+static bool charge_slots(struct account *a, u32 n)
+{
+    if (atomic_fetch_add(&nslots_used, n) + n > SLOTS_HARD_LIMIT) {
+        atomic_fetch_sub(&nslots_used, n);
+        return false;
+    }
+    atomic_fetch_add(&a->pipe_pages, n);
+    return true;
+}
+
+static void uncharge_slots(struct account *a, u32 n)
+{
     atomic_fetch_sub(&nslots_used, n);
-    return false;
+    atomic_fetch_sub(&a->pipe_pages, n);
 }
 
 static void pipe_free(struct pipe *p)
 {
     if (!p)
         return;
-    atomic_fetch_sub(&nslots_used, p->nslots);
+    uncharge_slots(p->user, p->nslots);
+    account_put(p->user);
     waitq_done(&p->wait);
     free(p->data);
     free(p->slots);
@@ -79,19 +100,28 @@ static void pipe_free(struct pipe *p)
 static int pipe_alloc(struct pipe **ret_p)
 {
     u32 nslots = PIPE_DEF_SLOTS;
-    bool is_limited = !vfs_capable(LX_CAP_SYS_RESOURCE) && !vfs_capable(LX_CAP_SYS_ADMIN);
-    if (is_limited && atomic_load(&nslots_used) + nslots > SLOTS_SOFT_LIMIT)
-        nslots = MIN_SLOTS;
-    if (!charge_slots(nslots, SLOTS_HARD_LIMIT))
+    s64 max = sysctl_pipe_max_size / (s64)PAGE_SIZE;
+    struct account *user = account_get();
+    if (!user)
+        return -LX_ENOMEM;
+    if (nslots > max && !vfs_capable(LX_CAP_SYS_RESOURCE))
+        nslots = (u32)max;
+    if (is_beyond(user, nslots, sysctl_pipe_soft))
+        nslots = MIN(nslots, MIN_SLOTS);
+    if (is_beyond(user, nslots, sysctl_pipe_hard) || !charge_slots(user, nslots)) {
+        account_put(user);
         return -LX_ENFILE;
+    }
     struct pipe *p = calloc(1, sizeof(*p));
     if (p)
         p->slots = calloc(nslots, sizeof(*p->slots));
     if (!p || !p->slots) {
         free(p);
-        atomic_fetch_sub(&nslots_used, nslots);
+        uncharge_slots(user, nslots);
+        account_put(user);
         return -LX_ENOMEM;
     }
+    p->user = user;
     mutex_init(&p->lock, "pipe");
     waitq_init(&p->wait);
     p->nslots = nslots;
@@ -483,7 +513,7 @@ static s64 resize(struct pipe *p, u32 nslots) REQUIRES(p->lock)
     u32 n = used_slots(p);
     if (n > nslots)
         return -LX_EBUSY;
-    if (nslots > p->nslots && !charge_slots(nslots - p->nslots, SLOTS_HARD_LIMIT))
+    if (nslots > p->nslots && !charge_slots(p->user, nslots - p->nslots))
         return -LX_EPERM;
     struct slot *slots = calloc(nslots, sizeof(*slots));
     u8 *data = p->data ? malloc((u64)nslots * PAGE_SIZE) : NULL;
@@ -491,11 +521,11 @@ static s64 resize(struct pipe *p, u32 nslots) REQUIRES(p->lock)
         free(slots);
         free(data);
         if (nslots > p->nslots)
-            atomic_fetch_sub(&nslots_used, nslots - p->nslots);
+            uncharge_slots(p->user, nslots - p->nslots);
         return -LX_ENOMEM;
     }
     if (nslots < p->nslots)
-        atomic_fetch_sub(&nslots_used, p->nslots - nslots);
+        uncharge_slots(p->user, p->nslots - nslots);
     for (u32 i = 0; i < n; i++) {
         struct slot *s = slot_at(p, ring_tail(p) + i);
         slots[i] = *s;
@@ -522,11 +552,11 @@ static s64 set_size(struct pipe *p, u64 arg)
     bool was_full = is_full(p);
     s64 r;
     bool is_growing = nslots > p->nslots;
-    bool is_capable = vfs_capable(LX_CAP_SYS_RESOURCE) || vfs_capable(LX_CAP_SYS_ADMIN);
-    if (is_growing && (u64)nslots * PAGE_SIZE > PIPE_MAX_SIZE)
+    if (is_growing && (s64)nslots * (s64)PAGE_SIZE > sysctl_pipe_max_size &&
+        !vfs_capable(LX_CAP_SYS_RESOURCE))
         r = -LX_EPERM;
-    else if (is_growing && !is_capable &&
-             atomic_load(&nslots_used) + nslots - p->nslots > SLOTS_SOFT_LIMIT)
+    else if (is_growing && (is_beyond(p->user, nslots - p->nslots, sysctl_pipe_soft) ||
+                            is_beyond(p->user, nslots - p->nslots, sysctl_pipe_hard)))
         r = -LX_EPERM;
     else
         r = resize(p, nslots);

@@ -9,7 +9,6 @@
 struct pipe;
 
 #define PIPE_DEF_SLOTS 16U          /* 64 KiB */
-#define PIPE_MAX_SIZE  (1U << 20)   /* F_SETPIPE_SZ */
 
 void pipe_init(void); /* at start: FIFOs open through us */
 

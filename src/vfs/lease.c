@@ -10,10 +10,9 @@
 
 #include "abi/sched.h"
 #include "abi/signal.h"
+#include "vfs/account.h"
 #include "vfs/fcntl_ext.h"
 #include "vfs/lock_int.h"
-
-#define LEASE_BREAK_NS (45 * NSEC_PER_SEC) /* fs.lease-break-time */
 
 static struct lease *find_lease(struct file_locks *ls, const struct file *f) REQUIRES(ls->lock)
 {
@@ -99,7 +98,7 @@ int lease_set(struct file *f, int type)
         lease_drop(ls, f);
         return 0;
     }
-    if (type != LX_F_RDLCK && type != LX_F_WRLCK)
+    if ((type != LX_F_RDLCK && type != LX_F_WRLCK) || !sysctl_leases_enable)
         return -LX_EINVAL;
     int r = may_lease(f, type);
     if (r < 0)
@@ -147,7 +146,7 @@ static bool break_step(struct breaking *b)
         u8 target = b->is_write ? LX_F_UNLCK : LX_F_RDLCK;
         bool is_new = l->target == l->type;
         if (is_new)
-            l->break_deadline_ns = now + LEASE_BREAK_NS;
+            l->break_deadline_ns = now + sysctl_lease_break_time * NSEC_PER_SEC;
         if (is_new || (l->target == LX_F_RDLCK && target == LX_F_UNLCK))
             l->target = target;
         if (is_new)

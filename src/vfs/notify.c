@@ -20,11 +20,8 @@
 
 #include "abi/tty.h"
 #include "base/log.h"
+#include "vfs/account.h"
 #include "vfs/special.h"
-
-#define MAX_QUEUED    16384U  /* fs.inotify.max_queued_events */
-#define MAX_INSTANCES 1024U   /* for everybody */
-#define MAX_WATCHES   524288U /* for everybody */
 
 /* Bits that say what to report; the rest of a mask says how. */
 #define EV_BITS   (LX_IN_ALL_EVENTS | LX_IN_UNMOUNT | LX_IN_IGNORED | LX_IN_Q_OVERFLOW)
@@ -47,6 +44,8 @@ struct event {
 
 struct instance {
     struct ref ref;        /* the file's, and each watch's */
+    struct account *user;  /* owned: whose it is */
+    u32 max_queued;        /* immutable: fs.inotify.max_queued_events when it was made */
     struct mutex ctl;
     struct mutex lock;
     struct rb_tree watches; /* by wd; guarded by lock, as the rest */
@@ -76,7 +75,7 @@ struct inotify_marks {
     _Atomic u32 all_mask;  /* union of the watches' masks; written under lock */
 };
 
-static _Atomic u32 nwatches, ninstances;
+static _Atomic u32 nwatches; /* of everybody: reporting looks at nothing else while it is 0 */
 static struct mutex create_mutex = MUTEX_INIT("inotify.create");
 static struct mutex all_mutex = MUTEX_INIT("inotify.all"); /* leaf */
 static struct list all_watches = LIST_INIT(all_watches);    /* guarded by all_mutex */
@@ -90,8 +89,9 @@ static void instance_put(struct instance *in)
     list_for_each_safe(e, tmp, &in->queue, node)
         free(e);
     waitq_done(&in->wait);
+    atomic_fetch_sub(&in->user->inotify_instances, 1);
+    account_put(in->user);
     free(in);
-    atomic_fetch_sub(&ninstances, 1);
 }
 
 /* ---- marks --------------------------------------------------------------------------------- */
@@ -156,7 +156,7 @@ static void enqueue(struct instance *in, s32 wd, u32 mask, u32 cookie, const cha
         struct event *last = list_last(&in->queue, struct event, node);
         if (in->is_closed || (last && is_same(last, &ev, name)))
             return;
-        bool is_full = in->nqueued >= MAX_QUEUED;
+        bool is_full = in->nqueued >= in->max_queued;
         struct event *e = is_full ? NULL : calloc(1, sizeof(*e) + ev.len);
         if (!e) {
             if (in->has_overflow)
@@ -194,6 +194,7 @@ static void dismantle(struct watch *w)
     inode_put(w->inode);
     if (w->pin)
         dentry_put(w->pin);
+    atomic_fetch_sub(&in->user->inotify_watches, 1);
     instance_put(in);
     free(w);
     atomic_fetch_sub(&nwatches, 1);
@@ -342,15 +343,14 @@ static int add_new(struct instance *in, struct dentry *d, struct inotify_marks *
     REQUIRES(m->lock)
 {
     struct inode *i = d->inode;
-    if (atomic_fetch_add(&nwatches, 1) >= MAX_WATCHES) {
-        atomic_fetch_sub(&nwatches, 1);
+    if (!account_charge(&in->user->inotify_watches, 1, sysctl_inotify_watches))
         return -LX_ENOSPC;
-    }
     struct watch *w = calloc(1, sizeof(*w));
     if (!w) {
-        atomic_fetch_sub(&nwatches, 1);
+        atomic_fetch_sub(&in->user->inotify_watches, 1);
         return -LX_ENOMEM;
     }
+    atomic_fetch_add(&nwatches, 1);
     w->in = in;
     w->inode = i;
     w->mask = mask;
@@ -577,15 +577,18 @@ static const struct file_ops inotify_fops = {
 
 int inotify_new(u32 flags, struct file **ret_f)
 {
-    if (atomic_fetch_add(&ninstances, 1) >= MAX_INSTANCES) {
-        atomic_fetch_sub(&ninstances, 1);
-        return -LX_EMFILE;
-    }
     struct instance *in = calloc(1, sizeof(*in));
-    if (!in) {
-        atomic_fetch_sub(&ninstances, 1);
-        return -LX_ENOMEM;
+    struct account *user = account_get();
+    bool is_charged =
+        in && user && account_charge(&user->inotify_instances, 1, sysctl_inotify_instances);
+    if (!is_charged) {
+        int err = in && user ? -LX_EMFILE : -LX_ENOMEM;
+        account_put(user);
+        free(in);
+        return err;
     }
+    in->user = user;
+    in->max_queued = (u32)sysctl_inotify_events;
     ref_init(&in->ref);
     mutex_init(&in->ctl, "inotify.ctl");
     mutex_init(&in->lock, "inotify.instance");

@@ -18,6 +18,7 @@
 #include "kern/uname.h"
 #include "procfs/proc_int.h"
 #include "procfs/sysctl.h"
+#include "vfs/account.h"
 #include "vfs/file.h"
 
 /* ---- kinds of values ------------------------------------------------------------------------------------- */
@@ -396,16 +397,27 @@ static const struct pnode kernel_table[] = {
 
 /* ---- fs/ -------------------------------------------------------------------------------------------------------- */
 
-_Atomic s64 sysctl_pipe_max_size = 1048576, sysctl_nr_open = 1048576;
-static _Atomic s64 inotify_instances = 128, inotify_watches = 1048576, inotify_events = 16384,
-    lease_break = 45, leases_on = 1, suid_dumpable,
-    epoll_watches = 1048576, pipe_soft = 16384, pipe_hard,
-    file_max = INT64_MAX;
+_Atomic s64 sysctl_nr_open = 1048576;
+static _Atomic s64 suid_dumpable, file_max = INT64_MAX;
+
+/* A number is rounded up to what F_SETPIPE_SZ would give for it. */
+static s64 write_pipe_max(struct file *f, const struct pinode *pi, char *buf, size_t size, s64 off)
+{
+    s64 v, rounded = PAGE_SIZE;
+    if (off != 0)
+        return (s64)size;
+    if (!parse_s64(buf, &v) || v < (s64)PAGE_SIZE || v > (s64)1 << 31)
+        return -LX_EINVAL;
+    while (rounded < v)
+        rounded *= 2;
+    atomic_store(&sysctl_pipe_max_size, rounded);
+    return (s64)size;
+}
 
 static const struct pnode inotify_table[] = {
-    NUM("max_queued_events", &inotify_events, 0, INT32_MAX),
-    NUM("max_user_instances", &inotify_instances, 0, INT32_MAX),
-    NUM("max_user_watches", &inotify_watches, 0, INT32_MAX),
+    NUM("max_queued_events", &sysctl_inotify_events, 0, INT32_MAX),
+    NUM("max_user_instances", &sysctl_inotify_instances, 0, INT32_MAX),
+    NUM("max_user_watches", &sysctl_inotify_watches, 0, INT32_MAX),
 };
 static const struct pnode mqueue_table[] = {
     NUM("msg_default", &sysctl_mq_msg_default, 1, 65536),
@@ -415,7 +427,7 @@ static const struct pnode mqueue_table[] = {
     NUM("queues_max", &sysctl_mq_queues_max, 0, INT32_MAX),
 };
 static const struct pnode epoll_table[] = {
-    NUM("max_user_watches", &epoll_watches, 0, INT64_MAX),
+    NUM("max_user_watches", &sysctl_epoll_watches, 0, INT64_MAX),
 };
 static const struct pnode fs_table[] = {
     NUM("aio-max-nr", &aio_max_nr, 0, 4194304),
@@ -428,16 +440,17 @@ static const struct pnode fs_table[] = {
     T("inode-nr", "1024\t0"),
     T("inode-state", "1024\t0\t0\t0\t0\t0\t0"),
     PDIR("inotify", inotify_table),
-    NUM("lease-break-time", &lease_break, 0, INT32_MAX),
-    NUM("leases-enable", &leases_on, 0, 1),
+    NUM("lease-break-time", &sysctl_lease_break_time, 0, INT32_MAX),
+    NUM("leases-enable", &sysctl_leases_enable, 0, 1),
     NUM("mount-max", &vfs_mount_max, 1, INT32_MAX),
     PDIR("mqueue", mqueue_table),
     NUM("nr_open", &sysctl_nr_open, 8, 2147483584),
     T("overflowgid", "65534"),
     T("overflowuid", "65534"),
-    NUM("pipe-max-size", &sysctl_pipe_max_size, 4096, 1 << 30),
-    NUM("pipe-user-pages-hard", &pipe_hard, 0, INT64_MAX),
-    NUM("pipe-user-pages-soft", &pipe_soft, 0, INT64_MAX),
+    {.name = "pipe-max-size", .mode = LX_S_IFREG | 0644, .show = show_num, .write = write_pipe_max,
+     .arg = &(const struct sysctl_num){&sysctl_pipe_max_size, 0, 0}},
+    NUM("pipe-user-pages-hard", &sysctl_pipe_hard, 0, INT64_MAX),
+    NUM("pipe-user-pages-soft", &sysctl_pipe_soft, 0, INT64_MAX),
     NUM("protected_fifos", &vfs_protected_fifos, 0, 2),
     NUM("protected_hardlinks", &vfs_protected_hardlinks, 0, 1),
     NUM("protected_regular", &vfs_protected_regular, 0, 2),

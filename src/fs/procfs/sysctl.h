@@ -8,6 +8,6 @@
 extern const struct pnode sysctl_net_table[SYSCTL_NET_SIZE]; /* sysctl_net.c */
 
 /* kern/ipc.h has those of System V IPC. */
-extern _Atomic s64 sysctl_pipe_max_size, sysctl_nr_open;
+extern _Atomic s64 sysctl_nr_open;
 
 #endif
