@@ -324,6 +324,12 @@ static int parse_options(const char *opts, struct options *o)
     return r;
 }
 
+static bool tmpfs_check_option(const char *key, const char *val)
+{
+    struct options o;
+    return parse_option(&o, key, val);
+}
+
 static int tmpfs_statfs(struct super *sb, struct kstatfs *ret)
 {
     struct tmpfs_super *ts = tmpfs_sb(sb);
@@ -424,9 +430,14 @@ static int tmpfs_mount(const struct fs_type *t, u32 ms_flags, const char *source
     return 0;
 }
 
-struct fs_type tmpfs_type = {.name = "tmpfs", .flags = FS_USERNS_MOUNT, .mount = tmpfs_mount};
-static struct fs_type ramfs_type = {
-    .name = "ramfs", .flags = FS_USERNS_MOUNT, .mount = tmpfs_mount};
+struct fs_type tmpfs_type = {.name = "tmpfs",
+                             .flags = FS_USERNS_MOUNT,
+                             .mount = tmpfs_mount,
+                             .check_option = tmpfs_check_option};
+static struct fs_type ramfs_type = {.name = "ramfs",
+                                    .flags = FS_USERNS_MOUNT,
+                                    .mount = tmpfs_mount,
+                                    .check_option = tmpfs_check_option};
 
 int tmpfs_init(void)
 {

@@ -2,6 +2,7 @@
 #include "abi/sched.h"
 #include "abi/stat.h"
 #include "abi/time.h"
+#include "abi/mount.h"
 #include "sys/fsutil.h"
 #include "sys/sys.h"
 
@@ -84,7 +85,7 @@ static struct lx_statx_timestamp statx_time(struct ktime k)
     return (struct lx_statx_timestamp){.tv_sec = k.sec, .tv_nsec = k.nsec};
 }
 
-static s64 put_statx(const struct kstat *k, const struct path *p, u64 to)
+static s64 put_statx(const struct kstat *k, const struct path *p, u32 mask, u64 to)
 {
     struct user_ns *ns = own_ns();
     struct lx_statx st = {
@@ -110,6 +111,10 @@ static s64 put_statx(const struct kstat *k, const struct path *p, u64 to)
     };
     if (k->has_btime)
         st.stx_btime = statx_time(k->btime);
+    if (mask & LX_STATX_MNT_ID_UNIQUE) {
+        st.stx_mask = (st.stx_mask & ~(u32)LX_STATX_MNT_ID) | LX_STATX_MNT_ID_UNIQUE;
+        st.stx_mnt_id += LX_MNT_ID_UNIQUE_BASE;
+    }
     return copy_out(uaddr(to), &st, sizeof(st));
 }
 
@@ -129,7 +134,7 @@ s64 sys_statx(struct task *t, const u64 a[6])
         return r;
     s64 ret = vfs_stat(&p, &k);
     if (ret == 0)
-        ret = put_statx(&k, &p, a[4]);
+        ret = put_statx(&k, &p, (u32)a[3], a[4]);
     path_put(&p);
     return ret;
 }

@@ -5,8 +5,8 @@
 
 _Atomic s64 sysctl_inotify_instances = 128, sysctl_inotify_watches = 524288,
             sysctl_inotify_events = 16384, sysctl_epoll_watches = 524288,
-            sysctl_lease_break_time = 45, sysctl_leases_enable = 1,
-            sysctl_pipe_max_size = 1 << 20, sysctl_pipe_soft = 16384, sysctl_pipe_hard;
+            sysctl_lease_break_time = 45, sysctl_leases_enable = 1, sysctl_pipe_max_size = 1 << 20,
+            sysctl_pipe_soft = 16384, sysctl_pipe_hard;
 
 #define NBUCKETS 64
 

@@ -1,7 +1,7 @@
 /*
  * What each user has of the things that /proc/sys/fs limits by user: inotify
- * instances and watches, epoll watches, pages of pipes. An account lives while something is charged to it
- * or holds it. The limits themselves are here too; procfs shows and writes them.
+ * instances and watches, epoll watches, pages of pipes. An account lives while something is charged
+ * to it or holds it. The limits themselves are here too; procfs shows and writes them.
  */
 #ifndef VFS_ACCOUNT_H
 #define VFS_ACCOUNT_H

@@ -290,6 +290,7 @@ void mount_tree_enter_ns(struct mount *top, struct mnt_ns *ns)
             m->ns->nmounts--;
         }
         m->ns = ns;
+        m->is_floating = false;
         list_add_tail(&ns->mounts, &m->ns_node);
         ns->nmounts++;
     }
@@ -435,7 +436,7 @@ void mount_tree_dissolve(struct mount *top, bool is_sealed, struct list *gone)
             list_del(&m->all_node);
         }
         m->ns = NULL;
-        m->is_marked = false;
+        m->is_marked = m->is_floating = false;
         leave_group(m);
         mount_set_master(m, 0);
         if (m == top || !is_sealed || !m->is_locked)

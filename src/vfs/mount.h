@@ -6,6 +6,7 @@
 #ifndef VFS_MOUNT_H
 #define VFS_MOUNT_H
 
+#include "vfs/mount_fd.h"
 #include "vfs/stack.h"
 #include "vfs/vfs.h"
 
@@ -51,6 +52,12 @@ int mount_bind_copy(const struct path *from, bool is_recursive, struct mount **r
  * reference. */
 void mount_drop_detached(struct mount *m);
 int mount_move(const struct path *from, const struct path *at) must_check;
-int mount_set_flags_locked(struct mount *m, u32 flags) must_check; /* W */
+int mount_check_flags_locked(const struct mount *m, u32 flags) must_check; /* W; may they be set */
+int mount_set_flags_locked(struct mount *m, u32 flags) must_check;         /* W */
+/* m's flags with some set and cleared; atime: LX_MS_RELATIME …, 0: as it is. */
+u32 mount_changed_flags(const struct mount *m, u32 set, u32 clear, u32 atime);
+bool mount_is_ours(const struct mount *m);
+/* Remounts the file system: the super, not a mount. */
+int mount_reconfigure(struct super *sb, bool is_rdonly, const char *opts) must_check;
 
 #endif

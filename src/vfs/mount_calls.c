@@ -22,7 +22,7 @@ static struct mnt_ns *current_ns(void)
     return vfs_current ? vfs_current->mnt_ns : NULL;
 }
 
-static bool may_mount(void)
+bool mount_may(void)
 {
     if (!vfs_current)
         return true;
@@ -32,7 +32,7 @@ static bool may_mount(void)
 }
 
 /* In the tree that the current task may change. Boot code has no task and may change any. */
-static bool is_ours(const struct mount *m)
+bool mount_is_ours(const struct mount *m)
 {
     return m->ns && (!current_ns() || m->ns == current_ns());
 }
@@ -78,7 +78,7 @@ static int attach_here(struct mount *m, const struct path *at)
         dentry_get(over->root);
         top = (struct path){over, over->root};
     }
-    int r = is_ours(top.mnt) ? mount_attach(m, &top) : -LX_EINVAL;
+    int r = mount_is_ours(top.mnt) ? mount_attach(m, &top) : -LX_EINVAL;
     path_put(&top);
     return r;
 }
@@ -120,7 +120,7 @@ int mount_bind_copy(const struct path *from, bool is_recursive, struct mount **r
     mount_tree_begin();
     /* What is in no tree can be copied only if it is meant to be bound: a namespace's file. */
     bool is_free = !m->ns && (m->sb->flags & SB_NAMED);
-    if (m->is_unbindable || (!is_free && !is_ours(m)))
+    if (m->is_unbindable || (!is_free && !mount_is_ours(m)))
         goto out;
     if (!is_recursive) {
         list_for_each (c, &m->children, sibling) {
@@ -145,7 +145,7 @@ static int do_bind(const char *source, const struct path *at, u32 flags)
     int r = vfs_walk(LX_AT_FDCWD, source, WALK_FOLLOW, &from);
     if (r < 0)
         return r;
-    r = is_ours(at->mnt) ? mount_bind_copy(&from, flags & LX_MS_REC, &m) : -LX_EINVAL;
+    r = mount_is_ours(at->mnt) ? mount_bind_copy(&from, flags & LX_MS_REC, &m) : -LX_EINVAL;
     path_put(&from);
     if (r < 0)
         return r;
@@ -179,7 +179,7 @@ static int do_propagation(const struct path *at, u32 flags)
     if (at->dentry != top->root)
         return -LX_EINVAL;
     mount_tree_begin();
-    if (!is_ours(top))
+    if (!mount_is_ours(top))
         r = -LX_EINVAL;
     for (struct mount *m = top; r == 0 && m; m = mount_tree_next(m, top)) {
         mount_set_propagation(m, type);
@@ -204,10 +204,13 @@ int mount_move(const struct path *from, const struct path *at)
     mount_tree_begin();
     int r = -LX_EINVAL;
     bool is_attached = m->ns != NULL;
-    if (!is_ours(at->mnt) || (is_attached && (!is_ours(m) || !m->parent || m->is_locked)))
+    if (!mount_is_ours(at->mnt) ||
+        (is_attached && (!mount_is_ours(m) || !m->parent || m->is_locked)))
         goto out;
     if (is_attached && m->parent->peer_group)
         goto out;
+    if (!is_attached && !m->is_floating)
+        goto out; /* inside a detached tree, or of a tree that was unmounted */
     if (at->mnt->peer_group) {
         for (x = m; x; x = mount_tree_next(x, m)) {
             if (x->is_unbindable)
@@ -248,8 +251,13 @@ static int do_move(const char *source, const struct path *at)
     return r;
 }
 
-/* Sets the flags of one mount; W. */
-int mount_set_flags_locked(struct mount *m, u32 flags)
+u32 mount_changed_flags(const struct mount *m, u32 set, u32 clear, u32 atime)
+{
+    u32 f = (m->flags & ~clear) | set;
+    return atime ? (f & ~(u32)(LX_MS_NOATIME | LX_MS_RELATIME | LX_MS_STRICTATIME)) | atime : f;
+}
+
+int mount_check_flags_locked(const struct mount *m, u32 flags)
 {
     if (m->locked_flags & MOUNT_LOCKED_FLAGS & ~flags)
         return -LX_EPERM;
@@ -257,6 +265,15 @@ int mount_set_flags_locked(struct mount *m, u32 flags)
         return -LX_EPERM;
     if ((flags & LX_MS_RDONLY) && !(m->flags & LX_MS_RDONLY) && m->nwriters > 0)
         return -LX_EBUSY;
+    return 0;
+}
+
+/* Sets the flags of one mount; W. */
+int mount_set_flags_locked(struct mount *m, u32 flags)
+{
+    int r = mount_check_flags_locked(m, flags);
+    if (r < 0)
+        return r;
     m->flags = flags;
     if (m->ns)
         mount_ns_changed(m->ns);
@@ -271,6 +288,23 @@ static bool super_has_writers(const struct super *sb)
             return true;
     }
     return false;
+}
+
+int mount_reconfigure(struct super *sb, bool is_rdonly, const char *opts)
+{
+    int r =
+        sb->ops && sb->ops->remount ? sb->ops->remount(sb, is_rdonly ? LX_MS_RDONLY : 0, opts) : 0;
+    if (r < 0)
+        return r;
+    mount_tree_begin();
+    if (is_rdonly && !(sb->flags & SB_RDONLY) && super_has_writers(sb))
+        r = -LX_EBUSY;
+    else if (is_rdonly)
+        sb->flags |= SB_RDONLY;
+    else
+        sb->flags &= ~SB_RDONLY;
+    mount_tree_end();
+    return r;
 }
 
 static int do_remount(const struct path *at, u32 flags, const char *data)
@@ -292,7 +326,7 @@ static int do_remount(const struct path *at, u32 flags, const char *data)
             return r;
     }
     mount_tree_begin();
-    if (!is_ours(m))
+    if (!mount_is_ours(m))
         r = -LX_EINVAL;
     else if (!(flags & LX_MS_BIND) && (flags & LX_MS_RDONLY) && super_has_writers(sb))
         r = -LX_EBUSY;
@@ -315,7 +349,7 @@ int vfs_mount(const char *source, const struct path *at, const char *type, u32 f
         flags &= ~LX_MS_MGC_MSK;
     if (flags & (u32)LX_MS_NOUSER)
         return -LX_EINVAL;
-    if (!may_mount())
+    if (!mount_may())
         return -LX_EPERM;
     if ((flags & (LX_MS_REMOUNT | LX_MS_BIND)) == (LX_MS_REMOUNT | LX_MS_BIND) ||
         (flags & LX_MS_REMOUNT))
@@ -349,9 +383,9 @@ int vfs_umount(const struct path *at, u32 flags)
     struct path root = {0};
     if (flags & ~(u32)(LX_MNT_FORCE | LX_MNT_DETACH | LX_MNT_EXPIRE | LX_UMOUNT_NOFOLLOW))
         return -LX_EINVAL;
-    if (!may_mount())
+    if (!mount_may())
         return -LX_EPERM;
-    if (at->dentry != m->root || !is_ours(m) || m->is_locked)
+    if (at->dentry != m->root || !mount_is_ours(m) || m->is_locked)
         return -LX_EINVAL;
     if ((flags & LX_MNT_EXPIRE) && (flags & (LX_MNT_FORCE | LX_MNT_DETACH)))
         return -LX_EINVAL;
@@ -366,7 +400,7 @@ int vfs_umount(const struct path *at, u32 flags)
     list_init(&gone);
     mount_tree_begin();
     int r = 0;
-    if (!is_ours(m) || !m->parent)
+    if (!mount_is_ours(m) || !m->parent)
         r = -LX_EINVAL;
     else if (!(flags & LX_MNT_DETACH) && (!list_empty(&m->children) || ref_read(&m->ref) > 2))
         r = -LX_EBUSY; /* the tree's reference and the caller's are expected */
@@ -387,7 +421,7 @@ int vfs_pivot_root(const struct path *new_root, const struct path *put_old)
     struct mount *nm = new_root->mnt, *om, *x;
     struct dentry *gone[2] = {NULL, NULL};
     int r = -LX_EINVAL;
-    if (!may_mount())
+    if (!mount_may())
         return -LX_EPERM;
     if (!vfs_current)
         return -LX_EINVAL;
@@ -397,7 +431,7 @@ int vfs_pivot_root(const struct path *new_root, const struct path *put_old)
     if (put_old->mnt->peer_group || (nm->parent && nm->parent->peer_group) ||
         (om->parent && om->parent->peer_group))
         goto out;
-    if (!is_ours(om) || !is_ours(nm) || nm->is_locked)
+    if (!mount_is_ours(om) || !mount_is_ours(nm) || nm->is_locked)
         goto out;
     r = -LX_ENOENT;
     if (is_gone(new_root->dentry))

@@ -143,6 +143,8 @@ struct fs_type {
     /* Makes a super. source and opts are NUL-terminated, never NULL. */
     int (*mount)(const struct fs_type *t, u32 ms_flags, const char *source, const char *opts,
                  struct super **ret_sb) must_check;
+    /* Is this option known and good, val NULL when it has none. Absent: mount says. */
+    bool (*check_option)(const char *key, const char *val);
     const struct fs_type *next;
 };
 #define FS_REQUIRES_DEV 1U
@@ -341,6 +343,7 @@ struct mount {
     int peer_group, master_group; /* propagation: shared:N, master:N; 0 none */
     struct list peer_node, slave_node; /* in those groups */
     bool is_unbindable, is_expiring, is_marked;
+    bool is_floating;           /* the top of a tree that a descriptor holds and that is mounted nowhere yet */
     bool is_locked;             /* from a more privileged user namespace: stays where it is */
     u32 locked_flags;           /* … and keeps these; MOUNT_LOCK_ATIME: and its atime rule */
     _Atomic u32 nwriters;       /* files open for writing through it */
