@@ -22,7 +22,7 @@
 #include "vfs/mount.h"
 #include "vfs/vfs.h"
 
-#define NBUCKETS 1024
+#define NBUCKETS 16384
 
 struct rwlock mount_lock = RWLOCK_INIT("mount");
 _Atomic u32 vfs_mount_seq;
@@ -302,7 +302,8 @@ void mount_tree_enter_ns(struct mount *top, struct mnt_ns *ns)
 /* All mounts that are in a group, in trees or not. A number with neither is free. */
 static struct group {
     struct list peers, slaves; /* by peer_node, slave_node */
-} * *groups;                   /* by number, which starts at 1 */
+    u64 stamp;
+} * *groups; /* by number, which starts at 1 */
 static int ngroups, first_free = 1;
 
 static bool group_is_free(int g)
@@ -327,6 +328,7 @@ int mount_new_group(void)
         struct group *g = malloc(sizeof(*g));
         if (!g)
             return 0;
+        g->stamp = 0;
         list_init(&g->peers);
         list_init(&g->slaves);
         groups[first_free] = g;
@@ -342,6 +344,11 @@ struct list *mount_peers(int g)
 struct list *mount_slaves(int g)
 {
     return &groups[g]->slaves;
+}
+
+u64 *mount_group_stamp(int g)
+{
+    return &groups[g]->stamp;
 }
 
 static void group_left(int g)

@@ -29,6 +29,7 @@ void mount_set_peer(struct mount *m, int group);                /* W */
 void mount_set_master(struct mount *m, int group);              /* W */
 struct list *mount_peers(int group);                            /* by peer_node */
 struct list *mount_slaves(int group);                           /* by slave_node */
+u64 *mount_group_stamp(int group);                              /* of the operation that was there last; W */
 void mount_tree_dissolve(struct mount *top, bool is_sealed, struct list *gone); /* W */
 void mount_put_gone(struct list *gone);                         /* no lock */
 struct mnt_ns *mount_ns_alloc(void) must_check;

@@ -37,6 +37,14 @@ bool mount_is_ours(const struct mount *m)
     return m->ns && (!current_ns() || m->ns == current_ns());
 }
 
+/* In a tree that a descriptor holds; W. */
+static bool is_in_floating(const struct mount *m)
+{
+    while (m->parent)
+        m = m->parent;
+    return m->is_floating;
+}
+
 static u32 mnt_flags_of(u32 flags)
 {
     u32 f = flags & MNT_FLAGS;
@@ -119,7 +127,7 @@ int mount_bind_copy(const struct path *from, bool is_recursive, struct mount **r
     int r = -LX_EINVAL;
     mount_tree_begin();
     /* What is in no tree can be copied only if it is meant to be bound: a namespace's file. */
-    bool is_free = !m->ns && (m->sb->flags & SB_NAMED);
+    bool is_free = !m->ns && ((m->sb->flags & SB_NAMED) || is_in_floating(m));
     if (m->is_unbindable || (!is_free && !mount_is_ours(m)))
         goto out;
     if (!is_recursive) {
@@ -204,7 +212,8 @@ int mount_move(const struct path *from, const struct path *at)
     mount_tree_begin();
     int r = -LX_EINVAL;
     bool is_attached = m->ns != NULL;
-    if (!mount_is_ours(at->mnt) ||
+    bool is_into_floating = !at->mnt->ns && is_in_floating(at->mnt);
+    if ((!mount_is_ours(at->mnt) && !is_into_floating) ||
         (is_attached && (!mount_is_ours(m) || !m->parent || m->is_locked)))
         goto out;
     if (is_attached && m->parent->peer_group)
@@ -225,6 +234,15 @@ int mount_move(const struct path *from, const struct path *at)
     r = -LX_ENOENT;
     if (is_gone(at->dentry))
         goto out;
+    if (is_into_floating) {
+        r = is_attached ? -LX_EINVAL : 0;
+        if (r == 0) {
+            mount_get(m); /* the tree's */
+            m->is_floating = false;
+            mount_link(m, at->mnt, at->dentry);
+        }
+        goto out;
+    }
     struct mount *op = m->parent;
     struct dentry *od = m->mountpoint;
     old = mount_unlink(m);

@@ -82,6 +82,7 @@ int mount_copy_tree(struct mount *m, struct dentry *root, u32 flags, struct moun
 struct propagation {
     struct list copies; /* tops by ns_node; scratch: the mount that each goes on */
     u32 ncopies, tree_size;
+    u64 stamp; /* of the groups that got copies */
     struct dentry *at;
 };
 
@@ -101,6 +102,8 @@ static int add_copy(struct propagation *p, struct mount *src, struct mount *dst,
         mount_set_peer(m, dst->peer_group ? mount_new_group() : 0);
     }
     top->scratch = dst;
+    if (dst->peer_group)
+        *mount_group_stamp(dst->peer_group) = p->stamp;
     list_add_tail(&p->copies, &top->ns_node);
     p->ncopies++;
     *ret_top = top;
@@ -109,12 +112,7 @@ static int add_copy(struct propagation *p, struct mount *src, struct mount *dst,
 
 static bool is_copied_to_group(const struct propagation *p, int group)
 {
-    struct mount *m;
-    list_for_each (m, &p->copies, ns_node) {
-        if (m->scratch->peer_group == group)
-            return true;
-    }
-    return false;
+    return *mount_group_stamp(group) == p->stamp;
 }
 
 static bool is_reached(const struct propagation *p, struct mount *d)
@@ -147,7 +145,8 @@ static int propagate(struct propagation *p, int g, struct mount *src, struct mou
 
 int mount_attach_locked(struct mount *m, struct mount *parent, struct dentry *d)
 {
-    struct propagation p = {.at = d, .tree_size = tree_count(m)};
+    static u64 last_stamp; /* guarded by mount_lock */
+    struct propagation p = {.at = d, .tree_size = tree_count(m), .stamp = ++last_stamp};
     struct mount *top;
     int r = 0;
     list_init(&p.copies);
