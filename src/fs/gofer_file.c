@@ -501,6 +501,14 @@ static int reg_host_fd(struct file *f, u64 offset, u64 size, bool is_writable_sh
     return 0;
 }
 
+static int reg_stable_fd(struct file *f, int *ret_fd)
+{
+    u64 offset;
+    if (gofer_is_shared(gofer_sb_of(f->inode->sb)))
+        return -LX_ENODEV;
+    return reg_host_fd(f, 0, atomic_load(&f->inode->size), false, ret_fd, &offset);
+}
+
 const struct file_ops gofer_reg_fops = {
     .open = reg_open,
     .release = reg_release,
@@ -510,4 +518,5 @@ const struct file_ops gofer_reg_fops = {
     .fsync = reg_fsync,
     .fallocate = reg_fallocate,
     .host_fd = reg_host_fd,
+    .stable_fd = reg_stable_fd,
 };

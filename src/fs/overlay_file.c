@@ -160,6 +160,15 @@ static int ovl_host_fd(struct file *f, u64 offset, u64 size, bool is_writable_sh
     return real->ops->host_fd(real, offset, size, is_writable_shared, ret_fd, ret_offset);
 }
 
+static int ovl_stable_fd(struct file *f, int *ret_fd)
+{
+    struct file *real;
+    int r = real_of(f, &real);
+    if (r < 0)
+        return r;
+    return real->ops->stable_fd ? real->ops->stable_fd(real, ret_fd) : -LX_ENODEV;
+}
+
 static int ovl_vma_opened(struct file *f, bool is_writable_shared)
 {
     struct file *real = ((struct ovl_file *)f->priv)->real;
@@ -203,6 +212,7 @@ const struct file_ops ovl_file_fops = {
     .seek = ovl_seek,
     .mmap = ovl_mmap,
     .host_fd = ovl_host_fd,
+    .stable_fd = ovl_stable_fd,
     .vma_opened = ovl_vma_opened,
     .vma_closed = ovl_vma_closed,
     .fsync = ovl_fsync,

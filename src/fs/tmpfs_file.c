@@ -97,6 +97,12 @@ static int file_host_fd(struct file *f, u64 offset, u64 size, bool is_writable_s
     return 0;
 }
 
+static int file_stable_fd(struct file *f, int *ret_fd)
+{
+    u64 offset;
+    return file_host_fd(f, 0, atomic_load(&f->inode->size), false, ret_fd, &offset);
+}
+
 static int file_vma_opened(struct file *f, bool is_writable_shared)
 {
     struct tmpfs_node *t = tmpfs_node(f->inode);
@@ -203,6 +209,7 @@ const struct file_ops tmpfs_file_fops = {
     .seek = file_seek,
     .mmap = file_mmap,
     .host_fd = file_host_fd,
+    .stable_fd = file_stable_fd,
     .vma_opened = file_vma_opened,
     .vma_closed = file_vma_closed,
     .fsync = file_fsync,

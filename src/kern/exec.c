@@ -19,6 +19,7 @@
 #include "fs/tty.h"
 #include "kern/cred.h"
 #include "kern/ptrace.h"
+#include "vfs/fast.h"
 
 /* What the loader and the credentials make, before the switch. */
 struct image {
@@ -185,6 +186,7 @@ static void leave_old_mm(struct task *t, struct image *im)
     }
     vfork_release(t);
     t->is_vfork_child = false;
+    fast_drop_space(old_mm->as);
     mm_put(old_mm);
 }
 

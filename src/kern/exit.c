@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "fs/tty.h"
 #include "kern/wait.h"
+#include "vfs/fast.h"
 #include "vfs/task_ops.h"
 
 /* ---- orphaned process groups --------------------------------------------------------------- */
@@ -429,8 +430,10 @@ void task_exit_thread(struct task *t, int code)
     if (is_last) {
         if (mm && g->is_mm_sharer)
             mm_sharer_del(mm);
-        if (mm)
+        if (mm) {
+            fast_drop_space(mm->as);
             mm_put(take_ptr(mm));
+        }
         if (g->pid->ns->init == g) {
             release_tracees(t);
             ns_end(g);

@@ -3,6 +3,7 @@
 
 #include "kern/cred.h"
 #include "kern/nsfs.h"
+#include "vfs/fast.h"
 
 #define UNSHARE_FLAGS                                                                              \
     (LX_CLONE_THREAD | LX_CLONE_FS | LX_CLONE_SIGHAND | LX_CLONE_VM | LX_CLONE_FILES |             \
@@ -31,6 +32,8 @@ static void swap_files(struct task *t, struct fdtable *files)
     t->files = files;
     mutex_unlock(&t->ptr_lock);
     t->vt.files = files;
+    if (t->uctx)
+        uctx_set_table(t->uctx, 0);
     fdtable_put(old);
 }
 

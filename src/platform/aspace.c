@@ -64,7 +64,8 @@ struct aspace *aspace_alloc(void)
     u8 *p = arena_ptr(as->unit);
     as->proc = (struct stub_proc *)(void *)p;
     as->ord = (struct stub_orders *)(void *)(p + 0x1000);
-    as->res = (struct stub_results *)(void *)(p + 0x2000);
+    as->files = (struct stub_files *)(void *)(p + 0x2000);
+    as->res = (struct stub_results *)(void *)(p + 0x3000);
     as->proc->unit = as->unit;
     as->pid = -1;
     as->pidfd = -1;

@@ -52,7 +52,9 @@ struct aspace {
     u32 unit;                        /* immutable: control unit */
     volatile struct stub_proc *proc; /* immutable pointers into the unit */
     volatile struct stub_orders *ord;
+    volatile struct stub_files *files;
     volatile struct stub_results *res;
+    u32 files_used; /* bits of windows in use; guarded by the caller's lock, see aspace_file_map */
     pid_t pid; /* immutable once published */
     int pidfd;
 

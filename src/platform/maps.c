@@ -114,9 +114,13 @@ void batch_flush_locked(struct aspace *as)
     int r = order_run(as, n, values);
     if (r < 0)
         b->err = r;
-    for (u32 i = 0; i < n && !b->err; i++)
-        if ((u64)values[i] != b->ops[i].args[0])
+    for (u32 i = 0; i < n && !b->err; i++) {
+        const u64 *a = b->ops[i].args;
+        if ((u64)values[i] != a[0])
             b->err = values[i] < 0 && values[i] >= -4095 ? (int)values[i] : -LX_EIO;
+        else
+            patches_mapped(as->patches, a[0], a[1], (u32)a[2], a[3] & MAP_PRIVATE);
+    }
 }
 
 static bool try_batch(struct aspace *as, u64 addr, u64 size, u64 prot, u64 flags, u64 fd, u64 off)

@@ -254,6 +254,20 @@ struct aspace_ids {
 void aspace_set_ids(struct aspace *as, const struct aspace_ids *ids);
 void uctx_set_tid(struct uctx *ctx, u32 tid);
 
+/*
+ * Files whose preads the stub answers itself, from a shared mapping in a window of its own. The
+ * caller has one lock around all four and keeps the file as it is meanwhile: nothing but reads.
+ * map: takes a window of a fitting size and maps the file there; its number, or an error (-LX_ENOSPC:
+ * none free, or the file is larger than any). show: from now on preads of fd at threads with
+ * this table are answered so. hide: no more, and the mapping is gone when it returns.
+ */
+int aspace_file_map(struct aspace *as, int host_fd, u64 size) must_check;
+void aspace_file_show(struct aspace *as, u32 window, u32 table, int fd, u64 size);
+void aspace_file_hide(struct aspace *as, u32 window);
+#define ASPACE_FILE_MAX_FD 255
+/* The descriptor table that a thread uses, by a number that is never used again; 0: not told. */
+void uctx_set_table(struct uctx *ctx, u32 table);
+
 /* Reasons for which every call must reach the Sentry; nestable per reason bit. */
 enum {
     FASTPATH_OFF_SECCOMP = 1,

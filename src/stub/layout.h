@@ -6,11 +6,13 @@
  *   0x60000000  text        read, execute; code and the constant block (filters, sigactions)
  *   0x60020000  process     read-only here; the Sentry writes ids, switches
  *   0x60021000  orders      read-only here; the helper's orders
- *   0x60022000  results     read, write; the helper's answers
+ *   0x60022000  files       read-only here; which fds are read without the Sentry, and where from
+ *   0x60023000  results     read, write; the helper's answers
  *   0x60030000  shapes      read-only here; which arguments of which call go through the window
  *   0x60040000  filter      only while the zygote starts
  *   0x60600000  site table  one 8-byte pointer a rewritten site (see patch.c)
  *   0x61000000  thunks      code of rewritten sites
+ *   0x62000000  windows     of files that are read without the Sentry
  *   0x80000000  slots       one a thread, 256 KiB each
  *
  * A slot: channel page and window (shared with the Sentry), the trampoline's
@@ -26,7 +28,8 @@
 #define STUB_CONST_SIZE   0x4000
 #define STUB_PROC         0x60020000
 #define STUB_ORDER        0x60021000
-#define STUB_RESULT       0x60022000
+#define STUB_FILES        0x60022000
+#define STUB_RESULT       0x60023000
 #define STUB_SHAPES       0x60030000
 #define STUB_SHAPES_SIZE  0x4000
 #define STUB_FILTER       0x60040000 /* in the zygote, until the filter is installed */
@@ -36,6 +39,8 @@
 #define STUB_THUNKS       0x61000000
 #define STUB_THUNK_STRIDE 64
 #define STUB_THUNKS_SIZE  (8192 * STUB_THUNK_STRIDE)
+#define STUB_WINDOWS      0x62000000 /* files mapped for reading: see struct stub_files */
+#define STUB_WINDOWS_END  0x7a000000
 #define STUB_SLOTS        0x80000000
 #define STUB_SLOTS_END    0x100000000
 #define STUB_SLOT_SIZE    0x40000
@@ -158,6 +163,25 @@ struct stub_proc {
     uint64_t dispatch[STUB_NR_FAST]; /* where the site of each fast call jumps */
 };
 
+/*
+ * Preads that the stub answers itself from a mapping of the file. Written by the Sentry alone;
+ * an entry changes between an odd and the next even seq.
+ */
+#define STUB_FILES_FDS   256 /* descriptors below it can be looked up */
+#define STUB_FILES_LARGE 4   /* entries with a window of 64 MiB; those behind have 8 MiB */
+#define STUB_FILES_MAX   20
+#define STUB_FILES_COPY  (1 << 20) /* longer reads are left to the Sentry: kicks wait for a copy */
+struct stub_files {
+    uint8_t by_fd[STUB_FILES_FDS]; /* index + 1; 0: none */
+    struct stub_file {
+        uint32_t seq;
+        uint32_t table; /* the descriptor table in which fd is it: compared with the thread's */
+        int32_t fd;     /* -1: none */
+        uint32_t pad;
+        uint64_t addr, size;
+    } file[STUB_FILES_MAX];
+};
+
 struct stub_regs {
     uint64_t r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8;
     uint64_t rax, rcx, rdx, rsi, rdi, orig_rax;
@@ -232,7 +256,8 @@ struct stub_channel {
     uint64_t cpu_ns;
     uint32_t spin; /* cycles to spin for the Sentry's answer */
     uint32_t nwin;
-    uint32_t pad[2];
+    uint32_t table; /* names the thread's descriptor table; 0: no in-stub preads */
+    uint32_t pad;
     struct { /* CMD_FUTEX */
         uint64_t addr, op, val, bitset;
         uint64_t has_timeout, timeout[2]; /* absolute */
@@ -282,6 +307,7 @@ struct stub_const {
 
 _Static_assert(__builtin_offsetof(struct stub_orders, ops) == ORD_OPS, "layout");
 _Static_assert(sizeof(struct stub_op) == 64, "layout");
+_Static_assert(sizeof(struct stub_files) <= 4096, "layout");
 _Static_assert(sizeof(struct stub_orders) <= 4096, "layout");
 _Static_assert(__builtin_offsetof(struct stub_results, value) == RSL_VALUE, "layout");
 _Static_assert(sizeof(struct stub_results) <= 4096, "layout");

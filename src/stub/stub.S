@@ -111,7 +111,7 @@ helper_start:
     shr $32, %r13
     shl $32, %r13
     mov $STUB_PROC, %edi
-    mov $0x2000, %esi
+    mov $0x3000, %esi
     mov $1, %edx                    /* PROT_READ */
     lea 0x11(%r12), %r10            /* MAP_SHARED | MAP_FIXED */
     mov STUB_CONST + CST_ARENA, %r8d
@@ -124,7 +124,7 @@ helper_start:
     mov $STUB_RESULT, %edi
     mov $0x1000, %esi
     mov $3, %edx
-    lea 0x2000(%rbp), %r9
+    lea 0x3000(%rbp), %r9
     mov $NR_mmap, %eax
     syscall
     cmp $STUB_RESULT, %rax

@@ -13,6 +13,7 @@ typedef uint32_t u32;
 
 #define NR_mmap           9
 #define NR_rt_sigprocmask 14
+#define NR_pread64        17
 #define NR_mprotect       10
 #define NR_sched_yield    24
 #define NR_clone          56
@@ -540,6 +541,38 @@ static int tramp_identity(char *slot, const volatile struct stub_proc *proc, u64
     return site >= (u64)stub_fast_begin && site < (u64)stub_fast_end;
 }
 
+/*
+ * pread64 of a file that the Sentry has mapped here. True when answered: everything that is not
+ * plain, a fault of either side included, is the Sentry's.
+ */
+static int tramp_pread(const char *slot, u64 *f)
+{
+    const volatile struct stub_files *t = (const volatile struct stub_files *)STUB_FILES;
+    u32 fd = (u32)f[F_RDI], table = ((const volatile struct stub_channel *)slot)->table;
+    u64 to = f[F_RSI], n = f[F_RDX], off = f[F_R10];
+    u32 index = fd < STUB_FILES_FDS ? t->by_fd[fd] : 0;
+    if (!index || index > STUB_FILES_MAX || !table)
+        return 0;
+    const volatile struct stub_file *e = &t->file[index - 1];
+    u32 seq = __atomic_load_n(&e->seq, __ATOMIC_ACQUIRE);
+    u64 size = e->size;
+    if ((seq & 1) || e->fd != (int32_t)fd || e->table != table || off >> 63)
+        return 0;
+    if (off >= size)
+        n = 0;
+    else if (n > size - off)
+        n = size - off;
+    if (n > STUB_FILES_COPY || (n && !is_guest(to, n)))
+        return 0;
+    if (n && stub_copy((void *)to, (const void *)(e->addr + off), n))
+        return 0;
+    __asm__ volatile("lfence" : : : "memory");
+    if (e->seq != seq)
+        return 0;
+    f[F_RAX] = n;
+    return 1;
+}
+
 int stub_tramp(char *slot, u64 *f)
 {
     const volatile struct stub_proc *proc = (const volatile struct stub_proc *)STUB_PROC;
@@ -553,6 +586,10 @@ int stub_tramp(char *slot, u64 *f)
         switch (nr) {
         case NR_futex:
             if (tramp_futex(slot, f, &is_kicked))
+                return 0;
+            break;
+        case NR_pread64:
+            if (tramp_pread(slot, f))
                 return 0;
             break;
         case NR_sched_yield:

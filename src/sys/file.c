@@ -118,6 +118,7 @@ s64 sys_close_range(struct task *t, const u64 a[6])
         struct fdtable *old = t->files;
         t->files = own;
         t->vt.files = own;
+        uctx_set_table(t->uctx, 0);
         fdtable_put(old);
         if (!is_cloexec)
             return 0;

@@ -3,6 +3,7 @@
 
 #include "sys/fsutil.h"
 #include "sys/sys.h"
+#include "vfs/fast.h"
 
 #define COPY_CHUNK 65536U
 
@@ -47,7 +48,13 @@ s64 sys_pread64(struct task *t, const u64 a[6])
     if (off < 0)
         return -LX_EINVAL;
     uio_init_user(&u, uaddr(a[1]), MIN(a[2], MAX_RW_COUNT));
-    return read_uio((int)a[0], &u, &off);
+    struct file *f cleanup(file_put_p) = fd_get((int)a[0]);
+    if (!f)
+        return -LX_EBADF;
+    s64 r = vfs_read(f, &u, &off);
+    if (r > 0)
+        fast_note_pread(f, (int)a[0], t->mm->as, t->uctx);
+    return r;
 }
 
 s64 sys_pwrite64(struct task *t, const u64 a[6])

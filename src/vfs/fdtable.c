@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "vfs/fast.h"
 #include "vfs/internal.h"
 #include "vfs/locks.h"
 #include "vfs/vfs.h"
@@ -32,7 +33,38 @@ struct fdtable {
     struct mutex lock;           /* a leaf */
     struct fdarray *_Atomic arr; /* written under lock */
     u32 next;                    /* guarded by lock: no free slot below it */
+    u32 id;                      /* immutable */
+    struct list fast;            /* fast.c's */
 };
+
+static _Atomic u32 last_id;
+
+static void table_init(struct fdtable *t)
+{
+    ref_init(&t->ref);
+    mutex_init(&t->lock, "fdtable");
+    list_init(&t->fast);
+    t->id = atomic_fetch_add(&last_id, 1) + 1;
+}
+
+struct list *fdtable_fast(struct fdtable *t)
+{
+    return &t->fast;
+}
+
+u32 fdtable_id(const struct fdtable *t)
+{
+    return t->id;
+}
+
+bool fdtable_is_at(struct fdtable *t, int fd, const struct file *f)
+{
+    epoch_enter();
+    struct fdarray *a = atomic_load(&t->arr);
+    bool is_it = (u32)fd < a->size && atomic_load(&a->files[fd]) == f;
+    epoch_exit();
+    return is_it;
+}
 
 static struct fdarray *array_new(u32 size)
 {
@@ -83,8 +115,7 @@ struct fdtable *fdtable_new(void)
     struct fdtable *t = calloc(1, sizeof(*t));
     if (!t)
         return NULL;
-    ref_init(&t->ref);
-    mutex_init(&t->lock, "fdtable");
+    table_init(t);
     t->arr = array_new(MIN_SIZE);
     if (!t->arr) {
         free(t);
@@ -101,6 +132,7 @@ void fdtable_ref(struct fdtable *t)
 /* What close(2) does to the file that a slot held; consumes the slot's reference. */
 static void close_file(struct fdtable *t, struct file *f)
 {
+    fast_drop_file(t, f);
     if (f->ops->flush)
         f->ops->flush(f);
     if (f->inode->locks && !(f->mode & FMODE_PATH))
@@ -128,8 +160,7 @@ struct fdtable *fdtable_copy(struct fdtable *old, u32 first_dropped, u32 last_dr
     struct fdtable *t = calloc(1, sizeof(*t));
     if (!t)
         return NULL;
-    ref_init(&t->ref);
-    mutex_init(&t->lock, "fdtable");
+    table_init(t);
     mutex_lock(&old->lock);
     struct fdarray *a = old->arr;
     u32 top = a->size;

@@ -11,6 +11,7 @@
 
 #include "abi/sched.h"
 #include "base/log.h"
+#include "vfs/fast.h"
 #include "vfs/internal.h"
 #include "vfs/locks.h"
 #include "vfs/notify.h"
@@ -325,7 +326,10 @@ static int count_move(_Atomic s32 *count, s32 step)
 
 int inode_get_write(struct inode *i)
 {
-    return count_move(&i->write_count, 1);
+    int r = count_move(&i->write_count, 1);
+    if (r == 0)
+        fast_drop_inode(i);
+    return r;
 }
 
 void inode_put_write(struct inode *i)

@@ -76,6 +76,14 @@ bool dentry_is_local_mountpoint(struct dentry *d);
 /* Takes away the mounts that other namespaces have on a dentry that is being removed. */
 void mount_detach_from(struct dentry *d);
 
+/* ---- fdtable.c ----------------------------------------------------------------------------- */
+
+/* Its registrations for in-stub preads; fast.c's. */
+struct list *fdtable_fast(struct fdtable *t);
+/* A number that no other table had or will have. */
+u32 fdtable_id(const struct fdtable *t);
+bool fdtable_is_at(struct fdtable *t, int fd, const struct file *f);
+
 /* ---- file.c -------------------------------------------------------------------------------- */
 
 /* On anonfs: its name stands for its path. anon.c */

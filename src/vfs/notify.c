@@ -13,6 +13,7 @@
  * Lock order: marks.lock → instance.lock → waitq. `ctl` of an instance serialises add and rm of it,
  * before both.
  */
+#include "vfs/fast.h"
 #include "vfs/notify.h"
 
 #include <stdlib.h>
@@ -367,6 +368,7 @@ static int add_new(struct instance *in, struct dentry *d, struct inotify_marks *
     mutex_lock(&all_mutex);
     list_add_tail(&all_watches, &w->all_node);
     mutex_unlock(&all_mutex);
+    fast_drop_all();
     list_add_tail(&m->watches, &w->node);
     update_all_mask(m);
     return wd;
@@ -381,6 +383,11 @@ int inotify_check_mask(u32 mask)
 bool is_inotify(const struct file *f)
 {
     return f->ops == &inotify_fops;
+}
+
+bool notify_is_watching(void)
+{
+    return atomic_load(&nwatches) != 0;
 }
 
 int inotify_add(struct file *f, const struct path *p, u32 mask)

@@ -24,4 +24,7 @@ void notify_unmount(struct super *sb);
 /* inode_put: frees i->marks, on which no watch is left (each holds the inode). NULL is fine. */
 void notify_free(struct inode *i);
 
+/* Whether any watch is there at all. */
+bool notify_is_watching(void);
+
 #endif

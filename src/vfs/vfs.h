@@ -226,6 +226,7 @@ struct inode {
     _Atomic u64 size;             /* written under lock */
     u64 blocks;                   /* guarded by lock */
     struct ktime atime, mtime, ctime, btime; /* guarded by lock */
+    _Atomic u32 nfast;            /* registrations of its files; fast.c's */
     _Atomic s32 write_count;      /* > 0: open for writing; < 0: being executed (ETXTBSY) */
     struct file_locks *locks;     /* flock, POSIX and OFD locks; made on first use; lock_flock.c's */
     struct inotify_marks *marks;  /* made on first use */
@@ -430,6 +431,9 @@ struct file_ops {
     /* As mappable_ops.host_fd. */
     int (*host_fd)(struct file *f, u64 offset, u64 size, bool is_writable_shared, int *ret_fd,
                    u64 *ret_offset) must_check;
+    /* A host fd open for reading only with the whole contents at the same offsets, which change through
+     * the Sentry alone while the file is open. Optional: see fast.h. */
+    int (*stable_fd)(struct file *f, int *ret_fd) must_check;
     /* As the mappable_ops of the same names; optional. */
     int (*vma_opened)(struct file *f, bool is_writable_shared) must_check;
     void (*vma_closed)(struct file *f, bool is_writable_shared);
@@ -470,6 +474,7 @@ struct file {
     struct list epoll_items;    /* watches of this file; epoll.c's, under its global lock */
     void *fasync;               /* F_SETOWN state, or NULL */
     u32 lease;
+    _Atomic u32 npreads, nfast; /* fast.c: preads seen here; registrations */
     struct epoch_node rcu;
     void *priv;
 };

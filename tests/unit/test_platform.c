@@ -6,6 +6,7 @@
 #include "test.h"
 
 #include <elf.h>
+#include <sys/uio.h>
 
 #include "platform_util.h"
 
@@ -456,6 +457,15 @@ static int same(const struct uregs *a, const struct uregs *b)
            a->fs_base == b->fs_base && a->gs_base == b->gs_base && a->cs == b->cs && a->ss == b->ss;
 }
 
+/* What the process itself has at addr, which reads through the platform do not show. */
+static bool is_rewritten(struct aspace *as, u64 addr)
+{
+    u8 now[3] = {0};
+    struct iovec local = {now, 3}, remote = {(void *)(uintptr_t)addr, 3};
+    CHECK_EQ(process_vm_readv(aspace_host_pid(as), &local, 1, &remote, 1, 0), 3);
+    return now[0] == 0xff && now[1] == 0x24 && now[2] == 0x25;
+}
+
 /* Runs a loop of one call; every event must look the same before and after the rewriting. */
 static void check_form(const char *begin, const char *end, u64 call_offset)
 {
@@ -492,8 +502,11 @@ static void check_form(const char *begin, const char *end, u64 call_offset)
         uctx_set_result(ctx, (s64)i);
         uctx_run(ctx, &ev);
     }
+    u64 at = TEXT_START + (begin == form_c_begin ? call_offset : 0);
+    CHECK(is_rewritten(as, at));
     /* Back to the original text while traced. */
     aspace_fastpath_off(as, FASTPATH_OFF_TRACED, true);
+    CHECK(!is_rewritten(as, at));
     for (int i = 0; i < 10; i++) {
         CHECK_EQ(ev.kind, UEV_SYSCALL);
         CHECK_EQ(ev.nr, 1000);
@@ -518,6 +531,37 @@ TEST(rewrite_b)
 TEST(rewrite_c)
 {
     check_form(form_c_begin, form_c_end, 7);
+}
+
+/* Programs are mapped in batches, some of them low. */
+TEST(rewrite_of_what_a_batch_mapped)
+{
+    const u64 low = 0x400000;
+    struct aspace *as = SPACE(form_a);
+    struct uevent ev;
+    u8 text[0x1000];
+    CHECK_EQ(aspace_read(as, NULL, TEXT, text, sizeof(text)), sizeof(text));
+    int fd = memfd_create("text", MFD_CLOEXEC);
+    CHECK_EQ(write(fd, text, sizeof(text)), (ssize_t)sizeof(text));
+    OK(aspace_batch_begin(as));
+    OK(aspace_map(as, NULL, low, 0x1000, PROT_READ | PROT_EXEC, ASPACE_PRIVATE_FILE, 0, fd, 0));
+    OK(aspace_map(as, NULL, TEXT, 0x1000, PROT_READ | PROT_EXEC, ASPACE_PRIVATE_FILE, 0, fd, 0));
+    OK(aspace_batch_end(as));
+    close(fd);
+    const u64 places[] = {low + 0x40, TEXT_START};
+    for (u32 k = 0; k < ARRAY_SIZE(places); k++) {
+        struct uctx *ctx = thread_at(as, places[k]);
+        for (int i = 0; i < 50; i++) {
+            uctx_run(ctx, &ev);
+            CHECK_EQ(ev.kind, UEV_SYSCALL);
+            CHECK_EQ(ev.nr, 1000);
+            CHECK_EQ(uctx_regs(ctx)->rip, places[k] + 7);
+            uctx_set_result(ctx, 0);
+        }
+        CHECK(is_rewritten(as, places[k]));
+        uctx_free(ctx);
+    }
+    aspace_put(as);
 }
 
 /* A thread that uses %gs itself: no trampolines from then on, and nothing else changes. */
