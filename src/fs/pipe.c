@@ -234,8 +234,8 @@ static bool ensure_data(struct pipe *p)
 static u32 writable_run(struct pipe *p, u32 want)
 {
     u32 h = ring_head(p), nfree = p->nslots - used_slots(p);
-    u32 to_end = p->nslots - (h & (p->nslots - 1));
-    return MIN(MIN(nfree, to_end), want);
+    u32 to_end = p->nslots - (h & (p->nslots - 1)), run = MIN(nfree, to_end);
+    return MIN(run, want);
 }
 
 static void commit(struct pipe *p, u64 size, bool is_packet)

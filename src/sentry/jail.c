@@ -20,6 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "abi/tty.h"
 #include "base/log.h"
 #include "host/seccomp.h"
 #include "sentry/sentry.h"
@@ -88,6 +89,16 @@ int jail_drop_privileges(const char **ret_step)
     return 0;
 }
 
+/* What pthread_create asks for: no process, no namespace. */
+#define THREAD_CLONE                                                                               \
+    (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |            \
+     CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
+
+#define IOCTL(cmd)                                                                                 \
+    {                                                                                              \
+        .nr = SYS_ioctl, .conds = {{1, SECCOMP_EQ32, cmd, 0} }                                     \
+    }
+
 /*
  * Every host call that the sentry makes after boot, by the room that makes
  * it. Nothing here opens a path of the host's choosing (openat reaches the
@@ -103,8 +114,9 @@ static const struct seccomp_rule rules[] = {
     {.nr = SYS_madvise},
     {.nr = SYS_mremap},
     {.nr = SYS_brk},
-    {.nr = SYS_clone3},
-    {.nr = SYS_clone},
+    /* Its flags are in memory, which a filter cannot read: libc falls back to the call below. */
+    {.nr = SYS_clone3, .action = SECCOMP_RET_ERRNO | ENOSYS},
+    {.nr = SYS_clone, .conds = {{0, SECCOMP_EQ, THREAD_CLONE, 0}}},
     {.nr = SYS_exit},
     {.nr = SYS_exit_group},
     {.nr = SYS_set_robust_list},
@@ -175,7 +187,15 @@ static const struct seccomp_rule rules[] = {
     {.nr = SYS_copy_file_range},
     {.nr = SYS_dup},
     {.nr = SYS_fcntl},
-    {.nr = SYS_ioctl},
+    IOCTL(LX_TCGETS),
+    IOCTL(LX_TCGETS2),
+    IOCTL(LX_TCSETS2),
+    IOCTL(LX_TCFLSH),
+    IOCTL(LX_TCXONC),
+    IOCTL(LX_TIOCGWINSZ),
+    IOCTL(LX_TIOCSWINSZ),
+    IOCTL(LX_TIOCOUTQ),
+    IOCTL(LX_FIONREAD),
     {.nr = SYS_poll},
     {.nr = SYS_ppoll},
     {.nr = SYS_epoll_create1},
