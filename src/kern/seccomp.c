@@ -97,6 +97,7 @@ bool seccomp_is_fast(const struct task *t)
     static const u16 answered[] = {
         LX_NR_futex, LX_NR_sched_yield, LX_NR_clock_gettime, LX_NR_getpid, LX_NR_gettid,
         LX_NR_getppid, LX_NR_getuid, LX_NR_geteuid, LX_NR_getgid, LX_NR_getegid,
+        LX_NR_pread64,
     };
     if (t->seccomp_mode == LX_SECCOMP_MODE_DISABLED)
         return true;

@@ -1,8 +1,12 @@
 /* The same file read many times over, and everything that changes what a reader must see. */
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stddef.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 
 #include "io_common.h"
 
@@ -252,6 +256,32 @@ TEST(exec_keeps_descriptors)
     warm(child_fd, 'a');
     close(child_fd);
     unlink("reread.h");
+}
+
+static void filtered(void)
+{
+    char buf[4];
+    warm(child_fd, 'a');
+    struct sock_filter f[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pread64, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog prog = {sizeof(f) / sizeof(f[0]), f};
+    CHECK_EQ(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    CHECK_EQ(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog), 0);
+    CHECK_EQ(pread(child_fd, buf, 4, 0), -1);
+    CHECK_EQ(errno, EPERM);
+}
+
+TEST(filters_are_asked)
+{
+    child_fd = made("reread.s", 'a', SIZE);
+    CHECK_EQ(in_child(filtered), 0);
+    warm(child_fd, 'a');
+    close(child_fd);
+    unlink("reread.s");
 }
 
 /* More files than any table of a few has room for, and one that is large. */
