@@ -67,7 +67,7 @@ static s64 splice_pipes(struct file *in, struct file *out, u64 len, bool is_nonb
     s64 fits = pipe_room(out, is_nonblock);
     if (fits < 0)
         return fits;
-    u64 part = MIN(MIN(len, (u64)fits), BUF_SIZE);
+    u64 room = MIN((u64)fits, BUF_SIZE), part = MIN(len, room);
     u8 *buf cleanup(free_p) = malloc(part);
     s64 n = buf ? pipe_peek(in, buf, part, is_nonblock) : -LX_ENOMEM;
     if (n <= 0)
@@ -96,7 +96,7 @@ static s64 splice_to_pipe(struct end *in, struct file *out, u64 len, bool is_non
     s64 fits = pipe_room(out, is_nonblock);
     if (fits < 0)
         return fits;
-    u64 part = MIN(MIN(len, (u64)fits), BUF_SIZE);
+    u64 room = MIN((u64)fits, BUF_SIZE), part = MIN(len, room);
     u8 *buf cleanup(free_p) = malloc(part);
     bool can_wait = in->f->ops->poll != NULL;
     if (is_nonblock && can_wait && !(vfs_poll(in->f) & (WAIT_IN | WAIT_HUP | WAIT_ERR)))
