@@ -13,10 +13,11 @@
 struct global_opts {
     bool is_debug, is_strace, is_patch_off, is_mm_helper, is_directfs_off;
     const char *log_path, *strace_path;
-    const char *network;
     /* of an OCI runtime */
     const char *root, *debug_log_path;
     bool is_log_json, is_systemd_cgroup;
+    bool is_network_sandbox;
+    const char *egress; /* NULL: no limit */
 };
 
 struct command {

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "cli/cmd.h"
+#include "oci/netns.h"
 #include "oci/sandbox.h"
 #include "wire/control.h"
 
@@ -31,6 +32,7 @@ struct do_opts {
     bool is_rw, is_tty;
     u32 uid, gid;
     u64 overlay_size; /* bytes; 0: the default */
+    const char *netns; /* NULL: the caller's */
     char **env;       /* NULL-terminated */
     u32 nenv;
     char **argv;
@@ -141,7 +143,7 @@ static bool parse_size(const char *s, u64 *ret_size)
 
 static int parse(int argc, char **argv, struct do_opts *o)
 {
-    enum { OPT_ROOT = 256, OPT_RW, OPT_ENV, OPT_CWD, OPT_UID, OPT_OVERLAY_SIZE };
+    enum { OPT_ROOT = 256, OPT_RW, OPT_ENV, OPT_CWD, OPT_UID, OPT_OVERLAY_SIZE, OPT_NETNS };
     static const struct option options[] = {
         {"root", required_argument, NULL, OPT_ROOT},
         {"rw", no_argument, NULL, OPT_RW},
@@ -150,6 +152,7 @@ static int parse(int argc, char **argv, struct do_opts *o)
         {"uid", required_argument, NULL, OPT_UID},
         {"tty", no_argument, NULL, 't'},
         {"overlay-size", required_argument, NULL, OPT_OVERLAY_SIZE},
+        {"netns", required_argument, NULL, OPT_NETNS},
         {NULL, 0, NULL, 0},
     };
     static char *env_seen[256];
@@ -183,6 +186,9 @@ static int parse(int argc, char **argv, struct do_opts *o)
             if (!parse_size(optarg, &o->overlay_size))
                 return complain(
                     2, "--overlay-size takes bytes, or a number with K, M or G, not '%s'", optarg);
+            break;
+        case OPT_NETNS:
+            o->netns = optarg;
             break;
         case 't':
             o->is_tty = true;
@@ -368,6 +374,9 @@ int cmd_do(const struct global_opts *g, int argc, char **argv)
     if (r)
         return r;
 
+    if (!g->is_network_sandbox && (o.netns || g->egress))
+        return complain(2, "%s goes with --network=sandbox", o.netns ? "--netns" : "--egress");
+
     char cwd[4096];
     if (!o.cwd)
         o.cwd = !strcmp(o.root, "/") && getcwd(cwd, sizeof(cwd)) && cwd[0] == '/' ? cwd : "/";
@@ -439,6 +448,10 @@ int cmd_do(const struct global_opts *g, int argc, char **argv)
             params.stdio[i] = -1;
     if (o.is_tty && terminal_raw(&e) < 0)
         return complain(EXIT_SANDBOX, "%s", e.msg);
+    if (g->is_network_sandbox && netns_take(o.netns, g->egress, &params, &e) < 0) {
+        terminal_restore();
+        return complain(EXIT_SANDBOX, "%s", e.msg);
+    }
     struct sandbox sb;
     if (sandbox_start(&params, &sb, &e) < 0) {
         terminal_restore();

@@ -9,11 +9,12 @@
 
 #include "cli/cmd.h"
 #include "cli/oci.h"
+#include "oci/netns.h"
 
 #define CVISOR_VERSION "0.1.0"
 
 static const struct command commands[] = {
-    {"do", "do [--root DIR] [--rw] [--env NAME=VALUE] [--cwd DIR] [--uid UID[:GID]] [--overlay-size SIZE] [-t] [--] CMD [ARG...]",
+    {"do", "do [--root DIR] [--rw] [--env NAME=VALUE] [--cwd DIR] [--uid UID[:GID]] [--overlay-size SIZE] [--netns PATH] [-t] [--] CMD [ARG...]",
      "run a program in a new sandbox over this machine's files, unchanged by it", cmd_do, false},
     {"install", "install [--name NAME] [--path PATH] [--docker[=FILE]] [--containerd[=FILE]] [--podman[=FILE]] [--dry-run]",
      "make this program a runtime of the container clients on this machine", cmd_install, false},
@@ -66,7 +67,9 @@ static void usage(FILE *f)
           "  --systemd-cgroup   containers' cgroups are made by systemd\n"
           "  --strace           print every system call with its arguments\n"
           "  --strace-log FILE  where --strace prints (default: standard error)\n"
-          "  --network none     loopback only (the default; other networks are not there yet)\n"
+          "  --network none|sandbox  loopback only (the default), or the interfaces of the network\n"
+          "                     namespace, on the sandbox's own network stack\n"
+          "  --egress deny|allow:CIDR[:PORT[-PORT]],...  what the sandbox may reach by that network\n"
           "  --mm helper|direct who makes memory calls in the host (default: direct)\n"
           "  --patch on|off     rewrite system-call instructions (default: on)\n"
           "  --directfs on|off  let the sentry itself look files up below the root (default: on)\n"
@@ -82,7 +85,7 @@ static int choice(const char *value, const char *first, const char *second)
 
 int main(int argc, char **argv)
 {
-    enum { OPT_DEBUG = 256, OPT_LOG, OPT_STRACE, OPT_STRACE_LOG, OPT_NETWORK, OPT_MM, OPT_PATCH,
+    enum { OPT_DEBUG = 256, OPT_LOG, OPT_STRACE, OPT_STRACE_LOG, OPT_NETWORK, OPT_EGRESS, OPT_MM, OPT_PATCH,
            OPT_DIRECTFS, OPT_VERSION, OPT_HELP, OPT_ROOT, OPT_LOG_FORMAT, OPT_DEBUG_LOG, OPT_SYSTEMD,
            OPT_ROOTLESS, OPT_CRIU };
     static const struct option options[] = {
@@ -91,6 +94,7 @@ int main(int argc, char **argv)
         {"strace", no_argument, NULL, OPT_STRACE},
         {"strace-log", required_argument, NULL, OPT_STRACE_LOG},
         {"network", required_argument, NULL, OPT_NETWORK},
+        {"egress", required_argument, NULL, OPT_EGRESS},
         {"mm", required_argument, NULL, OPT_MM},
         {"patch", required_argument, NULL, OPT_PATCH},
         {"directfs", required_argument, NULL, OPT_DIRECTFS},
@@ -122,9 +126,14 @@ int main(int argc, char **argv)
             g.strace_path = optarg;
             break;
         case OPT_NETWORK:
-            if (strcmp(optarg, "none"))
-                return complain(2, "--network=%s is not supported; 'none' (loopback only) is", optarg);
-            g.network = optarg;
+            if (strcmp(optarg, "none") && strcmp(optarg, "sandbox"))
+                return complain(2, "--network takes 'none' (loopback only) or 'sandbox', not '%s'", optarg);
+            g.is_network_sandbox = !strcmp(optarg, "sandbox");
+            break;
+        case OPT_EGRESS:
+            if (!netns_is_egress(optarg))
+                return complain(2, "--egress takes deny or allow:CIDR[:PORT[-PORT]],..., not '%s'", optarg);
+            g.egress = optarg;
             break;
         case OPT_MM:
             which = choice(optarg, "direct", "helper");

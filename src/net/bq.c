@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #include "net/net.h"
 
@@ -245,6 +246,8 @@ s64 bq_write(struct bq *q, struct uio *from, u64 max, struct scm *scm)
         c->end += (u32)r;
         q->tail += (u64)r;
     } else if (c->start == c->end) {
+        if (q->hint == &c->node)
+            q->hint = NULL;
         list_del(&c->node);
         drained = c;
     }
@@ -318,6 +321,8 @@ bool bq_consume(struct bq *q, u64 size, u64 wake_at)
         size -= have;
         c->start = c->end;
         bool is_tail = c->node.next == &q->chunks;
+        if (q->hint == &c->node)
+            q->hint = NULL;
         if (is_tail && q->is_writer_copying)
             break;
         list_del(&c->node);
@@ -340,6 +345,71 @@ bool bq_consume(struct bq *q, u64 size, u64 wake_at)
     return is_wake;
 }
 
+bool bq_drop(struct bq *q, u64 size, u64 wake_at) NO_THREAD_ANALYSIS
+{
+    return bq_consume(q, size, wake_at);
+}
+
+u64 bq_append(struct bq *q, const void *data, u64 size)
+{
+    const u8 *p = data;
+    u64 left = size;
+    while (left) {
+        mutex_lock(&q->lock);
+        struct chunk *c = list_last(&q->chunks, struct chunk, node);
+        bool is_first = !c;
+        if (!c || !chunk_room(c)) {
+            mutex_unlock(&q->lock);
+            c = chunk_new(left, is_first);
+            if (!c)
+                break;
+            mutex_lock(&q->lock);
+            list_add_tail(&q->chunks, &c->node);
+        }
+        u32 n = (u32)MIN(left, (u64)chunk_room(c));
+        q->is_writer_copying = true; /* the chunk stays; the bytes beyond its end are ours alone */
+        mutex_unlock(&q->lock);
+        memcpy(c->data + c->end, p, n);
+        mutex_lock(&q->lock);
+        q->is_writer_copying = false;
+        c->end += n;
+        q->tail += n;
+        mutex_unlock(&q->lock);
+        p += n;
+        left -= n;
+    }
+    return size - left;
+}
+
+u64 bq_peek(struct bq *q, u64 pos, u64 max, struct iovec *iov, u32 niov, u32 *ret_n)
+{
+    u64 found = 0, at = q->head;
+    u32 n = 0;
+    MUTEX_GUARD(&q->lock);
+    struct list *l = q->chunks.next;
+    at = q->head;
+    if (q->hint && q->hint_pos <= pos && q->hint_pos >= q->head) {
+        l = q->hint;
+        at = q->hint_pos;
+    }
+    for (; l != &q->chunks && n < niov && found < max; l = l->next) {
+        struct chunk *c = list_entry(l, struct chunk, node);
+        u32 have = c->end - c->start;
+        if (pos + found >= at + have) {
+            at += have;
+            continue;
+        }
+        u64 off = pos + found - at, take = MIN(have - off, max - found);
+        iov[n++] = (struct iovec){c->data + c->start + off, take};
+        found += take;
+        q->hint = l;
+        q->hint_pos = at;
+        at += have;
+    }
+    *ret_n = n;
+    return found;
+}
+
 void bq_purge(struct bq *q)
 {
     struct list gone_marks, gone;
@@ -347,6 +417,7 @@ void bq_purge(struct bq *q)
     list_init(&gone);
     mutex_lock(&q->rlock);
     mutex_lock(&q->lock);
+    q->hint = NULL;
     struct chunk *c, *tmp;
     list_for_each_safe(c, tmp, &q->chunks, node) {
         c->start = c->end;

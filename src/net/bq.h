@@ -34,6 +34,8 @@ struct bq {
     struct mutex lock;
     struct list chunks;        /* guarded by lock, as all below */
     struct list marks;         /* bq_mark, by start */
+    struct list *hint;         /* a chunk's node, or NULL; where bq_peek was last */
+    u64 hint_pos;              /* the position of its first byte */
     u64 head, tail;            /* bytes [head, tail) are queued */
     u64 limit;                 /* the writer stops when used reaches it */
     u64 charged;               /* NET_MEM_MAX bytes held by chunks */
@@ -48,6 +50,8 @@ struct bq {
     u8 oob_byte;
     u64 oob_pos;
 };
+
+struct iovec;
 
 struct bq *bq_new(u64 limit) must_check;
 void bq_get(struct bq *q);
@@ -97,6 +101,18 @@ s64 bq_copy(struct bq *q, u64 pos, struct uio *to, u64 max) must_check REQUIRES(
 bool bq_consume(struct bq *q, u64 size, u64 wake_at) REQUIRES(q->rlock);
 /* Drops everything. */
 void bq_purge(struct bq *q);
+
+/*
+ * For a protocol machine at the other end of the queue, which serialises itself.
+ *
+ * bq_append: adds bytes of ours, whatever the limit; the caller is the only writer. Bytes; fewer without memory.
+ * bq_peek: where the bytes from pos on are, as at most niov pieces of together at most max bytes; they
+ * stay until they are consumed. Bytes found. Calls with growing pos are cheap.
+ * bq_drop: bq_consume of the only reader.
+ */
+u64 bq_append(struct bq *q, const void *data, u64 size) must_check;
+u64 bq_peek(struct bq *q, u64 pos, u64 max, struct iovec *iov, u32 niov, u32 *ret_n);
+bool bq_drop(struct bq *q, u64 size, u64 wake_at);
 
 /* The mark that covers pos, or NULL; *ret_next: where the next mark begins (or UINT64_MAX). */
 struct bq_mark *bq_mark_at(struct bq *q, u64 pos, u64 *ret_next) REQUIRES(q->lock);

@@ -43,6 +43,7 @@ struct unix_ns;
 struct inet_ns;
 struct netlink_ns;
 struct packet_ns;
+struct netstack;
 
 /* Values of net.core.*, net.ipv4.* and kin that the stack reads. */
 enum net_sysctl_id {
@@ -82,6 +83,7 @@ struct net_ns {
     struct netlink_ns *netlink_ns;
     struct packet_ns *packet_ns;
     _Atomic u32 nwatchers;    /* packet socks that listen, raw socks: see inet/wire.h */
+    struct netstack *stack;   /* owned; NULL: loopback only. Set before the first task, then immutable */
 };
 
 extern struct net_ns *root_net_ns; /* made by net_init */

@@ -90,6 +90,7 @@ static void ns_free(struct net_ns *ns)
     inet_ns_free(ns->inet_ns);
     netlink_ns_free(ns->netlink_ns);
     packet_ns_free(ns->packet_ns);
+    netstack_free(ns->stack);
     user_ns_put(ns->user_ns);
     free(ns);
 }

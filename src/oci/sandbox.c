@@ -40,7 +40,7 @@
 
 #define NOBODY       65534
 #define FD_HIGH      512 /* where descriptors are parked before they take their places */
-#define MAX_FD_MOVES (BOOT_MAX_TREES + BOOT_MAX_LANES + BOOT_MAX_PASSED + 16)
+#define MAX_FD_MOVES (BOOT_MAX_TREES + BOOT_MAX_LANES + BOOT_MAX_PASSED + NETCFG_MAX_IFACES + 16)
 
 struct fd_move {
     int from, to;
@@ -455,6 +455,8 @@ static void plan_sentry(struct child_plan *c, const struct sandbox_params *p, co
         plan_move(c, lanes->fds[i][0], (int)(BOOT_FD_LANES + i));
     for (u32 i = 0; i < p->npassed; i++)
         plan_move(c, p->passed[i], (int)(BOOT_FD_LANES + lanes->n + i));
+    for (u32 i = 0; i < p->nnet_fds; i++)
+        plan_move(c, p->net_fds[i], (int)(BOOT_FD_NET + i));
 }
 
 static int start_both(struct child_plan *sentry, struct child_plan *gofer, int self_fd, struct sandbox *sb,

@@ -9,6 +9,7 @@
 
 #include "oci/err.h"
 #include "wire/bootcfg.h"
+#include "wire/netcfg.h"
 
 /* A bind mount's source. */
 struct sandbox_tree {
@@ -29,6 +30,8 @@ struct sandbox_params {
     const int *passed;     /* become 3 and up of the application */
     u32 npassed;
     u32 nlanes;
+    int net_fds[NETCFG_MAX_IFACES]; /* packet sockets, owned by the caller; see netns.h */
+    u32 nnet_fds;
 };
 
 struct sandbox {

@@ -14,10 +14,12 @@
 #include "fs/overlay.h"
 #include "kern/kern_int.h"
 #include "net/net.h"
+#include "net/stack/stack.h"
 #include "procfs/procfs.h"
 #include "sentry/sentry.h"
 #include "sys/socket.h"
 #include "sys/strace.h"
+#include "wire/netcfg.h"
 
 int boot_fail(struct boot_error *e, int status, int err, const char *what, const char *on)
 {
@@ -45,6 +47,20 @@ int boot_rooms(struct boot_error *e)
     sys_init();
     socket_proc_init();
     return 0;
+}
+
+/* The interfaces that were taken over. */
+int boot_network(const struct bootcfg *cfg, struct boot_error *e)
+{
+    struct netcfg net;
+    if (!cfg->net_size)
+        return 0;
+    int r = netcfg_decode(cfg->net, cfg->net_size, &net);
+    if (r == 0) {
+        r = netstack_new(root_net_ns, &net, &root_net_ns->stack);
+        netcfg_done(&net);
+    }
+    return r < 0 ? boot_fail(e, 125, r, "make the network stack", NULL) : 0;
 }
 
 static bool is_dir(const struct inode *i)

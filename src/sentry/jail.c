@@ -224,6 +224,8 @@ static const struct seccomp_rule rules[] = {
     {.nr = SYS_recvmsg},
     {.nr = SYS_sendto},
     {.nr = SYS_recvfrom},
+    /* net: frames of the interfaces that were taken over */
+    {.nr = SYS_recvmmsg},
 };
 /* Only with directfs. */
 static const struct seccomp_rule directfs_rules[] = {

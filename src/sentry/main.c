@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "kern/host_info.h"
+#include "net/stack/stack.h"
 #include "sentry/sentry.h"
 #include "sys/strace.h"
 
@@ -80,6 +81,8 @@ static int boot_first(struct bootcfg *cfg, struct container **ret_c, struct boot
         return boot_fail(e, 125, r,
                          "install the sentry's filter of host calls (is seccomp in this kernel?)",
                          NULL);
+    if (root_net_ns->stack && (r = netstack_start(root_net_ns->stack)) < 0)
+        return boot_fail(e, 125, r, "start the network's threads", NULL);
     container_publish(*ret_c);
     control_start(*ret_c, is_listening);
     if (is_waiting)
@@ -174,6 +177,8 @@ int sentry_main(void)
     struct boot_error e = {0};
     struct container *c = NULL;
     r = boot_rooms(&e);
+    if (r == 0)
+        r = boot_network(&cfg, &e);
     if (r == 0)
         r = boot_first(&cfg, &c, &e);
     if (r < 0) {

@@ -43,6 +43,7 @@ void console_end(struct console *c);
 /* boot.c: a container's root, mounts and devices. */
 struct container;
 int boot_rooms(struct boot_error *e) must_check;
+int boot_network(const struct bootcfg *cfg, struct boot_error *e) must_check;
 /*
  * lanes: cfg->nlanes descriptors, consumed. is_first: it lives in the sandbox's root namespaces;
  * else in a pid and a mount namespace of its own. Strings and the process are taken out of cfg.

@@ -235,6 +235,8 @@ static void sandbox(struct codec *c, struct bootcfg *b)
     word(c, &b->log_level);
     dword(c, &b->rlimit_nofile);
     container(c, &b->container);
+    if (array(c, &b->net_size, &b->net, 1, BOOT_MAX_NET))
+        bytes(c, b->net, b->net_size);
 }
 
 static void magic(struct codec *c, u32 expected)
@@ -377,5 +379,6 @@ void boot_container_done(struct boot_container *c)
 void bootcfg_done(struct bootcfg *c)
 {
     boot_container_done(&c->container);
+    free(c->net);
     memset(c, 0, sizeof(*c));
 }

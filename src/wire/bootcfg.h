@@ -25,6 +25,8 @@
 #define BOOT_FD_GOFER_SELF 4
 /* In both; in a gofer, the trees besides the root come behind the lanes. */
 #define BOOT_FD_LANES 10 /* the first; container.nlanes of them */
+/* In a sentry: packet sockets of the interfaces that it takes over (netcfg.h); behind all others. */
+#define BOOT_FD_NET 144
 
 #define BOOT_MAX_STRING  (128 * 1024)
 #define BOOT_MAX_STRINGS 65536
@@ -32,6 +34,7 @@
 #define BOOT_MAX_LANES   64
 #define BOOT_MAX_TREES   256 /* what a gofer serves: the root and the sources of bind mounts */
 #define BOOT_MAX_INSNS   65536
+#define BOOT_MAX_NET     (2U << 20)
 #define BOOT_MAX_PASSED  64 /* descriptors of the caller that a program gets, from 3 upward */
 
 /* ---- a process ----------------------------------------------------------------------------- */
@@ -131,6 +134,8 @@ struct bootcfg {
     u32 log_level;
     u64 rlimit_nofile;               /* host's hard limit, for the descriptor cache */
     struct boot_container container; /* the first */
+    u32 net_size;
+    u8 *net;             /* a netcfg, encoded; NULL: loopback only */
 };
 
 void boot_process_done(struct boot_process *p);

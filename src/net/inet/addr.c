@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "net/inet/inet.h"
+#include "net/stack/stack.h"
 
 ipaddr ipaddr_v4(u32 be_addr)
 {
@@ -37,11 +38,40 @@ bool ipaddr_is_link_local(const ipaddr *a)
     return a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80;
 }
 
-bool ipaddr_is_local(struct net_ns *ns, const ipaddr *a)
+bool ipaddr_is_loopback(const ipaddr *a)
 {
     if (ipaddr_is_v4(a))
         return a->b[12] == 127;
-    return a->d[0] == 0 && a->w[2] == 0 && a->w[3] == net32(1) && !net_sysctl(ns, NSYS_IPV6_DISABLED);
+    return a->d[0] == 0 && a->w[2] == 0 && a->w[3] == net32(1);
+}
+
+bool ipaddr_is_local(struct net_ns *ns, const ipaddr *a)
+{
+    if (!ipaddr_is_v4(a) && net_sysctl(ns, NSYS_IPV6_DISABLED))
+        return false;
+    return ipaddr_is_loopback(a) || (ns->stack && stk_is_local(ns->stack, a));
+}
+
+bool inet_is_remote(struct net_ns *ns, const ipaddr *dst, s32 oif)
+{
+    return ns->stack && oif != LO_IFINDEX && !ipaddr_is_local(ns, dst);
+}
+
+/* The way by the stack's interfaces. */
+static int route_out(const struct inet_sock *i, const ipaddr *dst, const ipaddr *want_src, s32 oif, ipaddr *ret_src)
+{
+    struct stk_path path;
+    ipaddr src = *want_src;
+    if (!ipaddr_is_v4(dst) && net_sysctl(i->sk.ns, NSYS_IPV6_DISABLED))
+        return -LX_ENETUNREACH;
+    if (ipaddr_is_any(&src))
+        src = ipaddr_is_v4(dst) ? ipaddr_v4(0) : (ipaddr){0};
+    else if (ipaddr_is_loopback(&src))
+        return -LX_EINVAL;
+    int r = stk_route(i->sk.ns->stack, dst, oif, &src, &path);
+    if (r == 0)
+        *ret_src = src;
+    return r;
 }
 
 ipaddr inet_any(const struct inet_sock *i)
@@ -98,7 +128,7 @@ int inet_route(const struct inet_sock *i, ipaddr *dst, const ipaddr *want_src, s
     bool is_v4 = ipaddr_is_v4(dst) || !inet_is_v6(i);
     bool has_src = !ipaddr_is_any(want_src);
     ipaddr lo = is_v4 ? ipaddr_v4(net32(LX_INADDR_LOOPBACK)) : (ipaddr){.b = {[15] = 1}};
-    if (oif && oif != LO_IFINDEX)
+    if (oif && oif != LO_IFINDEX && !i->sk.ns->stack)
         return -LX_ENETUNREACH;
     if (ipaddr_is_any(dst)) {
         /* "This host": the bound address, or the loopback of the family in use. */
@@ -111,6 +141,8 @@ int inet_route(const struct inet_sock *i, ipaddr *dst, const ipaddr *want_src, s
     }
     if (has_src && ipaddr_is_v4(want_src) != is_v4)
         return -LX_EINVAL; /* a v6 source cannot reach a v4 destination */
+    if (inet_is_remote(i->sk.ns, dst, oif))
+        return route_out(i, dst, want_src, oif, ret_src);
     if (ipaddr_is_multicast(dst)) {
         /* No route for groups on a namespace without other interfaces, unless told the interface. */
         if (!oif)
@@ -124,6 +156,6 @@ int inet_route(const struct inet_sock *i, ipaddr *dst, const ipaddr *want_src, s
             return -LX_EADDRNOTAVAIL;
         return -LX_ENETUNREACH;
     }
-    *ret_src = has_src ? *want_src : lo;
+    *ret_src = has_src ? *want_src : ipaddr_is_local(i->sk.ns, dst) && !ipaddr_is_loopback(dst) ? *dst : lo;
     return 0;
 }

@@ -278,6 +278,7 @@ struct nmsg *dgram_copy(const struct nmsg *msg)
 
 u32 dgram_score(const struct inet_sock *i, const struct dgram_cb *cb)
 {
+    s32 ifindex = cb->ifindex ? cb->ifindex : LO_IFINDEX;
     bool is_v4 = ipaddr_is_v4(&cb->daddr);
     u32 score = 1;
     if (!inet_is_v6(i) && !is_v4)
@@ -285,7 +286,7 @@ u32 dgram_score(const struct inet_sock *i, const struct dgram_cb *cb)
     if (inet_is_v6(i) && is_v4 && inet_opt(i) & IPF6_V6ONLY)
         return 0;
     if (i->sk.bound_dev) {
-        if (i->sk.bound_dev != LO_IFINDEX)
+        if (i->sk.bound_dev != ifindex)
             return 0;
         score += 2;
     }
@@ -382,7 +383,7 @@ static void put_ip_cmsgs(struct inet_sock *i, struct cmsg_out *c, const struct d
     u64 opt = inet_opt(i);
     s32 v;
     if (opt & IPF_PKTINFO) {
-        struct lx_in_pktinfo pi = {LO_IFINDEX, ipaddr_to_v4(&cb->daddr), ipaddr_to_v4(&cb->daddr)};
+        struct lx_in_pktinfo pi = {cb->ifindex ? cb->ifindex : LO_IFINDEX, ipaddr_to_v4(&cb->daddr), ipaddr_to_v4(&cb->daddr)};
         if (ipaddr_is_multicast(&cb->daddr))
             pi.spec_dst = net32(LX_INADDR_LOOPBACK);
         cmsg_put(c, LX_IPPROTO_IP, LX_IP_PKTINFO, &pi, sizeof(pi));
@@ -406,7 +407,7 @@ static void put_ip6_cmsgs(struct inet_sock *i, struct cmsg_out *c, const struct 
     u64 opt = inet_opt(i);
     s32 v;
     if (opt & IPF6_RECVPKTINFO) {
-        struct lx_in6_pktinfo pi = {cb->daddr, LO_IFINDEX};
+        struct lx_in6_pktinfo pi = {cb->daddr, (u32)(cb->ifindex ? cb->ifindex : LO_IFINDEX)};
         cmsg_put(c, LX_IPPROTO_IPV6, LX_IPV6_PKTINFO, &pi, sizeof(pi));
     }
     if (opt & IPF6_RECVHOPLIMIT) {
@@ -518,7 +519,7 @@ s64 dgram_recv(struct sock *sk, struct smsg *m)
     const struct dgram_cb *cb = dgram_cb(msg);
     if (m->name) {
         u16 port = sk->type == LX_SOCK_RAW || sk->protocol != LX_IPPROTO_UDP ? 0 : cb->sport;
-        inet_fill_sockaddr(sk->family, &cb->saddr, port, LO_IFINDEX, m->name, &m->name_len);
+        inet_fill_sockaddr(sk->family, &cb->saddr, port, (u32)(cb->ifindex ? cb->ifindex : LO_IFINDEX), m->name, &m->name_len);
     }
     r = nmsg_copy_out(msg, m, skip);
     if (r >= 0) {

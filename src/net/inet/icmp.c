@@ -11,6 +11,7 @@
 
 #include "net/filter.h"
 #include "net/inet/wire.h"
+#include "net/stack/stack.h"
 
 #define IP_HDR      WIRE_IP4
 #define IP_MAX      65535
@@ -137,6 +138,15 @@ static void deliver_ping(struct net_ns *ns, const u8 *p, u32 size, const struct 
         sock_put(&to->sk);
 }
 
+void icmp_arrived(struct net_ns *ns, s32 protocol, const u8 *data, u32 size, const struct dgram_cb *cb)
+{
+    bool is_v4 = ipaddr_is_v4(&cb->daddr);
+    raw_deliver(ns, protocol, data, size, cb);
+    if (size >= ICMP_HDR && protocol == (is_v4 ? LX_IPPROTO_ICMP : LX_IPPROTO_ICMPV6) &&
+        data[0] == (is_v4 ? ECHO_REP4 : ECHO_REP6))
+        deliver_ping(ns, data, size, cb);
+}
+
 static void show(struct net_ns *ns, s32 protocol, const u8 *p, u32 size, const struct dgram_cb *cb)
 {
     if (!wire_is_watched(ns))
@@ -209,7 +219,8 @@ static int read_payload(struct smsg *m, u64 size, u8 **ret_buf)
 static struct dgram_cb cb_of(const struct dgram_send *s)
 {
     return (struct dgram_cb){
-        .saddr = s->src, .daddr = s->dest.addr, .tos = (u8)s->tos, .ttl = (u8)s->ttl};
+        .saddr = s->src, .daddr = s->dest.addr, .tos = (u8)s->tos, .ttl = (u8)s->ttl,
+        .ifindex = s->oif ? s->oif : ipaddr_is_link_local(&s->dest.addr) ? (s32)s->dest.scope_id : 0};
 }
 
 static s64 ping_send(struct sock *sk, struct smsg *m)
@@ -241,10 +252,14 @@ static s64 ping_send(struct sock *sk, struct smsg *m)
     }
     struct dgram_cb cb = cb_of(&s);
     put16(buf + 4, i->sport);
-    icmp_checksum(buf, (u32)size, &cb);
-    icmp_input(sk->ns, buf, (u32)size, &cb);
+    if (inet_is_remote(sk->ns, &cb.daddr, cb.ifindex)) {
+        r = stk_raw_send(i, (u8)sk->protocol, buf, (u32)size, &cb);
+    } else {
+        icmp_checksum(buf, (u32)size, &cb);
+        icmp_input(sk->ns, buf, (u32)size, &cb);
+    }
     free(buf);
-    return (s64)size;
+    return r < 0 ? r : (s64)size;
 }
 
 /* IP_HDRINCL: the header is the sender's; what the kernel fills in is filled in. */
@@ -294,9 +309,13 @@ static s64 raw_send(struct sock *sk, struct smsg *m)
         u8 *p = buf + head;
         u32 n = (u32)size - head;
         bool is_icmp = protocol == (inet_is_v6(i) ? LX_IPPROTO_ICMPV6 : LX_IPPROTO_ICMP);
-        if (is_icmp && inet_is_v6(i) && n >= 4)
+        if (inet_is_remote(sk->ns, &cb.daddr, cb.ifindex))
+            r = stk_raw_send(i, protocol, p, n, &cb);
+        else if (is_icmp && inet_is_v6(i) && n >= 4)
             icmp_checksum(p, n, &cb);
-        if (is_icmp)
+        if (inet_is_remote(sk->ns, &cb.daddr, cb.ifindex))
+            ; /* sent */
+        else if (is_icmp)
             icmp_input(sk->ns, p, n, &cb);
         else {
             show(sk->ns, protocol, p, n, &cb);

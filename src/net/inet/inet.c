@@ -183,7 +183,7 @@ s64 inet_ioctl(struct sock *sk, u32 cmd, u64 arg)
     case LX_SIOCOUTQNSD:
         if (sk->type != LX_SOCK_STREAM)
             return -LX_ENOIOCTLCMD;
-        v = tcp_outq(sk) < 0 ? -LX_EINVAL : 0;
+        v = tcp_outq_unsent(sk);
         break;
     default:
         return -LX_ENOIOCTLCMD;

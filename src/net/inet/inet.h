@@ -151,8 +151,11 @@ bool ipaddr_is_any(const ipaddr *a);
 bool ipaddr_is_multicast(const ipaddr *a);
 bool ipaddr_is_broadcast(const ipaddr *a);
 bool ipaddr_is_link_local(const ipaddr *a);
-/* An address of this host: 127/8, ::1. */
+/* An address of this host: 127/8, ::1, and those of its interfaces. */
 bool ipaddr_is_local(struct net_ns *ns, const ipaddr *a);
+bool ipaddr_is_loopback(const ipaddr *a);
+/* Does traffic to dst leave by the stack? */
+bool inet_is_remote(struct net_ns *ns, const ipaddr *dst, s32 oif);
 /* The "any" of the sock's family. */
 ipaddr inet_any(const struct inet_sock *i);
 
@@ -210,6 +213,9 @@ struct tcp_wait {
     bool is_reuseport, is_v6only;
     u32 uid;
     s64 expires_ns;
+    /* A connection over the stack: what its last segments are answered with. */
+    bool is_remote, has_ts;
+    u32 snd_nxt, rcv_nxt, ts_recent, ts_offset;
 };
 /* All under the table's lock. */
 void tcp_wait_add(struct inet_sock *i, u8 state);
@@ -246,6 +252,7 @@ struct dgram_cb { /* nmsg.cb of a datagram */
     ipaddr saddr, daddr;
     u16 sport, dport;
     u8 tos, ttl;
+    s32 ifindex; /* that it came in by or is to leave by; 0: any */
     /* error queue */
     u32 ee_errno;
     u8 ee_origin, ee_type, ee_code;
@@ -279,6 +286,15 @@ struct nmsg *dgram_copy(const struct nmsg *msg) must_check;
 u32 dgram_score(const struct inet_sock *i, const struct dgram_cb *cb);
 /* Queues msg at i, or counts a drop. Consumes msg. */
 void dgram_deliver(struct inet_sock *i, struct nmsg *msg);
+/* Datagrams and errors that the stack received. udp_arrived consumes msg; false: nobody has the port. */
+bool udp_arrived(struct net_ns *ns, struct nmsg *msg);
+void udp_error_arrived(struct net_ns *ns, const struct dgram_cb *sent, const u8 *data, u32 size, int err,
+                       u8 type, u8 code, u32 mtu);
+/* Is there any raw sock? A hint. */
+static inline bool inet_has_raw(struct net_ns *ns)
+{
+    return !list_empty(&ns->inet_ns->raw);
+}
 /* An ICMP error came back to i for a message it sent. */
 void dgram_error(struct inet_sock *i, const struct nmsg *sent, u32 err, u8 type, u8 code);
 

@@ -57,6 +57,7 @@ void tcp_end_put(struct tcp_end *e)
     if (!e || !ref_put(&e->ref))
         return;
     tcp_put(e->peer);
+    stk_conn_put(e->conn);
     bq_put(e->rx);
     bq_put(e->tx);
     free(e);
@@ -107,6 +108,10 @@ static void tcp_opt_changed(struct sock *sk)
         tcp_promote(t);
     if (!e)
         return;
+    if (e->conn) {
+        stk_tcp_opts(e->conn);
+        return;
+    }
     mutex_lock(&e->tx->lock);
     e->tx->limit = tcp_tx_limit(t, e->peer);
     mutex_unlock(&e->tx->lock);
@@ -167,7 +172,7 @@ void tcp_fin(struct tcp_sock *t)
     struct sock *sk = &t->in.sk;
     struct inet_table *tab = inet_table_of(&t->in);
     struct tcp_end *e cleanup(tcp_end_put_p) = tcp_take(t);
-    if (!e)
+    if (!e || !e->peer)
         return;
     if (wire_is_watched(sk->ns))
         tcp_show_fin(t);
@@ -197,7 +202,7 @@ void tcp_rst(struct tcp_sock *t, int err)
 {
     struct inet_table *tab = inet_table_of(&t->in);
     struct tcp_end *e cleanup(tcp_end_put_p) = tcp_take(t);
-    if (e && e->peer != t) {
+    if (e && e->peer && e->peer != t) {
         struct tcp_sock *p = e->peer;
         struct tcp_wait *w = wait_of_peer(tab, t);
         if (w)
@@ -289,7 +294,17 @@ s32 tcp_outq(struct sock *sk)
     /* What fits the peer's window was acknowledged at once. */
     MUTEX_GUARD(&e->tx->lock);
     u64 used = bq_used(e->tx);
+    if (e->conn)
+        return (s32)MIN(used, (u64)INT32_MAX);
     return (s32)(used > TCP_WINDOW_INIT ? used - TCP_WINDOW_INIT : 0);
+}
+
+s32 tcp_outq_unsent(struct sock *sk)
+{
+    if (tcp_outq(sk) < 0)
+        return -LX_EINVAL;
+    struct tcp_end *e cleanup(tcp_end_put_p) = tcp_take(tcp_sk(sk));
+    return e && e->conn ? stk_tcp_unsent(e->conn) : 0;
 }
 
 s32 tcp_at_mark(struct sock *sk)

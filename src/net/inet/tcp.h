@@ -25,15 +25,19 @@
 /* The steps of connect(2), Linux's socket_state. */
 enum tcp_connecting { TCP_UNCONNECTED, TCP_CONNECTING, TCP_CONNECTED };
 
+struct stk_conn; /* net/stack/tcp.h */
+
 struct tcp_end {
     struct ref ref;
-    struct tcp_sock *peer; /* owned, as rx and tx; immutable. Itself: a self-connect */
+    struct tcp_sock *peer; /* owned, as all; immutable. Itself: a self-connect. NULL: over the stack */
+    struct stk_conn *conn; /* the connection over the stack, or NULL */
     struct bq *rx, *tx;
 };
 
 struct tcp_sock {
     struct inet_sock in;
     struct tcp_end *end;        /* owned; guarded by sk.lock */
+    struct stk_conn *conn;      /* over the stack and in the table; owned; guarded by the table's lock */
     enum tcp_connecting connecting; /* guarded by sk.lock */
     _Atomic bool is_done;       /* a FIN arrived: reads end quietly, whatever error came after */
     struct list accept_q;       /* listener: established children; guarded by sk.lock, as below */
@@ -70,6 +74,7 @@ void tcp_end_put(struct tcp_end *e);
 DEFINE_CLEANUP_PTR(struct tcp_end *, tcp_end_put)
 s32 tcp_inq(struct sock *sk);
 s32 tcp_outq(struct sock *sk);
+s32 tcp_outq_unsent(struct sock *sk); /* -LX_EINVAL: listening */
 s32 tcp_at_mark(struct sock *sk);
 u64 tcp_tx_limit(const struct tcp_sock *t, const struct tcp_sock *peer);
 static inline u64 tcp_wake_at(const struct bq *q)
@@ -98,6 +103,38 @@ void tcp_promote(struct tcp_sock *l);
 void tcp_release(struct sock *sk);
 /* Waits until a connection that is being made is there. For send and receive. */
 int tcp_wait_connected(struct tcp_sock *t, s64 deadline) must_check;
+
+/* A child of a listener gets its options; it is in no table yet. */
+void tcp_inherit(struct tcp_sock *c, struct tcp_sock *l);
+/* The listener for a segment, referenced, or NULL. */
+struct tcp_sock *tcp_listener_for(struct net_ns *ns, const ipaddr *saddr, u16 sport, const ipaddr *daddr,
+                                  u16 dport, s32 ifindex);
+/* An established child enters the table and l's queue. -LX_EAGAIN: the queue is full; -LX_ECONNREFUSED:
+ * l does not listen any more; -LX_EEXIST: the tuple is taken. */
+int tcp_admit(struct tcp_sock *l, struct tcp_sock *child) must_check;
+
+/* net/stack/tcp.c: connections over the stack. None under a lock of net, but stk_tcp_connect under the table's. */
+int stk_tcp_connect(struct tcp_sock *t) must_check;
+void stk_tcp_push(struct stk_conn *conn, bool is_more);
+void stk_tcp_urgent(struct stk_conn *conn);
+void stk_tcp_rcvd(struct stk_conn *conn);
+void stk_tcp_shutdown(struct stk_conn *conn);
+void stk_tcp_abort(struct stk_conn *conn, int err);
+void stk_tcp_close(struct stk_conn *conn, bool has_unread);
+void stk_tcp_opts(struct stk_conn *conn);
+s32 stk_tcp_unsent(struct stk_conn *conn);
+void stk_tcp_conn_get(struct stk_conn *conn);
+void stk_conn_put(struct stk_conn *conn);
+struct stk_tcp_stat {
+    u32 mss, rcv_mss, adv_mss, pmtu;
+    u8 options, snd_wscale, rcv_wscale, ca_state, retransmits, probes, backoff;
+    u32 rto_us, rtt_us, rttvar_us, min_rtt_us, rcv_rtt_us, cwnd, ssthresh, unacked, sacked, lost, retrans,
+        total_retrans, last_tx_ms, last_rx_ms, last_ack_ms;
+    u64 bytes_acked, bytes_received, bytes_sent, bytes_retrans;
+    u32 segs_out, segs_in, data_segs_in, data_segs_out, delivered, dsack_dups, rcv_ooopack, snd_wnd, rcv_wnd,
+        rcv_space;
+};
+void stk_tcp_stat(struct stk_conn *conn, struct stk_tcp_stat *st);
 
 /* tcp_data.c */
 s64 tcp_send(struct sock *sk, struct smsg *m) must_check;

@@ -16,7 +16,7 @@
 /* ---- finding the listener ------------------------------------------------------------------ */
 
 /* How well a listener fits: 0 not at all; exact address, then family, then interface count. */
-static u32 score_of(const struct inet_sock *l, const ipaddr *daddr)
+static u32 score_of(const struct inet_sock *l, const ipaddr *daddr, s32 ifindex)
 {
     bool is_v4 = ipaddr_is_v4(daddr);
     u32 score = 1;
@@ -26,7 +26,7 @@ static u32 score_of(const struct inet_sock *l, const ipaddr *daddr)
         return 0;
     if (inet_is_v6(l) && is_v4 && inet_opt(l) & IPF6_V6ONLY)
         return 0;
-    if (l->sk.bound_dev && l->sk.bound_dev != LO_IFINDEX)
+    if (l->sk.bound_dev && l->sk.bound_dev != ifindex)
         return 0;
     if (ipaddr_equal(&l->rcv_saddr, daddr))
         score += 8;
@@ -42,7 +42,7 @@ static u32 score_of(const struct inet_sock *l, const ipaddr *daddr)
 
 /* The listener for a SYN, referenced; of a reuseport group, one by the hash of the tuple. */
 static struct tcp_sock *find_listener(struct inet_table *tab, const ipaddr *saddr, u16 sport,
-                                      const ipaddr *daddr, u16 dport)
+                                      const ipaddr *daddr, u16 dport, s32 ifindex)
 {
     struct port_bucket *b = inet_find_bucket(tab, dport);
     struct inet_sock *l, *best = NULL;
@@ -50,7 +50,7 @@ static struct tcp_sock *find_listener(struct inet_table *tab, const ipaddr *sadd
     if (!b)
         return NULL;
     list_for_each(l, &b->holders, port_node) {
-        u32 s = score_of(l, daddr);
+        u32 s = score_of(l, daddr, ifindex);
         if (s > best_score) {
             best = l;
             best_score = s;
@@ -61,7 +61,7 @@ static struct tcp_sock *find_listener(struct inet_table *tab, const ipaddr *sadd
     if (best && nbest > 1) {
         u32 pick = UINT32_MAX;
         list_for_each(l, &b->holders, port_node) {
-            if (score_of(l, daddr) == best_score && sock_has(&l->sk, SKF_REUSEPORT))
+            if (score_of(l, daddr, ifindex) == best_score && sock_has(&l->sk, SKF_REUSEPORT))
                 pick = MIN(pick, filter_pick(&l->sk, NULL, 0));
         }
         if (pick < nbest)
@@ -69,7 +69,7 @@ static struct tcp_sock *find_listener(struct inet_table *tab, const ipaddr *sadd
         else
             pick = (u32)((u64)inet_tuple_hash(saddr, sport, daddr, dport) * nbest >> 32);
         list_for_each(l, &b->holders, port_node) {
-            if (score_of(l, daddr) != best_score || !sock_has(&l->sk, SKF_REUSEPORT))
+            if (score_of(l, daddr, ifindex) != best_score || !sock_has(&l->sk, SKF_REUSEPORT))
                 continue;
             best = l;
             if (pick-- == 0)
@@ -125,7 +125,7 @@ static void grow_sndbuf(struct tcp_sock *t)
 }
 
 /* A child starts with its listener's options. */
-static void inherit(struct tcp_sock *c, struct tcp_sock *l)
+void tcp_inherit(struct tcp_sock *c, struct tcp_sock *l)
 {
     struct sock *cs = &c->in.sk, *ls = &l->in.sk;
     cs->family = ls->family; /* the child was made before its listener was known */
@@ -179,7 +179,7 @@ static int establish(struct tcp_sock *c, struct tcp_sock *l, struct tcp_sock *ch
              (filter_is_set(&l->in.sk) && !tcp_filter_syn(&l->in.sk, c)))
         r = -LX_EAGAIN;
     if (r == 0) {
-        inherit(child, l);
+        tcp_inherit(child, l);
         r = make_ends(c, child);
     }
     if (r == 0) {
@@ -203,6 +203,40 @@ static int establish(struct tcp_sock *c, struct tcp_sock *l, struct tcp_sock *ch
         STAT(c->in.sk.ns, tcp_passive_opens);
         waitq_wake_n(&l->in.sk.wq, WAIT_READABLE, 1);
     }
+    return r;
+}
+
+struct tcp_sock *tcp_listener_for(struct net_ns *ns, const ipaddr *saddr, u16 sport, const ipaddr *daddr,
+                                  u16 dport, s32 ifindex)
+{
+    struct inet_table *tab = &ns->inet_ns->tcp;
+    MUTEX_GUARD(&tab->lock);
+    return find_listener(tab, saddr, sport, daddr, dport, ifindex);
+}
+
+int tcp_admit(struct tcp_sock *l, struct tcp_sock *child)
+{
+    struct inet_table *tab = inet_table_of(&l->in);
+    int r = 0;
+    mutex_lock(&tab->lock);
+    mutex_lock(&l->in.sk.lock);
+    if (sock_state(&l->in.sk) != SOCK_LISTEN)
+        r = -LX_ECONNREFUSED;
+    else if ((s64)l->nqueued > l->backlog)
+        r = -LX_EAGAIN;
+    else if (inet_find_tuple(tab, &child->in.saddr, child->in.sport, &child->in.daddr, child->in.dport))
+        r = -LX_EEXIST;
+    if (r == 0) {
+        inet_inherit_port(&child->in, &l->in);
+        inet_hash_tuple(&child->in);
+        sock_get(&child->in.sk); /* the queue's */
+        list_add_tail(&l->accept_q, &child->accept_node);
+        l->nqueued++;
+    }
+    mutex_unlock(&l->in.sk.lock);
+    mutex_unlock(&tab->lock);
+    if (r == 0)
+        waitq_wake_n(&l->in.sk.wq, WAIT_READABLE, 1);
     return r;
 }
 
@@ -302,6 +336,24 @@ void tcp_promote(struct tcp_sock *l)
 
 /* ---- connect ------------------------------------------------------------------------------- */
 
+/* The connection over the stack, referenced, while it is in the table; or NULL. */
+static struct stk_conn *take_conn(struct tcp_sock *t)
+{
+    MUTEX_GUARD(&inet_table_of(&t->in)->lock);
+    if (t->conn)
+        stk_tcp_conn_get(t->conn);
+    return t->conn;
+}
+
+/* Resets a connection over the stack, if there is one. */
+static void abort_conn(struct tcp_sock *t, int err)
+{
+    struct stk_conn *conn = take_conn(t);
+    if (conn)
+        stk_tcp_abort(conn, err);
+    stk_conn_put(conn);
+}
+
 /* Forgets a connection so that the sock can be used again. REQUIRES the table's lock. */
 static void forget(struct tcp_sock *t)
 {
@@ -332,6 +384,7 @@ static int tcp_disconnect(struct tcp_sock *t)
 {
     struct sock *sk = &t->in.sk;
     struct inet_table *tab = inet_table_of(&t->in);
+    abort_conn(t, LX_ECONNRESET);
     u32 state = sock_state(sk);
     if (state == SOCK_LISTEN)
         stop_listening(t);
@@ -378,7 +431,13 @@ static int start_connect(struct tcp_sock *t, struct inet_dest *d, struct tcp_soc
         return r;
     }
     inet_hash_tuple(i);
-    struct tcp_sock *l = find_listener(tab, &i->saddr, i->sport, &i->daddr, i->dport);
+    if (inet_is_remote(i->sk.ns, &i->daddr, i->sk.bound_dev)) {
+        r = stk_tcp_connect(t);
+        if (r < 0)
+            tcp_done(t, -r);
+        return 0;
+    }
+    struct tcp_sock *l = find_listener(tab, &i->saddr, i->sport, &i->daddr, i->dport, LO_IFINDEX);
     if (l)
         r = establish(t, l, child);
     else if (i->sport == i->dport && ipaddr_equal(&i->saddr, &i->daddr))
@@ -579,8 +638,10 @@ static void stop_listening(struct tcp_sock *t)
     while ((c = list_first(&children, struct tcp_sock, accept_node))) {
         list_del(&c->accept_node);
         sock_set_flag(&c->in.sk, SKF_DEAD, true);
+        abort_conn(c, 0);
         mutex_lock(&tab->lock);
-        tcp_rst(c, 0);
+        if (sock_state(&c->in.sk) != SOCK_CLOSED)
+            tcp_rst(c, 0);
         inet_put_port(&c->in);
         forget(c);
         mutex_unlock(&tab->lock);
@@ -599,9 +660,15 @@ int tcp_shutdown(struct sock *sk, u32 how)
         return how & SHUT_RCV || state == SOCK_SYN_SENT ? tcp_disconnect(t) : 0;
     u32 old = atomic_fetch_or(&sk->shutdown, how);
     if (how & SHUT_SND && !(old & SHUT_SND) && state != SOCK_CLOSED) {
-        mutex_lock(&tab->lock);
-        tcp_fin(t);
-        mutex_unlock(&tab->lock);
+        struct stk_conn *conn = take_conn(t);
+        if (conn) {
+            stk_tcp_shutdown(conn);
+            stk_conn_put(conn);
+        } else {
+            mutex_lock(&tab->lock);
+            tcp_fin(t);
+            mutex_unlock(&tab->lock);
+        }
     }
     waitq_wake(&sk->wq, WAIT_ALL);
     return state == SOCK_CLOSED ? -LX_ENOTCONN : 0;
@@ -613,6 +680,32 @@ static bool has_unread(struct tcp_end *e)
     return bq_used(e->rx) > 0;
 }
 
+static bool is_flushed(struct sock *sk)
+{
+    u32 state = sock_state(sk);
+    return state == SOCK_CLOSED || state == SOCK_FIN_WAIT2;
+}
+
+/* Over the stack the connection goes on without a file until its bytes and its FIN are acknowledged. */
+static void release_conn(struct tcp_sock *t, struct stk_conn *conn)
+{
+    struct sock *sk = &t->in.sk;
+    bool is_lingering = sock_has(sk, SKF_LINGER);
+    struct tcp_end *e = tcp_take(t);
+    bool is_abort = (is_lingering && sk->linger_s == 0) || (e && has_unread(e));
+    stk_tcp_close(conn, is_abort);
+    if (is_lingering && !is_abort) /* the time, or a signal, ends the wait: close(2) says nothing of it */
+        (void)wait_event_interruptible(&sk->wq, WAIT_ALL, is_flushed(sk),
+                                       deadline_after_ns((s64)MIN(sk->linger_s, 1U << 30) * NSEC_PER_SEC));
+    mutex_lock(&sk->lock);
+    struct tcp_end *own = take_ptr(t->end);
+    mutex_unlock(&sk->lock);
+    tcp_end_put(own);
+    if (e)
+        bq_purge(e->rx);
+    tcp_end_put(e);
+}
+
 void tcp_release(struct sock *sk)
 {
     struct tcp_sock *t = tcp_sk(sk);
@@ -620,6 +713,12 @@ void tcp_release(struct sock *sk)
     sock_set_flag(sk, SKF_DEAD, true);
     if (sock_state(sk) == SOCK_LISTEN)
         stop_listening(t);
+    struct stk_conn *conn = take_conn(t);
+    if (conn) {
+        release_conn(t, conn);
+        stk_conn_put(conn);
+        return;
+    }
     struct tcp_end *e = tcp_take(t);
     mutex_lock(&tab->lock);
     (void)leave_syn_q(t);
@@ -644,7 +743,7 @@ void tcp_release(struct sock *sk)
     inet_put_port(&t->in);
     forget(t); /* data that comes now finds nobody */
     mutex_unlock(&tab->lock);
-    if (e)
+    if (e && e->peer)
         waitq_wake(&e->peer->in.sk.wq, WAIT_WRITABLE);
     if (e)
         bq_purge(e->rx);

@@ -50,6 +50,8 @@ static s64 send_into_void(struct tcp_sock *t, struct tcp_end *e, struct smsg *m)
 /* Data for an end that has sent its FIN and shut down reading aborts the connection. */
 static bool is_peer_deaf(const struct tcp_end *e)
 {
+    if (e->conn)
+        return false;
     const struct sock *p = &e->peer->in.sk;
     return sock_shut(p) & SHUT_RCV && sock_state(p) == SOCK_FIN_WAIT2;
 }
@@ -72,6 +74,8 @@ static bool can_send(struct tcp_sock *t, struct tcp_end *e)
 
 static bool is_looked_at(const struct tcp_sock *t, const struct tcp_end *e)
 {
+    if (e->conn)
+        return false;
     return wire_is_watched(t->in.sk.ns) || unlikely(filter_is_set(&e->peer->in.sk)) ||
            unlikely(e->tx->hold != UINT64_MAX);
 }
@@ -181,7 +185,7 @@ static s64 write_piece(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, u6
 
 static s64 send_bytes(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, u64 size, s64 deadline)
 {
-    struct sock *sk = &t->in.sk, *psk = &e->peer->in.sk;
+    struct sock *sk = &t->in.sk;
     struct bq *q = e->tx;
     u64 sent = 0;
     s64 r = 0;
@@ -194,7 +198,10 @@ static s64 send_bytes(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, u64
         r = write_piece(t, e, m, size - sent);
         if (r > 0) {
             sent += (u64)r;
-            waitq_wake(&psk->wq, WAIT_READABLE);
+            if (e->conn)
+                stk_tcp_push(e->conn, m->flags & LX_MSG_MORE || sent < size);
+            else
+                waitq_wake(&e->peer->in.sk.wq, WAIT_READABLE);
             continue;
         }
         if (r < 0)
@@ -225,6 +232,8 @@ static void mark_urgent(struct tcp_end *e, u8 byte)
     e->tx->oob_pos = e->tx->tail - 1;
     e->tx->oob_byte = byte;
     mutex_unlock(&e->tx->lock);
+    if (e->conn)
+        return stk_tcp_urgent(e->conn);
     waitq_wake(&e->peer->in.sk.wq, WAIT_READABLE | WAIT_PRI);
     sock_urgent(&e->peer->in.sk);
 }
@@ -281,7 +290,7 @@ s64 tcp_send(struct sock *sk, struct smsg *m)
         r = send_urgent(t, e, m, deadline);
     else
         r = send_bytes(t, e, m, size, deadline);
-    if (r == -LX_EPIPE && !atomic_load(&sk->err) && !(sock_shut(sk) & SHUT_SND))
+    if (r == -LX_EPIPE && !e->conn && !atomic_load(&sk->err) && !(sock_shut(sk) & SHUT_SND))
         return send_into_void(t, e, m);
     return r < 0 ? stream_error(sk, m, r) : r;
 }
@@ -294,6 +303,7 @@ struct reading {
     struct smsg *m;
     bool is_peek, is_inline, is_wake;
     u64 skip, copied, want;
+    u64 told; /* of copied, what the other end knows of */
 };
 
 enum step { STEP_GO, STEP_STOP, STEP_EMPTY };
@@ -379,6 +389,19 @@ static s64 why_empty(struct tcp_sock *t, struct tcp_end *e)
     return sock_state(sk) == SOCK_CLOSED ? -LX_ENOTCONN : 1;
 }
 
+/* Bytes have left the queue: a sender that waits, or the peer's window. */
+static void tell_sender(struct reading *r)
+{
+    if (r->e->conn) {
+        if (r->copied > r->told && !r->is_peek)
+            stk_tcp_rcvd(r->e->conn);
+        r->told = r->copied;
+    } else if (r->is_wake) {
+        waitq_wake(&r->e->peer->in.sk.wq, WAIT_WRITABLE);
+    }
+    r->is_wake = false;
+}
+
 static s64 read_bytes(struct reading *r, u64 target, s64 deadline)
 {
     struct sock *sk = &r->t->in.sk;
@@ -404,10 +427,7 @@ static s64 read_bytes(struct reading *r, u64 target, s64 deadline)
             }
         }
         mutex_unlock(&q->rlock);
-        if (r->is_wake) {
-            waitq_wake(&r->e->peer->in.sk.wq, WAIT_WRITABLE);
-            r->is_wake = false;
-        }
+        tell_sender(r);
         int w = wait_event_interruptible(&sk->wq, WAIT_READABLE | WAIT_HUP | WAIT_ERR, can_recv(r),
                                          deadline);
         mutex_lock(&q->rlock);
@@ -483,8 +503,7 @@ s64 tcp_recv(struct sock *sk, struct smsg *m)
         r.skip = (u64)peek_off;
     u64 target = m->flags & LX_MSG_WAITALL ? r.want : MIN((u64)sk->rcvlowat, r.want);
     n = read_bytes(&r, MAX(target, (u64)1), deadline);
-    if (r.is_wake)
-        waitq_wake(&e->peer->in.sk.wq, WAIT_WRITABLE);
+    tell_sender(&r);
     if (n > 0) {
         atomic_fetch_add_explicit(&t->bytes_in, (u64)n, memory_order_relaxed);
         if (peek_off >= 0)

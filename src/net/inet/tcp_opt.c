@@ -42,6 +42,28 @@ static bool is_open(u32 state)
     return state != SOCK_CLOSED && state != SOCK_LISTEN && state != SOCK_SYN_SENT;
 }
 
+static void fill_remote_info(struct stk_conn *conn, struct lx_tcp_info *ti)
+{
+    struct stk_tcp_stat s;
+    stk_tcp_stat(conn, &s);
+    *ti = (struct lx_tcp_info){
+        .state = ti->state, .ca_state = s.ca_state, .retransmits = s.retransmits, .probes = s.probes,
+        .backoff = s.backoff, .options = s.options, .wscale = (u8)(s.snd_wscale | s.rcv_wscale << 4),
+        .rto = s.rto_us, .ato = 40000, .snd_mss = s.mss, .rcv_mss = s.rcv_mss, .unacked = s.unacked,
+        .sacked = s.sacked, .lost = s.lost, .retrans = s.retrans, .last_data_sent = s.last_tx_ms,
+        .last_data_recv = s.last_rx_ms, .last_ack_recv = s.last_ack_ms, .pmtu = s.pmtu,
+        .rcv_ssthresh = s.rcv_space, .rtt = s.rtt_us, .rttvar = s.rttvar_us, .snd_ssthresh = s.ssthresh,
+        .snd_cwnd = s.cwnd, .advmss = s.adv_mss, .reordering = 3, .rcv_rtt = s.rcv_rtt_us,
+        .rcv_space = s.rcv_space, .total_retrans = s.total_retrans, .pacing_rate = UINT64_MAX,
+        .max_pacing_rate = ti->max_pacing_rate, .bytes_acked = s.bytes_acked,
+        .bytes_received = s.bytes_received, .segs_out = s.segs_out, .segs_in = s.segs_in,
+        .notsent_bytes = (u32)stk_tcp_unsent(conn), .min_rtt = s.min_rtt_us, .data_segs_in = s.data_segs_in,
+        .data_segs_out = s.data_segs_out, .delivered = s.delivered, .bytes_sent = s.bytes_sent,
+        .bytes_retrans = s.bytes_retrans, .dsack_dups = s.dsack_dups, .rcv_ooopack = s.rcv_ooopack,
+        .snd_wnd = s.snd_wnd, .rcv_wnd = s.rcv_wnd,
+    };
+}
+
 static void fill_info(struct tcp_sock *t, struct lx_tcp_info *ti)
 {
     struct sock *sk = &t->in.sk;
@@ -93,6 +115,11 @@ static void fill_info(struct tcp_sock *t, struct lx_tcp_info *ti)
     ti->segs_out = ti->data_segs_out = (u32)(out / 32768 + 1);
     ti->delivered = ti->segs_out;
     ti->snd_wnd = ti->rcv_wnd = TCP_WINDOW_INIT;
+    struct tcp_end *e cleanup(tcp_end_put_p) = tcp_take(t);
+    if (e && e->conn) {
+        fill_remote_info(e->conn, ti);
+        return;
+    }
     s32 outq = tcp_outq(sk);
     ti->notsent_bytes = outq > 0 ? (u32)outq : 0;
 }
@@ -254,17 +281,33 @@ static int tcp_set(struct tcp_sock *t, s32 name, s32 v)
     }
 }
 
+/* A connection over the stack acts upon them. */
+static void opts_changed(struct tcp_sock *t)
+{
+    struct tcp_end *e cleanup(tcp_end_put_p) = tcp_take(t);
+    if (e && e->conn)
+        stk_tcp_opts(e->conn);
+}
+
 int tcp_setsockopt(struct sock *sk, s32 level, s32 name, const struct optval *val)
 {
     s32 v;
     if (level != LX_IPPROTO_TCP)
         return inet_setsockopt(sk, level, name, val);
-    if (name == LX_TCP_CONGESTION)
-        return set_congestion(tcp_sk(sk), val);
+    if (name == LX_TCP_CONGESTION) {
+        int e = set_congestion(tcp_sk(sk), val);
+        if (e == 0)
+            opts_changed(tcp_sk(sk));
+        return e;
+    }
     if (name == LX_TCP_ULP) /* kernel TLS */
         return val->len < 1 ? -LX_EINVAL : -LX_ENOENT;
     int r = optval_int(val, &v);
-    return r < 0 ? r : tcp_set(tcp_sk(sk), name, v);
+    if (r == 0)
+        r = tcp_set(tcp_sk(sk), name, v);
+    if (r == 0)
+        opts_changed(tcp_sk(sk));
+    return r;
 }
 
 /* ---- reading ------------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 #include "net/filter.h"
 #include "net/inet/inet.h"
 #include "net/inet/wire.h"
+#include "net/stack/stack.h"
 
 #define UDP_MAX_V4   65507
 #define UDP_MAX_V6   65527
@@ -92,8 +93,8 @@ static bool takes_group(struct inet_sock *i, const ipaddr *group)
     return false; /* nobody on this interface asked for the group */
 }
 
-/* Every receiver of a multicast or broadcast datagram. Consumes msg. */
-static void deliver_all(struct inet_table *t, struct nmsg *msg)
+/* Every receiver of a multicast or broadcast datagram; false: there was none. Consumes msg. */
+static bool deliver_all(struct inet_table *t, struct nmsg *msg)
 {
     const struct dgram_cb *cb = dgram_cb(msg);
     bool is_mc = ipaddr_is_multicast(&cb->daddr);
@@ -117,6 +118,59 @@ static void deliver_all(struct inet_table *t, struct nmsg *msg)
         sock_put(&found[k]->sk);
     }
     nmsg_free(msg);
+    return n;
+}
+
+bool udp_arrived(struct net_ns *ns, struct nmsg *msg)
+{
+    struct inet_table *t = &ns->inet_ns->udp;
+    const struct dgram_cb *cb = dgram_cb(msg);
+    if (ipaddr_is_multicast(&cb->daddr) || !ipaddr_is_local(ns, &cb->daddr)) {
+        (void)deliver_all(t, msg); /* nobody is told that a group has no members */
+        return true;
+    }
+    struct inet_sock *to = find_one(t, msg);
+    if (!to) {
+        STAT(ns, udp_no_ports);
+        nmsg_free(msg);
+        return false;
+    }
+    STAT(ns, udp_in);
+    dgram_deliver(to, msg);
+    sock_put(&to->sk);
+    return true;
+}
+
+void udp_error_arrived(struct net_ns *ns, const struct dgram_cb *sent, const u8 *data, u32 size, int err,
+                       u8 type, u8 code, u32 mtu)
+{
+    struct nmsg *m = nmsg_new(size, NULL);
+    if (!m)
+        return;
+    memcpy(m->data, data, size);
+    *dgram_cb(m) = (struct dgram_cb){
+        .saddr = sent->daddr, .daddr = sent->saddr, .sport = sent->dport, .dport = sent->sport};
+    struct inet_sock *to = find_one(&ns->inet_ns->udp, m);
+    if (to) {
+        *dgram_cb(m) = *sent;
+        dgram_cb(m)->ee_info = mtu;
+        dgram_error(to, m, (u32)err, type, code);
+        sock_put(&to->sk);
+    }
+    nmsg_free(m);
+}
+
+/* To hosts beyond the stack's interfaces, or to a group there. Consumes msg. */
+static int send_out(struct inet_sock *from, struct nmsg *msg)
+{
+    const struct dgram_cb *cb = dgram_cb(msg);
+    bool is_v4 = ipaddr_is_v4(&cb->daddr);
+    int r = stk_udp_send(from, msg);
+    if (ipaddr_is_multicast(&cb->daddr) && inet_opt(from) & (is_v4 ? IPF_MC_LOOP : IPF6_MC_LOOP))
+        (void)deliver_all(inet_table_of(from), msg); /* members here, if any */
+    else
+        nmsg_free(msg);
+    return r;
 }
 
 /* A datagram for those who look at the wire; r: what becomes of it, which an ICMP error may tell. */
@@ -156,26 +210,29 @@ void udp_input(struct net_ns *ns, const struct dgram_cb *cb, const u8 *payload, 
 }
 
 /* Consumes msg. */
-static void route_message(struct inet_sock *from, struct nmsg *msg)
+static int route_message(struct inet_sock *from, struct nmsg *msg)
 {
     struct inet_table *t = inet_table_of(from);
-    const struct dgram_cb *cb = dgram_cb(msg);
+    struct dgram_cb *cb = dgram_cb(msg);
     STAT(from->sk.ns, udp_out);
+    if (inet_is_remote(from->sk.ns, &cb->daddr, cb->ifindex))
+        return send_out(from, msg);
+    cb->ifindex = LO_IFINDEX;
     show(from->sk.ns, msg, false);
     if (ipaddr_is_multicast(&cb->daddr) || ipaddr_is_broadcast(&cb->daddr)) {
         u64 loop = ipaddr_is_v4(&cb->daddr) ? IPF_MC_LOOP : IPF6_MC_LOOP;
         if (ipaddr_is_multicast(&cb->daddr) && !(inet_opt(from) & loop))
             nmsg_free(msg);
         else
-            deliver_all(t, msg);
-        return;
+            (void)deliver_all(t, msg); /* members, if any */
+        return 0;
     }
     struct inet_sock *to = find_one(t, msg);
     if (to) {
         STAT(from->sk.ns, udp_in);
         dgram_deliver(to, msg);
         sock_put(&to->sk);
-        return;
+        return 0;
     }
     STAT(from->sk.ns, udp_no_ports);
     show(from->sk.ns, msg, true);
@@ -184,6 +241,7 @@ static void route_message(struct inet_sock *from, struct nmsg *msg)
     else
         dgram_error(from, msg, LX_ECONNREFUSED, LX_ICMPV6_DEST_UNREACH, LX_ICMPV6_PORT_UNREACH);
     nmsg_free(msg);
+    return 0;
 }
 
 /* ---- sending ------------------------------------------------------------------------------- */
@@ -197,6 +255,7 @@ static void address(struct inet_sock *i, struct nmsg *msg, const struct dgram_se
         .dport = s->dest.port,
         .tos = (u8)s->tos,
         .ttl = (u8)s->ttl,
+        .ifindex = s->oif ? s->oif : ipaddr_is_link_local(&s->dest.addr) ? (s32)s->dest.scope_id : 0,
     };
 }
 
@@ -221,9 +280,7 @@ int udp_push(struct inet_sock *i)
     mutex_lock(&i->sk.lock);
     struct nmsg *msg = take_ptr(i->corked);
     mutex_unlock(&i->sk.lock);
-    if (msg)
-        route_message(i, msg);
-    return 0;
+    return msg ? route_message(i, msg) : 0;
 }
 
 /* Appends msg to what is held back and holds that, or all of it goes. Consumes msg on success. */
@@ -250,7 +307,7 @@ static int cork(struct inet_sock *i, struct nmsg *msg, bool is_more)
     if (all != msg)
         nmsg_free(msg);
     if (!is_more)
-        route_message(i, all);
+        (void)route_message(i, all); /* what was held back is gone either way */
     return 0;
 }
 
@@ -266,7 +323,9 @@ static int send_segments(struct inet_sock *i, struct smsg *m, const struct dgram
         if (r < 0)
             return r;
         address(i, msg, s);
-        route_message(i, msg);
+        r = route_message(i, msg);
+        if (r < 0)
+            return r;
         size -= n;
     }
     return 0;
@@ -309,9 +368,9 @@ static s64 udp_send(struct sock *sk, struct smsg *m)
             return r;
         }
     } else {
-        route_message(i, msg);
+        r = route_message(i, msg);
     }
-    return (s64)size;
+    return r < 0 ? r : (s64)size;
 }
 
 static void udp_release(struct sock *sk)

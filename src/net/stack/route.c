@@ -1,0 +1,435 @@
+/*
+ * Addresses and routes of a stack. Routes stand in one array, longest prefix first, then by metric:
+ * the first that matches is the way. Addresses of an interface make their own connected routes as
+ * on Linux (the host had them already when the namespace was taken over; they come with the
+ * others).
+ *
+ * Path MTUs that ICMP told of are kept for ten minutes, the oldest of a set gives way.
+ */
+#include <stdlib.h>
+
+#include "net/stack/stack.h"
+
+#define PMTU_SETS 64U
+#define PMTU_WAYS 4U
+#define PMTU_NS   (600 * NSEC_PER_SEC)
+#define MIN_PMTU4 552U
+#define MIN_PMTU6 1280U
+
+struct pmtu {
+    ipaddr dst;
+    u32 mtu; /* 0: free */
+    s64 expires_ns;
+};
+
+struct pmtu_table {
+    struct mutex lock; /* leaf */
+    struct pmtu sets[PMTU_SETS][PMTU_WAYS];
+    _Atomic u32 count;
+};
+
+bool stk_prefix_match(const ipaddr *a, const ipaddr *prefix, u8 family, u8 len)
+{
+    u32 bits = family == LX_AF_INET ? 96U + len : len;
+    if ((family == LX_AF_INET) != ipaddr_is_v4(a))
+        return false;
+    u32 bytes = bits / 8, rest = bits % 8;
+    if (memcmp(a->b, prefix->b, bytes))
+        return false;
+    return !rest || !((a->b[bytes] ^ prefix->b[bytes]) >> (8 - rest));
+}
+
+struct stk_iface *stk_iface(struct netstack *stk, s32 index)
+{
+    for (u32 i = 0; i < stk->nifaces; i++)
+        if (stk->ifaces[i].index == index)
+            return &stk->ifaces[i];
+    return NULL;
+}
+
+struct stk_iface *stk_iface_named(struct netstack *stk, const char *name)
+{
+    for (u32 i = 0; i < stk->nifaces; i++)
+        if (!strcmp(stk->ifaces[i].name, name))
+            return &stk->ifaces[i];
+    return NULL;
+}
+
+/* ---- addresses ----------------------------------------------------------------------------- */
+
+static bool has_addr(struct netstack *stk, const ipaddr *a, s32 ifindex)
+{
+    bool is_found = false;
+    rwlock_rdlock(&stk->cfg_lock);
+    for (u32 i = 0; i < stk->naddrs && !is_found; i++)
+        is_found =
+            (!ifindex || stk->addrs[i].ifindex == ifindex) && ipaddr_equal(&stk->addrs[i].addr, a);
+    rwlock_rdunlock(&stk->cfg_lock);
+    return is_found;
+}
+
+bool stk_is_local(struct netstack *stk, const ipaddr *a)
+{
+    return has_addr(stk, a, 0);
+}
+
+bool stk_is_iface_addr(struct stk_iface *ifc, const ipaddr *a)
+{
+    return has_addr(ifc->stk, a, ifc->index);
+}
+
+bool stk_is_broadcast(struct netstack *stk, const ipaddr *a)
+{
+    bool is_found = false;
+    if (!ipaddr_is_v4(a))
+        return false;
+    if (ipaddr_is_broadcast(a))
+        return true;
+    rwlock_rdlock(&stk->cfg_lock);
+    for (u32 i = 0; i < stk->naddrs && !is_found; i++) {
+        const struct stk_addr *s = &stk->addrs[i];
+        if (s->family != LX_AF_INET)
+            continue;
+        is_found = s->bcast && s->bcast == ipaddr_to_v4(a);
+        if (!is_found && s->prefix_len < 31 && s->prefix_len) {
+            u32 mask = net32(UINT32_MAX << (32 - s->prefix_len));
+            is_found = ipaddr_to_v4(a) == (ipaddr_to_v4(&s->addr) | ~mask);
+        }
+    }
+    rwlock_rdunlock(&stk->cfg_lock);
+    return is_found;
+}
+
+/* ---- routes -------------------------------------------------------------------------------- */
+
+static int compare(const struct stk_route *a, const struct stk_route *b)
+{
+    u32 la = a->dst_len + (a->family == LX_AF_INET ? 96U : 0),
+        lb = b->dst_len + (b->family == LX_AF_INET ? 96U : 0);
+    if (la != lb)
+        return la > lb ? -1 : 1;
+    return a->metric < b->metric ? -1 : a->metric > b->metric;
+}
+
+static int insert_locked(struct netstack *stk, const struct stk_route *r)
+{
+    if (stk->nroutes == STK_MAX_ROUTES)
+        return -LX_ENOSPC;
+    struct stk_route *all = realloc(stk->routes, (stk->nroutes + 1) * sizeof(*all));
+    if (!all)
+        return -LX_ENOMEM;
+    stk->routes = all;
+    u32 at = 0;
+    while (at < stk->nroutes && compare(&all[at], r) <= 0)
+        at++;
+    memmove(&all[at + 1], &all[at], (stk->nroutes - at) * sizeof(*all));
+    all[at] = *r;
+    stk->nroutes++;
+    atomic_fetch_add(&stk->gen, 1);
+    return 0;
+}
+
+static bool is_same_dst(const struct stk_route *a, const struct stk_route *b)
+{
+    return a->family == b->family && a->dst_len == b->dst_len && ipaddr_equal(&a->dst, &b->dst);
+}
+
+int stk_route_add(struct netstack *stk, const struct stk_route *r, bool is_replace)
+{
+    rwlock_wrlock(&stk->cfg_lock);
+    int err = 0;
+    bool is_done = false;
+    for (u32 i = 0; i < stk->nroutes && !is_done; i++) {
+        struct stk_route *o = &stk->routes[i];
+        if (!is_same_dst(o, r) || o->metric != r->metric)
+            continue;
+        if (!is_replace) {
+            err = -LX_EEXIST;
+        } else {
+            *o = *r;
+            atomic_fetch_add(&stk->gen, 1);
+        }
+        is_done = true;
+    }
+    if (!is_done)
+        err = insert_locked(stk, r);
+    rwlock_wrunlock(&stk->cfg_lock);
+    return err;
+}
+
+/* A zero oif, metric or absent gateway in r matches any. */
+int stk_route_del(struct netstack *stk, const struct stk_route *r)
+{
+    int err = -LX_ESRCH;
+    rwlock_wrlock(&stk->cfg_lock);
+    for (u32 i = 0; i < stk->nroutes; i++) {
+        const struct stk_route *o = &stk->routes[i];
+        if (!is_same_dst(o, r) || (r->oif && o->oif != r->oif) ||
+            (r->metric && o->metric != r->metric) ||
+            (r->has_gateway && (!o->has_gateway || !ipaddr_equal(&o->gateway, &r->gateway))))
+            continue;
+        memmove(&stk->routes[i], &stk->routes[i + 1], (stk->nroutes - i - 1) * sizeof(*o));
+        stk->nroutes--;
+        atomic_fetch_add(&stk->gen, 1);
+        err = 0;
+        break;
+    }
+    rwlock_wrunlock(&stk->cfg_lock);
+    return err;
+}
+
+static void connected_route(const struct stk_addr *a, struct stk_route *ret)
+{
+    u32 bits = a->prefix_len + (a->family == LX_AF_INET ? 96U : 0);
+    *ret = (struct stk_route){.dst = a->peer,
+                              .oif = a->ifindex,
+                              .family = a->family,
+                              .dst_len = a->prefix_len,
+                              .table = 254,
+                              .protocol = 2,
+                              .type = 1};
+    if (a->family == LX_AF_INET) {
+        ret->scope = 253;
+        ret->prefsrc = a->addr;
+    } else {
+        ret->metric = 256;
+    }
+    for (u32 i = 0; i < 16; i++) {
+        u32 keep = bits > i * 8 ? MIN(bits - i * 8, 8U) : 0;
+        ret->dst.b[i] &= (u8)(0xff00U >> keep);
+    }
+}
+
+int stk_addr_add(struct netstack *stk, const struct stk_addr *a)
+{
+    struct stk_route r;
+    int err = 0;
+    if (has_addr(stk, &a->addr, a->ifindex))
+        return -LX_EEXIST;
+    rwlock_wrlock(&stk->cfg_lock);
+    if (stk->naddrs == STK_MAX_ADDRS)
+        err = -LX_ENOSPC;
+    else
+        stk->addrs[stk->naddrs++] = *a;
+    atomic_fetch_add(&stk->gen, 1);
+    rwlock_wrunlock(&stk->cfg_lock);
+    if (err == 0 && a->prefix_len < (a->family == LX_AF_INET ? 32 : 128)) {
+        connected_route(a, &r);
+        err = stk_route_add(stk, &r, true);
+    }
+    return err;
+}
+
+int stk_addr_del(struct netstack *stk, const struct stk_addr *a)
+{
+    struct stk_addr old = {0};
+    struct stk_route r;
+    int err = -LX_EADDRNOTAVAIL;
+    rwlock_wrlock(&stk->cfg_lock);
+    for (u32 i = 0; i < stk->naddrs; i++) {
+        if (stk->addrs[i].ifindex != a->ifindex || !ipaddr_equal(&stk->addrs[i].addr, &a->addr))
+            continue;
+        old = stk->addrs[i];
+        memmove(&stk->addrs[i], &stk->addrs[i + 1], (stk->naddrs - i - 1) * sizeof(old));
+        stk->naddrs--;
+        err = 0;
+        break;
+    }
+    atomic_fetch_add(&stk->gen, 1);
+    rwlock_wrunlock(&stk->cfg_lock);
+    if (err == 0) {
+        connected_route(&old, &r);
+        r.metric = 0;
+        (void)!stk_route_del(stk, &r); /* another address may have made it its own */
+    }
+    return err;
+}
+
+u32 stk_routes(struct netstack *stk, u32 from, struct stk_route *ret, u32 max)
+{
+    u32 n = 0;
+    rwlock_rdlock(&stk->cfg_lock);
+    while (n < max && from + n < stk->nroutes) {
+        ret[n] = stk->routes[from + n];
+        n++;
+    }
+    rwlock_rdunlock(&stk->cfg_lock);
+    return n;
+}
+
+u32 stk_addrs(struct netstack *stk, u32 from, struct stk_addr *ret, u32 max)
+{
+    u32 n = 0;
+    rwlock_rdlock(&stk->cfg_lock);
+    while (n < max && from + n < stk->naddrs) {
+        ret[n] = stk->addrs[from + n];
+        n++;
+    }
+    rwlock_rdunlock(&stk->cfg_lock);
+    return n;
+}
+
+/* ---- the way ------------------------------------------------------------------------------- */
+
+static u32 common_bits(const ipaddr *a, const ipaddr *b)
+{
+    u32 n = 0;
+    while (n < 128 && !((a->b[n / 8] ^ b->b[n / 8]) & (0x80 >> n % 8)))
+        n++;
+    return n;
+}
+
+/* The source for dst by ifc: of the same scope, then the longest prefix in common (RFC 6724 in
+ * short). */
+static bool pick_source(const struct netstack *stk, s32 ifindex, const ipaddr *dst, ipaddr *ret)
+{
+    bool is_v4 = ipaddr_is_v4(dst),
+         is_link =
+             ipaddr_is_link_local(dst) || (!is_v4 && dst->b[0] == 0xff && (dst->b[1] & 15) == 2);
+    const struct stk_addr *best = NULL;
+    u32 best_rank = 0;
+    for (u32 i = 0; i < stk->naddrs; i++) {
+        const struct stk_addr *a = &stk->addrs[i];
+        if ((a->family == LX_AF_INET) != is_v4)
+            continue;
+        u32 rank =
+            1 + (is_v4 ? (stk_prefix_match(dst, &a->addr, a->family, a->prefix_len) ? 1U : 0U)
+                       : common_bits(&a->addr, dst));
+        rank += a->ifindex == ifindex ? 1024 : 0;
+        rank += !is_v4 && ipaddr_is_link_local(&a->addr) == is_link ? 512 : 0;
+        if (ipaddr_is_link_local(&a->addr) && a->ifindex != ifindex)
+            continue;
+        if (rank > best_rank) {
+            best = a;
+            best_rank = rank;
+        }
+    }
+    if (best)
+        *ret = best->addr;
+    return best;
+}
+
+static int route_error(u8 type)
+{
+    switch (type) {
+    case 6: /* blackhole */
+        return -LX_EINVAL;
+    case 8: /* prohibit */
+        return -LX_EACCES;
+    default: /* unreachable */
+        return -LX_EHOSTUNREACH;
+    }
+}
+
+static int find_way(struct netstack *stk, const ipaddr *dst, s32 oif, ipaddr *src,
+                    struct stk_path *ret)
+{
+    const struct stk_route *r = NULL;
+    bool is_group = ipaddr_is_multicast(dst) || ipaddr_is_broadcast(dst);
+    for (u32 i = 0; i < stk->nroutes && !r; i++) {
+        const struct stk_route *o = &stk->routes[i];
+        if ((oif && o->oif && o->oif != oif) ||
+            !stk_prefix_match(dst, &o->dst, o->family, o->dst_len))
+            continue;
+        r = o;
+    }
+    if (r && r->type != 1)
+        return route_error(r->type);
+    bool is_on_link = is_group || ipaddr_is_link_local(dst);
+    if (is_group && !oif && !r)
+        oif = stk->nifaces ? stk->ifaces[0].index : 0;
+    if (!r && !(oif && is_on_link))
+        return -LX_ENETUNREACH;
+    struct stk_iface *ifc = stk_iface(stk, r && !(oif && is_on_link) ? r->oif : oif);
+    if (!ifc)
+        return -LX_ENODEV;
+    if (!(ifc->flags & LX_IFF_UP))
+        return -LX_ENETUNREACH;
+    if (ipaddr_is_any(src)) {
+        if (r && !ipaddr_is_any(&r->prefsrc))
+            *src = r->prefsrc;
+        else if (!pick_source(stk, ifc->index,
+                              r && r->has_gateway && ipaddr_is_v4(dst) ? &r->gateway : dst, src))
+            return -LX_EADDRNOTAVAIL;
+    }
+    ret->ifc = ifc;
+    ret->nexthop = r && r->has_gateway && !is_on_link ? r->gateway : *dst;
+    ret->mtu = r && r->mtu ? MIN(r->mtu, ifc->mtu) : ifc->mtu;
+    return 0;
+}
+
+int stk_route(struct netstack *stk, const ipaddr *dst, s32 oif, ipaddr *src, struct stk_path *ret)
+{
+    rwlock_rdlock(&stk->cfg_lock);
+    ret->gen = stk->gen;
+    int r = find_way(stk, dst, oif, src, ret);
+    rwlock_rdunlock(&stk->cfg_lock);
+    if (r == 0)
+        ret->mtu = stk_pmtu(stk, dst, ret->mtu);
+    return r;
+}
+
+/* ---- path MTU ------------------------------------------------------------------------------ */
+
+struct pmtu_table *pmtu_table_new(void);
+struct pmtu_table *pmtu_table_new(void)
+{
+    struct pmtu_table *t = calloc(1, sizeof(*t));
+    if (t)
+        mutex_init(&t->lock, "pmtu");
+    return t;
+}
+
+void stk_pmtu_learn(struct netstack *stk, const ipaddr *dst, u32 mtu)
+{
+    struct pmtu_table *t = stk->pmtus;
+    struct pmtu *set = t->sets[stk_hash(stk, dst, sizeof(*dst)) % PMTU_SETS], *p = &set[0];
+    mtu = MAX(mtu, ipaddr_is_v4(dst) ? MIN_PMTU4 : MIN_PMTU6);
+    mutex_lock(&t->lock);
+    for (u32 i = 0; i < PMTU_WAYS; i++) {
+        if (set[i].mtu && ipaddr_equal(&set[i].dst, dst)) {
+            p = &set[i];
+            break;
+        }
+        if (set[i].expires_ns < p->expires_ns)
+            p = &set[i];
+    }
+    if (p->mtu && ipaddr_equal(&p->dst, dst))
+        mtu = MIN(mtu, p->mtu);
+    *p = (struct pmtu){*dst, mtu, clock_mono_ns() + PMTU_NS};
+    t->count = 1;
+    mutex_unlock(&t->lock);
+    atomic_fetch_add(&stk->gen, 1);
+}
+
+u32 stk_pmtu(struct netstack *stk, const ipaddr *dst, u32 link_mtu)
+{
+    struct pmtu_table *t = stk->pmtus;
+    if (likely(!t->count))
+        return link_mtu;
+    const struct pmtu *set = t->sets[stk_hash(stk, dst, sizeof(*dst)) % PMTU_SETS];
+    MUTEX_GUARD(&t->lock);
+    for (u32 i = 0; i < PMTU_WAYS; i++)
+        if (set[i].mtu && ipaddr_equal(&set[i].dst, dst) && set[i].expires_ns > clock_mono_ns())
+            return MIN(link_mtu, set[i].mtu);
+    return link_mtu;
+}
+
+/* ---- egress -------------------------------------------------------------------------------- */
+
+bool stk_may_reach(struct netstack *stk, const ipaddr *dst, u16 port)
+{
+    if (!stk->is_egress_limited)
+        return true;
+    for (u32 i = 0; i < stk->nrules; i++) {
+        const struct stk_rule *r = &stk->rules[i];
+        if (!stk_prefix_match(dst, &r->addr, r->family, r->prefix_len))
+            continue;
+        if (r->port_low == 0 && r->port_high == 65535)
+            return true;
+        if (port && port >= r->port_low && port <= r->port_high)
+            return true;
+    }
+    STK_COUNT(stk, egress_denied);
+    return false;
+}

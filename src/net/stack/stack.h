@@ -1,0 +1,307 @@
+/*
+ * stack: the network stack of a namespace that has interfaces besides its loopback.
+ *
+ * Theory
+ *   A thread for each interface reads frames (link.c) and takes each all the way up: Ethernet, ARP
+ *   and neighbours (neigh.c), IP (ip.c, frag.c), ICMP and neighbour discovery (icmp.c),
+ *   then into a socket (udp.c, tcp.c). Sending runs on the thread that sends: a txbuf on its stack
+ * gathers headers and data, ip_send finds the way and link_send hands it to the host.
+ *
+ *   Everything that arrives is hostile. A frame is one linear buffer; each layer checks that what
+ *   it reads is inside `l4_len` or `len` before it reads, and nothing is kept that points into it.
+ *
+ * Lock order, below sock.lock and tcb.lock
+ *   stack.cfg_lock (addresses, routes; rwlock) | neigh.lock | frag.lock | synq.lock: leaves; none
+ * is held while a frame is sent but neigh.lock never, so what waits for a neighbour is taken out
+ * first.
+ */
+#ifndef NET_STACK_STACK_H
+#define NET_STACK_STACK_H
+
+#include <sys/uio.h>
+
+#include "base/timer.h"
+#include "net/inet/inet.h"
+#include "net/stack/wirefmt.h"
+
+#define STK_MAX_IFACES 16
+#define STK_MAX_ADDRS  256
+#define STK_MAX_ROUTES 4096
+#define STK_NAME       16
+
+struct netstack;
+
+struct stk_iface {
+    struct netstack *stk; /* immutable, as all but the counters and flags */
+    s32 index;
+    char name[STK_NAME];
+    u8 mac[6];
+    u16 type;
+    u32 mtu;
+    _Atomic u32 flags;
+    int fd; /* owned */
+    _Atomic u64 rx_packets, rx_bytes, rx_dropped, rx_errors, rx_multicast;
+    _Atomic u64 tx_packets, tx_bytes, tx_dropped;
+};
+
+struct stk_addr {
+    ipaddr addr, peer;
+    u32 bcast; /* network order, 0: none */
+    s32 ifindex;
+    u8 family, prefix_len, scope, flags;
+};
+
+struct stk_route {
+    ipaddr dst, gateway, prefsrc;
+    s32 oif;
+    u32 metric, mtu;
+    u8 family, dst_len, table, protocol, scope, type;
+    bool has_gateway;
+};
+
+/* Where a destination is reached. */
+struct stk_path {
+    struct stk_iface *ifc;
+    ipaddr nexthop;
+    u32 mtu;
+    u32 gen; /* of the configuration it was found in */
+};
+
+struct stk_rule {
+    ipaddr addr;
+    u8 family, prefix_len;
+    u16 port_low, port_high;
+};
+
+struct neigh_table;
+struct frag_table;
+struct syn_table;
+struct pmtu_table;
+
+struct netstack {
+    struct net_ns *ns; /* not owned: it owns us; immutable */
+    struct stk_iface ifaces[STK_MAX_IFACES];
+    u32 nifaces; /* immutable */
+    struct rwlock cfg_lock;
+    struct stk_addr addrs[STK_MAX_ADDRS]; /* guarded by cfg_lock, as below */
+    u32 naddrs;
+    struct stk_route *routes; /* longest prefix first, then by metric */
+    u32 nroutes;
+    _Atomic u32 gen;        /* changes with addrs and routes */
+    struct stk_rule *rules; /* immutable */
+    u32 nrules;
+    bool is_egress_limited; /* immutable */
+    u64 secret[2];          /* immutable: of hashes that the network must not guess */
+    _Atomic u32 ip_id;
+    struct neigh_table *neighs; /* immutable pointers; owned */
+    struct frag_table *frags;
+    struct syn_table *syns;
+    struct pmtu_table *pmtus;
+    struct timer tick; /* armed while neighbours, fragments or half-open connections need it */
+    _Atomic bool is_ticking;
+    /* Counters of /proc/net/snmp */
+    _Atomic u64 ip_in, ip_in_hdr_errors, ip_in_addr_errors, ip_in_discards, ip_in_delivers, ip_out,
+        ip_no_routes, ip_out_discards, ip_reasm_reqds, ip_reasm_oks, ip_reasm_fails, ip_frag_oks,
+        ip_frag_creates, ip_frag_fails;
+    _Atomic u64 icmp_in, icmp_in_errors, icmp_out, icmp_in_echos, icmp_out_echo_reps,
+        icmp_out_unreach, icmp_in_unreach;
+    _Atomic u64 tcp_in_errs, tcp_retrans_segs, tcp_timeouts;
+    _Atomic u64 udp_in_errs, egress_denied;
+};
+
+#define STK_COUNT(stk, field) atomic_fetch_add_explicit(&(stk)->field, 1, memory_order_relaxed)
+
+/* ---- sending ------------------------------------------------------------------------------- */
+
+#define TXB_ROOM 192
+#define TXB_IOV  36
+
+struct txbuf {
+    u8 head[TXB_ROOM]; /* headers, built from the end to the front */
+    u32 off;           /* where they begin */
+    struct iovec data[TXB_IOV];
+    u32 ndata, data_len;
+    /* The host fills in the checksum at l4 + csum_offset when is_csum_partial (it holds the pseudo
+     * header's sum), and cuts TCP data into pieces of gso_size when that is not 0. */
+    u32 l4; /* offset in head of the transport header */
+    bool is_csum_partial;
+    u8 csum_offset;
+    u16 gso_size;
+    bool is_gso_v6;
+};
+
+static inline void txb_init(struct txbuf *b)
+{
+    b->off = TXB_ROOM;
+    b->ndata = b->data_len = b->l4 = 0;
+    b->is_csum_partial = b->is_gso_v6 = false;
+    b->csum_offset = 0;
+    b->gso_size = 0;
+}
+static inline void *txb_push(struct txbuf *b, u32 size)
+{
+    b->off -= size;
+    return b->head + b->off;
+}
+static inline u32 txb_len(const struct txbuf *b)
+{
+    return TXB_ROOM - b->off + b->data_len;
+}
+static inline void txb_data(struct txbuf *b, const void *p, u32 size)
+{
+    if (!size)
+        return;
+    b->data[b->ndata++] = (struct iovec){(void *)(uintptr_t)p, size};
+    b->data_len += size;
+}
+
+struct ip_flow {
+    ipaddr src, dst;
+    u8 protocol, ttl, tos;
+    bool is_df; /* IPv4: not to be cut, by us or on the way */
+    s32 oif;    /* 0: any */
+};
+
+/*
+ * Sends b, which holds a transport header and data. path NULL: found here; *path is used when it is
+ * current and found again otherwise. 0; -LX_EMSGSIZE: is_df and larger than the path;
+ * -LX_ENETUNREACH; -LX_EAGAIN: the link takes nothing now; -LX_EPERM: egress policy (not checked
+ * here: see stk_may_reach).
+ */
+int ip_send(struct netstack *stk, const struct ip_flow *f, struct stk_path *path,
+            struct txbuf *b) must_check;
+
+/* ---- receiving ----------------------------------------------------------------------------- */
+
+struct rxpkt {
+    struct stk_iface *ifc;
+    const u8 *data; /* what is left: from the current layer's header on */
+    u32 len;
+    bool is_csum_ok; /* the host vouches for the transport checksum, or it never was on a wire */
+    u16 gso_size;
+    bool is_gso_udp;
+    bool is_link_multicast;
+    /* set by ip.c */
+    ipaddr src, dst;
+    u8 protocol, ttl, tos;
+    bool is_dst_local;
+    const u8 *ip; /* the IP header, for errors that quote it */
+    u32 ip_len;   /* header and payload */
+};
+
+void eth_input(struct rxpkt *p);
+void ip_input(struct rxpkt *p, bool is_v6);
+/* The payload of a whole datagram: transport. */
+void ip_deliver(struct rxpkt *p);
+void icmp4_input(struct rxpkt *p);
+void icmp6_input(struct rxpkt *p);
+void stk_udp_input(struct rxpkt *p);
+void stk_tcp_input(struct rxpkt *p);
+/* inet/icmp.c: raw and echo sockets see it. data: from the ICMP header on, or the raw protocol's.
+ */
+void icmp_arrived(struct net_ns *ns, s32 protocol, const u8 *data, u32 size,
+                  const struct dgram_cb *cb);
+struct dgram_cb stk_cb_of(const struct rxpkt *p);
+
+/* An ICMP error about p: unreachable with this code (IPv4's numbering; translated for IPv6).
+ * Rate-limited. */
+void icmp_unreachable(struct rxpkt *p, u8 code);
+void icmp_send_echo_reply(struct rxpkt *p);
+
+/* ---- link.c -------------------------------------------------------------------------------- */
+
+int link_start(struct stk_iface *ifc) must_check;
+/* b: from the IP header on. -LX_EAGAIN: the host's queue is full. */
+int link_send(struct stk_iface *ifc, struct txbuf *b, const u8 dst_mac[6], u16 ether_type);
+
+/* ---- neigh.c ------------------------------------------------------------------------------- */
+
+enum neigh_state {
+    NEIGH_INCOMPLETE = 1,
+    NEIGH_REACHABLE = 2,
+    NEIGH_STALE = 4,
+    NEIGH_PROBE = 16,
+    NEIGH_FAILED = 32,
+    NEIGH_PERMANENT = 128
+};
+struct neigh_info {
+    ipaddr addr;
+    s32 ifindex;
+    u8 mac[6];
+    u8 state;
+};
+
+struct neigh_table *neigh_table_new(void) must_check;
+void neigh_table_free(struct neigh_table *t);
+/* Sends b (from the IP header on) to a neighbour, or holds a copy while its address is asked for.
+ */
+int neigh_send(struct stk_iface *ifc, const ipaddr *addr, struct txbuf *b, u16 ether_type);
+/* Somebody said that addr has this mac. is_answer: to a question of ours; is_new: make an entry. */
+void neigh_learn(struct stk_iface *ifc, const ipaddr *addr, const u8 mac[6], bool is_answer,
+                 bool is_new);
+/* Traffic shows that the neighbour is there. */
+void neigh_confirm(struct stk_iface *ifc, const ipaddr *addr);
+int neigh_set(struct netstack *stk, const struct neigh_info *n) must_check; /* permanent */
+int neigh_delete(struct netstack *stk, s32 ifindex, const ipaddr *addr) must_check;
+u32 neigh_list(struct netstack *stk, u32 from, struct neigh_info *ret, u32 max);
+/* True: call again in a second. */
+bool neigh_tick(struct netstack *stk, s64 now);
+void arp_input(struct rxpkt *p);
+/* Asks for an IPv6 neighbour (icmp.c). mac NULL: by multicast. */
+void nd_solicit(struct stk_iface *ifc, const ipaddr *target, const u8 *mac);
+
+/* ---- frag.c -------------------------------------------------------------------------------- */
+
+struct frag_table *frag_table_new(void) must_check;
+void frag_table_free(struct frag_table *t);
+/* A piece of a datagram at byte `off`. Calls ip_deliver when the datagram is whole. */
+void frag_input(struct rxpkt *p, u32 id, u32 off, bool is_last);
+bool frag_tick(struct netstack *stk, s64 now);
+
+/* ---- route.c ------------------------------------------------------------------------------- */
+
+/*
+ * The way to dst, and the source address to use when *src is any. oif: 0 or the interface it must
+ * leave by. -LX_ENETUNREACH, -LX_EHOSTUNREACH, -LX_EACCES, -LX_EINVAL (blackhole),
+ * -LX_EADDRNOTAVAIL.
+ */
+int stk_route(struct netstack *stk, const ipaddr *dst, s32 oif, ipaddr *src,
+              struct stk_path *ret) must_check;
+int stk_route_add(struct netstack *stk, const struct stk_route *r, bool is_replace) must_check;
+int stk_route_del(struct netstack *stk, const struct stk_route *r) must_check;
+int stk_addr_add(struct netstack *stk, const struct stk_addr *a) must_check;
+int stk_addr_del(struct netstack *stk, const struct stk_addr *a) must_check;
+u32 stk_routes(struct netstack *stk, u32 from, struct stk_route *ret, u32 max);
+u32 stk_addrs(struct netstack *stk, u32 from, struct stk_addr *ret, u32 max);
+bool stk_is_local(struct netstack *stk, const ipaddr *a);
+bool stk_is_iface_addr(struct stk_iface *ifc, const ipaddr *a);
+/* IPv4 broadcast of an interface (or the limited one). */
+bool stk_is_broadcast(struct netstack *stk, const ipaddr *a);
+bool stk_prefix_match(const ipaddr *a, const ipaddr *prefix, u8 family, u8 len);
+struct stk_iface *stk_iface(struct netstack *stk, s32 index);
+struct stk_iface *stk_iface_named(struct netstack *stk, const char *name);
+/* Egress policy: may a packet that nobody asked for go there? port 0: a protocol without. */
+bool stk_may_reach(struct netstack *stk, const ipaddr *dst, u16 port);
+/* Path MTU that an ICMP error told of. */
+void stk_pmtu_learn(struct netstack *stk, const ipaddr *dst, u32 mtu);
+u32 stk_pmtu(struct netstack *stk, const ipaddr *dst, u32 link_mtu);
+
+/* ---- stack.c ------------------------------------------------------------------------------- */
+
+struct netcfg;
+/* Makes the stack of ns from what its namespace had; takes the descriptors over. */
+int netstack_new(struct net_ns *ns, const struct netcfg *cfg, struct netstack **ret) must_check;
+/* Starts the threads that read frames. After the host-call filter is there. */
+int netstack_start(struct netstack *stk) must_check;
+void stk_need_tick(struct netstack *stk);
+u64 stk_hash(const struct netstack *stk, const void *p, size_t size);
+
+/* ---- for net/inet -------------------------------------------------------------------------- */
+
+/* udp.c, icmp.c: sends a datagram whose cb says from where to where. */
+int stk_udp_send(struct inet_sock *from, const struct nmsg *msg) must_check;
+/* data: from the ICMP header (or the raw protocol's) on; checksums are filled in. */
+int stk_raw_send(struct inet_sock *from, u8 protocol, const u8 *data, u32 size,
+                 const struct dgram_cb *cb) must_check;
+
+#endif

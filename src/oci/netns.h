@@ -1,0 +1,23 @@
+/*
+ * Taking over a network namespace for a sandbox.
+ */
+#ifndef OCI_NETNS_H
+#define OCI_NETNS_H
+
+#include "oci/err.h"
+#include "oci/sandbox.h"
+
+/*
+ * Takes the interfaces of the namespace at `path` (NULL: the caller's own) for the sandbox that p
+ * is about to start: reads addresses, routes and neighbours, opens a packet socket for each
+ * Ethernet interface that is up, and removes the addresses, so that the host no longer answers
+ * there. Nothing is put back: the namespace is the sandbox's from then on. Refuses the host's own
+ * namespace. egress: "deny", "allow:CIDR:PORT,…" or NULL. Fills p->net_fds and p->boot->net; on
+ * failure nothing was changed or opened. The calling process must have one thread.
+ */
+int netns_take(const char *path, const char *egress, struct sandbox_params *p,
+               struct err *e) must_check;
+/* Is the text of an --egress well formed? */
+bool netns_is_egress(const char *text) must_check;
+
+#endif
