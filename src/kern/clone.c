@@ -175,6 +175,7 @@ static int make_group(struct task *c, struct task *t, u64 flags)
     g->oom_score_adj = p->oom_score_adj;
     g->container = p->container;
     g->freezer = p->freezer;
+    g->limits = p->limits;
     g->has_execed = false;
     g->start_boot_ns = c->start_boot_ns;
     g->has_mixed_creds = false;
@@ -423,7 +424,9 @@ s64 task_clone(struct task *t, const struct clone_args *a)
     struct worker *w = NULL;
     struct vfork_done *vfork = NULL;
     int pidfd = -1;
-    r = build(c, t, a);
+    r = task_count_in(c, t->tg->limits);
+    if (r == 0)
+        r = build(c, t, a);
     if (r == 0 && (flags & LX_CLONE_VFORK))
         r = make_vfork(c, t, &vfork);
     if (r == 0 && (flags & LX_CLONE_PIDFD)) {

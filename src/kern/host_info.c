@@ -100,23 +100,30 @@ static void gather_cpus(void)
     host_info.ncpus = (u32)__builtin_popcountll(mask);
 }
 
+static u64 host_memory; /* all that the machine has */
+
+void host_info_set_mem_limit(u64 limit)
+{
+    bool is_limited = limit != 0 && limit < host_memory;
+    atomic_store(&host_info.mem_limit, is_limited ? limit : 0);
+    atomic_store(&host_info.mem_total, is_limited ? limit : host_memory);
+}
+
 void host_info_gather(void)
 {
     struct sysinfo si;
     gather_cpus();
     if (sysinfo(&si) == 0)
         host_info.mem_total = (u64)si.totalram * si.mem_unit;
-    u64 limit = cgroup_memory_limit();
-    if (limit < host_info.mem_total) {
-        host_info.mem_total = limit;
-        host_info.mem_limit = limit;
-    }
+    host_memory = host_info.mem_total;
+    mm_set_total_memory(host_memory); /* as on Linux: a limit is met by use, not by mmap */
     host_info.start_boot_ns = (u64)ktimer_now(KTIMER_BOOT);
     host_info.start_mono_ns = (u64)ktimer_now(KTIMER_MONO);
 #ifdef __x86_64__
     host_info.start_tsc = __builtin_ia32_rdtsc();
 #endif
-    mm_set_total_memory(host_info.mem_total);
+    u64 limit = cgroup_memory_limit();
+    host_info_set_mem_limit(limit == UINT64_MAX ? 0 : limit);
 }
 
 u64 cpus_to_guest(u64 host_mask)
@@ -143,10 +150,11 @@ u64 cpus_to_host(u64 guest_mask)
  */
 void host_mem_now(struct mem_now *ret)
 {
-    u64 used = MIN(usage_memory_now(), host_info.mem_total);
+    u64 total = atomic_load(&host_info.mem_total);
+    u64 used = MIN(usage_memory_now(), total);
     *ret = (struct mem_now){
-        .total = host_info.mem_total,
-        .free = host_info.mem_total - used,
-        .available = host_info.mem_total - used,
+        .total = total,
+        .free = total - used,
+        .available = total - used,
     };
 }

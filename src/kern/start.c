@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "fs/tty.h"
 #include "kern/exec.h"
+#include "kern/seccomp.h"
 #include "kern/wait.h"
 
 static const char *env_get(char *const *envp, const char *name)
@@ -146,6 +147,12 @@ static int make_first(const struct init_args *a, struct task **ret_t)
     g->is_sentry_owned = true;
     g->container = a->container;
     g->freezer = a->freezer;
+    g->limits = a->limits;
+    t->sched_policy = a->sched_policy;
+    t->sched_priority = a->sched_priority;
+    t->nice = a->nice;
+    t->ioprio = a->ioprio;
+    t->personality = a->personality;
     g->oom_score_adj = (u32)a->oom_score_adj;
     if (a->rlimits)
         memcpy(g->rlimits, a->rlimits, sizeof(g->rlimits));
@@ -156,6 +163,10 @@ static int make_first(const struct init_args *a, struct task **ret_t)
     int r = g->sighand && t->user ? 0 : -LX_ENOMEM;
     if (t->user)
         atomic_fetch_add(&t->user->ntasks, 1);
+    if (r == 0)
+        r = task_count_in(t, a->limits);
+    if (r == 0 && a->nseccomp)
+        r = seccomp_begin(t, a->seccomp, a->nseccomp, a->seccomp_flags);
     if (r == 0)
         r = pid_alloc(t->ns->pid_for_children, NULL, 0, &t->pid);
     if (r < 0) {

@@ -111,6 +111,18 @@ struct tgroup *tgroup_alloc(void)
     return g;
 }
 
+int task_count_in(struct task *t, struct task_limits *l)
+{
+    if (!l)
+        return 0;
+    if (atomic_fetch_add(&l->ntasks, 1) >= atomic_load(&l->max_tasks)) {
+        atomic_fetch_sub(&l->ntasks, 1);
+        return -LX_EAGAIN;
+    }
+    t->counted = l;
+    return 0;
+}
+
 /* Frees the memory; everything that it held while it ran is gone already or goes now. */
 static void task_free(struct task *t)
 {
@@ -124,6 +136,8 @@ static void task_free(struct task *t)
         atomic_fetch_sub(&t->user->ntasks, 1);
         user_put(t->user);
     }
+    if (t->counted)
+        atomic_fetch_sub(&t->counted->ntasks, 1);
     pid_put(t->pid);
     free(t);
 }

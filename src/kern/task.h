@@ -218,6 +218,13 @@ struct freezer {
     struct waitq wait;
 };
 
+/* What the processes of a container may use together; its cgroup files show it. Outlives them. */
+struct task_limits {
+    _Atomic u64 ntasks;    /* that are there, until they are reaped */
+    _Atomic u64 max_tasks; /* more are refused; UINT64_MAX: no limit */
+    _Atomic u64 cpu_quota_us, cpu_period_us; /* shown: the host holds them; 0: no limit */
+};
+
 enum tgroup_stop { TG_RUNNING, TG_STOPPING, TG_STOPPED };
 
 struct posix_timers;
@@ -291,6 +298,7 @@ struct tgroup {
     _Atomic u64 cpu_start_ns;
     void *container;            /* sentry's */
     struct freezer *freezer;    /* its container's, or NULL; immutable */
+    struct task_limits *limits; /* likewise */
 };
 
 /* task.state, for /proc and wait */
@@ -319,6 +327,7 @@ struct task {
     struct nsproxy *ns;          /* owned */
     const struct cred *cred;     /* owned; own thread changes it; others read under tg->sig_lock */
     struct user_struct *user;    /* owned: of cred->uid */
+    struct task_limits *counted; /* where it is one of ntasks, or NULL; immutable */
     struct vfs_task vt;          /* the vfs's view; vfs_current of this thread */
 
     _Atomic u32 state;           /* enum task_state */
@@ -429,6 +438,11 @@ struct init_args { /* the first process of a container, or an exec into one */
     void *container;              /* tgroup.container of the process and of what it makes */
     struct freezer *freezer;      /* likewise; outlives them */
     s32 oom_score_adj;
+    struct task_limits *limits;   /* as freezer */
+    u32 sched_policy, sched_priority, ioprio, personality;
+    s32 nice;
+    const struct lx_sock_filter *seccomp; /* a filter that the program begins with, of nseccomp */
+    u32 nseccomp, seccomp_flags;
 };
 /* Makes a process and starts it. Errors are exec's: LX_ENOENT, LX_EACCES, … */
 int kern_start_process(const struct init_args *args, struct tgroup **ret_tg) must_check;

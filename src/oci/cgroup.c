@@ -283,17 +283,26 @@ static bool has_processes(const struct cg_dir *d)
     return cg_read(d->path, "cgroup.procs", buf, sizeof(buf)) == 0 && buf[0];
 }
 
-/* For somebody who may not make cgroups: whether anything was asked for that they would have to do.
- */
+static bool is_asked(const struct oci_opt *o)
+{
+    return o->is_set && o->v != 0;
+}
+
+/* Where cgroups cannot be made: whether anything was asked for that they would have to do. */
 static bool wants_limits(const struct oci_resources *r)
 {
-    return r->memory.limit.is_set || r->memory.reservation.is_set || r->memory.swap.is_set ||
-           r->memory.swappiness.is_set || r->cpu.shares.is_set || r->cpu.quota.is_set ||
-           r->cpu.period.is_set || r->cpu.rt_runtime.is_set || r->cpu.rt_period.is_set ||
-           r->cpu.cpus || r->cpu.mems || r->blkio.weight.is_set || r->blkio.weight_devices.n ||
-           r->blkio.read_bps.n || r->blkio.write_bps.n || r->blkio.read_iops.n ||
-           r->blkio.write_iops.n || r->hugepages.n || r->network.class_id.is_set ||
-           r->network.priorities.n || r->rdma.n || r->unified.n;
+    const struct oci_opt *const numbers[] = {
+        &r->memory.limit, &r->memory.reservation, &r->memory.swap,   &r->cpu.shares,
+        &r->cpu.quota,    &r->cpu.rt_runtime,     &r->cpu.rt_period, &r->cpu.idle,
+        &r->blkio.weight, &r->network.class_id,
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
+        if (is_asked(numbers[i]))
+            return true;
+    return r->memory.swappiness.is_set || (r->cpu.cpus && r->cpu.cpus[0]) ||
+           (r->cpu.mems && r->cpu.mems[0]) || r->blkio.weight_devices.n || r->blkio.read_bps.n ||
+           r->blkio.write_bps.n || r->blkio.read_iops.n || r->blkio.write_iops.n ||
+           r->hugepages.n || r->network.priorities.n || r->rdma.n || r->unified.n;
 }
 
 static void drop_dir(struct oci_cgroup *cg, u32 i)
@@ -313,7 +322,7 @@ static void remove_made(struct oci_cgroup *cg, u32 made)
 
 int oci_cgroup_make(struct oci_cgroup *cg, const struct oci_spec *spec, struct err *e)
 {
-    bool may_lack = geteuid() != 0 && !wants_limits(&spec->linux_.resources);
+    bool may_lack = !wants_limits(&spec->linux_.resources);
     u32 made = 0;
     for (u32 i = 0; i < cg->ndirs;) {
         struct cg_dir *d = &cg->dirs[i];

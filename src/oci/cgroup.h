@@ -7,7 +7,7 @@
  * seen from inside (numbers of tasks); the host's limits stand behind it, scaled for what the
  * sandbox itself needs, so that they are never met first.
  *
- * A caller that is not root and may not make cgroups gets none, unless limits were asked for.
+ * A caller that may not make cgroups gets none, unless limits were asked for.
  */
 #ifndef OCI_CGROUP_H
 #define OCI_CGROUP_H

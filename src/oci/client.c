@@ -65,6 +65,19 @@ int client_send(int fd, u32 type, s32 a, s32 b, const char *id, const int *fds, 
     return 0;
 }
 
+int client_send_data(int fd, u32 type, const void *data, size_t size, const char *id, struct err *e)
+{
+    u8 buf[CTL_MAX_ID + 1024];
+    struct ctl_msg m = {.type = type, .id = {id, (u32)strlen(id)}, .data = {data, (u32)size}};
+    size_t n = ctl_encode(&m, buf, sizeof(buf));
+    int r = n > 0 ? host_send_fds(fd, buf, n, NULL, 0) : -LX_EMSGSIZE;
+    if (r < 0) {
+        errno = -r;
+        return err_errno(e, "cannot talk to the container's sentry");
+    }
+    return 0;
+}
+
 int client_receive(int fd, int timeout_ms, struct ctl_reply *ret, struct err *e)
 {
     struct pollfd p = {fd, POLLIN, 0};

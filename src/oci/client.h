@@ -21,6 +21,9 @@ int client_listen(const struct oci_state *s, struct err *e) must_check;
 int client_connect(const struct oci_state *s, struct err *e) must_check;
 int client_send(int fd, u32 type, s32 a, s32 b, const char *id, const int *fds, u32 nfds,
                 struct err *e) must_check;
+/* The same with data, without descriptors. */
+int client_send_data(int fd, u32 type, const void *data, size_t size, const char *id,
+                     struct err *e) must_check;
 /* The next message; -1 also for CTL_FAILED, whose sentence is then e's (and whose status
  * e->status). */
 int client_receive(int fd, int timeout_ms, struct ctl_reply *ret, struct err *e) must_check;

@@ -96,6 +96,9 @@ static int add_caps(struct boot_process *p, const char *const *caps, u32 n, stru
 static int make_process(const struct oci_exec *x, const struct oci_state *s, struct boot_process *p,
                         struct err *e)
 {
+    struct oci_spec *spec;
+    if (oci_spec_load(s->dir, "config.json", &spec, e) < 0)
+        return -1;
     if (x->process_path) {
         struct oci_process_doc *doc;
         if (oci_process_load(AT_FDCWD, x->process_path, &doc, e) < 0)
@@ -103,9 +106,6 @@ static int make_process(const struct oci_exec *x, const struct oci_state *s, str
         if (oci_process_to_boot(&doc->process, p, e) < 0)
             return -1;
     } else {
-        struct oci_spec *spec;
-        if (oci_spec_load(s->dir, "config.json", &spec, e) < 0)
-            return -1;
         spec->process.is_terminal = false;
         spec->process.rows = spec->process.cols = 0;
         if (oci_process_to_boot(&spec->process, p, e) < 0)
@@ -115,6 +115,8 @@ static int make_process(const struct oci_exec *x, const struct oci_state *s, str
         if (x->cwd)
             p->cwd = (char *)(uintptr_t)x->cwd;
     }
+    if (oci_filter_to_boot(&spec->linux_, p, e) < 0)
+        return -1;
     if (x->is_terminal)
         p->flags |= BOOT_P_TTY;
     if (x->is_no_new_privs)

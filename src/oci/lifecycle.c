@@ -19,7 +19,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "oci/cgroup.h"
 #include "oci/console.h"
+#include "oci/hooks.h"
 #include "oci/translate.h"
 
 #define LOCK_MS                                                                                    \
@@ -167,6 +169,8 @@ struct making {
     char bundle[PATH_MAX];
     pid_t pid;
     int sync, lock;
+    struct oci_cgroup *cgroup;
+    bool has_hooked; /* a hook may have run: poststop's are to follow */
 };
 
 static int load_bundle(const struct oci_create *c, struct making *m, struct err *e)
@@ -264,6 +268,74 @@ static void close_params(struct making *m)
         close(m->tty);
 }
 
+/* ---- around the sandbox: cgroups and hooks --------------------------------------------------- */
+
+static int run_hooks(const struct oci_spec *spec, const struct oci_state *s,
+                     enum oci_hook_kind kind, enum oci_status status, struct err *e)
+{
+    if (!spec->hooks[kind].n)
+        return 0;
+    char *state = state_json(s, status, false, e);
+    if (!state)
+        return -1;
+    int r = oci_hooks_run(&spec->hooks[kind], kind, state, e);
+    free(state);
+    return r;
+}
+
+/* Nothing hangs on poststop's hooks: a failing one is only told. */
+static void complain_of_hook(const char *text, void *arg)
+{
+    (void)arg;
+    fprintf(stderr, "cvisor: %s\n", text);
+}
+
+static void run_poststop(const struct oci_spec *spec, const struct oci_state *s)
+{
+    const struct oci_hooks *hooks = &spec->hooks[OCI_HOOK_POSTSTOP];
+    char *state = hooks->n ? state_json(s, OCI_ST_STOPPED, false, NULL) : NULL;
+    if (state)
+        oci_hooks_run_all(hooks, OCI_HOOK_POSTSTOP, state, complain_of_hook, NULL);
+    free(state);
+}
+
+/* Written down before they are made, so that whatever happens they can be removed. */
+static int plan_cgroup(const struct oci_globals *g, const char *id, struct making *m,
+                       struct oci_state *s, struct err *e)
+{
+    if (oci_cgroup_plan(m->spec, id, g->is_systemd_cgroup, &m->cgroup, e) < 0)
+        return -1;
+    s->cgroup = oci_cgroup_save(m->cgroup);
+    return s->cgroup ? state_save(s, e) : err_set(e, "out of memory");
+}
+
+static int remove_cgroup(const struct oci_state *s, struct err *e)
+{
+    struct oci_cgroup *cg;
+    if (!s->cgroup)
+        return 0;
+    if (oci_cgroup_load(s->cgroup, &cg, e) < 0)
+        return -1;
+    int r = oci_cgroup_destroy(cg, e);
+    oci_cgroup_free(cg);
+    return r;
+}
+
+/* The attendant has its namespaces and waits: nothing of the sandbox runs outside of the cgroups.
+ */
+static int surround(struct making *m, struct oci_state *s, struct err *e)
+{
+    static const enum oci_hook_kind before[] = {OCI_HOOK_PRESTART, OCI_HOOK_CREATE_RUNTIME,
+                                                OCI_HOOK_CREATE_CONTAINER};
+    if (oci_cgroup_make(m->cgroup, m->spec, e) < 0 || oci_cgroup_join(m->cgroup, m->pid, e) < 0)
+        return -1;
+    m->has_hooked = true;
+    for (size_t i = 0; i < ARRAY_SIZE(before); i++)
+        if (run_hooks(m->spec, s, before[i], OCI_ST_CREATING, e) < 0)
+            return -1;
+    return 0;
+}
+
 /* From the attendant's start to the ready container. */
 static int bring_up(const struct oci_create *c, struct making *m, struct oci_state *s,
                     struct err *e)
@@ -281,11 +353,14 @@ static int bring_up(const struct oci_create *c, struct making *m, struct oci_sta
     s->pid = m->pid;
     if (!proc_stat(m->pid, &state, &s->pid_start))
         return err_set(e, "the container's attendant died while it was starting");
-    if (state_save(s, e) < 0 || sync_await(m->sync, SYNC_NAMESPACES, e) < 0)
+    if (state_save(s, e) < 0 || sync_await(m->sync, SYNC_NAMESPACES, e) < 0 ||
+        surround(m, s, e) < 0)
         return -1;
     if (sync_send(m->sync, SYNC_GO) < 0)
         return err_set(e, "the container's attendant died while it was starting");
     if (sync_await(m->sync, SYNC_READY, e) < 0)
+        return -1;
+    if (c->is_run && run_hooks(m->spec, s, OCI_HOOK_POSTSTART, OCI_ST_RUNNING, e) < 0)
         return -1;
     if (c->pid_file && write_pid_file(c->pid_file, m->pid, e) < 0)
         return -1;
@@ -322,14 +397,20 @@ int oci_create(const struct oci_globals *g, const struct oci_create *c, struct o
     if (r == 0)
         r = make_params(g, c, &m, &s, e);
     if (r == 0)
+        r = plan_cgroup(g, c->id, &m, &s, e);
+    if (r == 0)
         r = bring_up(c, &m, &s, e);
     if (r < 0) {
         take_down(&m);
+        (void)!remove_cgroup(&s, NULL);
+        if (m.has_hooked)
+            run_poststop(m.spec, &s);
         (void)!state_remove(m.root, c->id, NULL); /* the first error counts */
         state_done(&s);
     } else {
         *ret = (struct oci_created){.state = s, .pid = m.pid};
     }
+    oci_cgroup_free(m.cgroup);
     if (m.sync >= 0)
         close(m.sync);
     close(m.lock);
@@ -337,6 +418,22 @@ int oci_create(const struct oci_globals *g, const struct oci_create *c, struct o
 }
 
 /* ---- start, kill, pause, wait -------------------------------------------------------------- */
+
+/* A poststart hook that fails ends the container. */
+static int start_created(const struct oci_state *s, struct ctl_reply *reply, struct err *e)
+{
+    struct oci_spec *spec;
+    if (oci_spec_load(s->dir, "config.json", &spec, e) < 0)
+        return -1;
+    int r = client_request(s, CTL_START, 0, 0, CLIENT_WAIT_MS, reply, e);
+    if (r == 0) {
+        r = run_hooks(spec, s, OCI_HOOK_POSTSTART, OCI_ST_RUNNING, e);
+        if (r < 0)
+            (void)!kill_attendant(s, NULL); /* the hook's failure is what counts */
+    }
+    oci_spec_free(spec);
+    return r;
+}
 
 int oci_start(const struct oci_globals *g, const char *id, struct err *e)
 {
@@ -350,7 +447,7 @@ int oci_start(const struct oci_globals *g, const char *id, struct err *e)
     int r = -1;
     switch (state_status(&s)) {
     case OCI_ST_CREATED:
-        r = client_request(&s, CTL_START, 0, 0, CLIENT_WAIT_MS, &reply, e);
+        r = start_created(&s, &reply, e);
         break;
     case OCI_ST_STOPPED:
         err_set(e, "cannot start a container that has stopped");
@@ -408,6 +505,48 @@ int oci_pause(const struct oci_globals *g, const char *id, bool is_pause, struct
     return r;
 }
 
+/* The host's cgroups, then what the guest's kernel shows and holds itself. */
+int oci_update(const struct oci_globals *g, const char *id, const struct oci_resources *r,
+               struct err *e)
+{
+    struct oci_state s;
+    struct oci_cgroup *cg = NULL;
+    struct ctl_reply reply;
+    if (oci_load(g, id, &s, e) < 0)
+        return -1;
+    int lock = state_lock(&s, LOCK_MS, e), rc = -1;
+    if (lock < 0)
+        return -1;
+    struct ctl_limits l = {
+        .valid = (r->pids.is_set && r->pids.v ? CTL_L_TASKS : 0) |
+                 (r->memory.limit.is_set && r->memory.limit.v ? CTL_L_MEMORY : 0) |
+                 (r->cpu.quota.is_set && r->cpu.quota.v ? CTL_L_CPU_QUOTA : 0) |
+                 (r->cpu.period.is_set && r->cpu.period.v ? CTL_L_CPU_PERIOD : 0),
+        .max_tasks = (u64)MAX(r->pids.v, (s64)0),
+        .memory = (u64)MAX(r->memory.limit.v, (s64)0),
+        .cpu_quota_us = (u64)MAX(r->cpu.quota.v, (s64)0),
+        .cpu_period_us = (u64)MAX(r->cpu.period.v, (s64)0),
+    };
+    if (state_status(&s) == OCI_ST_STOPPED)
+        err_set(e, "container not running");
+    else if (s.cgroup && oci_cgroup_load(s.cgroup, &cg, e) < 0)
+        rc = -1;
+    else
+        rc = cg ? oci_cgroup_set(cg, r, e) : 0;
+    if (rc == 0 && l.valid) {
+        int fd = client_connect(&s, e);
+        rc = fd < 0 ? -1 : client_send_data(fd, CTL_UPDATE, &l, sizeof(l), s.id, e);
+        if (rc == 0)
+            rc = client_receive(fd, CLIENT_WAIT_MS, &reply, e);
+        if (fd >= 0)
+            close(fd);
+    }
+    oci_cgroup_free(cg);
+    close(lock);
+    state_done(&s);
+    return rc;
+}
+
 int oci_wait(const struct oci_globals *g, const char *id, int *ret_status, struct err *e)
 {
     struct oci_state s;
@@ -454,8 +593,17 @@ int oci_delete(const struct oci_globals *g, const char *id, bool is_forced, stru
     int lock = r == 0 ? state_lock(&s, is_forced ? 2000 : LOCK_MS, is_forced ? NULL : e) : -1;
     if (lock < 0 && !is_forced)
         r = -1;
+    struct oci_spec *spec = NULL;
     if (r == 0)
+        r = remove_cgroup(&s, e);
+    if (r == 0) {
+        if (oci_spec_load(s.dir, "config.json", &spec, NULL) < 0)
+            spec = NULL; /* its making was cut short: no hook has run */
         r = state_remove(root, id, e);
+    }
+    if (r == 0 && spec)
+        run_poststop(spec, &s);
+    oci_spec_free(spec);
     if (lock >= 0)
         close(lock);
     state_done(&s);

@@ -56,6 +56,8 @@ int oci_kill(const struct oci_globals *g, const char *id, int signo, bool is_all
 int oci_delete(const struct oci_globals *g, const char *id, bool is_forced,
                struct err *e) must_check;
 int oci_pause(const struct oci_globals *g, const char *id, bool is_pause, struct err *e) must_check;
+int oci_update(const struct oci_globals *g, const char *id, const struct oci_resources *r,
+               struct err *e) must_check;
 /* Blocks until the container has stopped; its wait status. */
 int oci_wait(const struct oci_globals *g, const char *id, int *ret_status,
              struct err *e) must_check;

@@ -333,6 +333,11 @@ static int start_child(struct child_plan *p, int self_fd, pid_t *ret_pid, int *r
         end_child(pid);
         return -1;
     }
+    /* Where this is not allowed, the sentry offers its stubs instead (sentry/main.c). */
+    char path[64], adj[16];
+    snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", pid);
+    snprintf(adj, sizeof(adj), "%d", BOOT_OOM_PROTECTED);
+    (void)write_file(path, adj);
     /* A child that has died already says nothing either; that shows at the control socket. */
     (void)!send(link[0], "x", 1, MSG_NOSIGNAL);
     *ret_pid = pid;

@@ -9,6 +9,8 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "oci/seccomp.h"
+
 static char empty[] = "";
 
 static char *in_bundle(const char *bundle, const char *path)
@@ -48,6 +50,18 @@ int oci_process_to_boot(const struct oci_process *p, struct boot_process *ret, s
         b.cap_inheritable = p->caps.inheritable;
         b.cap_ambient = p->caps.ambient;
     }
+    if (p->has_scheduler) {
+        if (p->scheduler.runtime_ns || p->scheduler.deadline_ns || p->scheduler.period_ns ||
+            p->scheduler.policy == 6 /* SCHED_DEADLINE */)
+            return err_set(e, "process.scheduler: SCHED_DEADLINE is not supported by this runtime");
+        if (p->scheduler.flags)
+            return err_set(e, "process.scheduler.flags are not supported by this runtime");
+        b.sched_policy = p->scheduler.policy;
+        b.sched_priority = (u32)p->scheduler.priority;
+        b.nice = p->scheduler.nice;
+    }
+    if (p->io_class.is_set)
+        b.ioprio = (u32)(p->io_class.v << 13 | p->io_priority.v); /* IOPRIO_PRIO_VALUE */
     if (p->args.n == 0)
         return err_set(e, "process.args: the process has no program to run");
     b.rlimits = calloc(p->rlimits.n + 1, sizeof(*b.rlimits));
@@ -112,6 +126,8 @@ static int add_mounts(const struct oci_spec *spec, const char *bundle, struct oc
         if (m->kind == OCI_MOUNT_BIND) {
             if (add_bind(m, bundle, b, to, e) < 0)
                 return -1;
+        } else if (m->is_copyup) {
+            to->kind = BOOT_MOUNT_COPYUP;
         } else if (!strcmp(to->type, "cgroup")) {
             to->type = cgroup2; /* the one hierarchy that the sandbox's kernel has */
             to->options = empty;
@@ -160,6 +176,49 @@ static int add_sysctls(const struct oci_spec *spec, struct oci_boot *b, struct e
     return 0;
 }
 
+int oci_filter_to_boot(const struct oci_linux *l, struct boot_process *p, struct err *e)
+{
+    struct oci_bpf bpf = {0};
+    if (l->seccomp && oci_seccomp_compile(l->seccomp, &bpf, e) < 0)
+        return -1;
+    p->seccomp = bpf.insns;
+    p->nseccomp = bpf.ninsns;
+    p->seccomp_flags = bpf.flags;
+    if (l->personality.is_set)
+        p->personality = (u32)l->personality.v;
+    return 0;
+}
+
+static void set_limits(const struct oci_resources *r, struct boot_container *c)
+{
+    c->memory_limit = r->memory.limit.v > 0 ? (u64)r->memory.limit.v : 0;
+    c->pids_limit = r->pids.v > 0 ? (u64)r->pids.v : 0;
+    c->cpu_quota_us = r->cpu.quota.v > 0 ? (u64)r->cpu.quota.v : 0;
+    c->cpu_period_us = r->cpu.period.v > 0 ? (u64)r->cpu.period.v : 0;
+}
+
+/* What would have to be done and is not: refused by name. */
+static int check_supported(const struct oci_spec *spec, struct err *e)
+{
+    const struct oci_linux *l = &spec->linux_;
+    if (l->monotonic.is_set || l->boottime.is_set)
+        return err_set(e, "linux.timeOffsets is not supported by this runtime");
+    if ((l->rootfs_propagation & MS_SHARED) == MS_SHARED)
+        return err_set(
+            e, "linux.rootfsPropagation: 'shared' is not supported: mounts made in a sandbox "
+               "cannot reach the host (use private or slave)");
+    if (l->ns[OCI_NS_USER].is_set)
+        return err_set(
+            e, "linux.namespaces: a user namespace is not supported by this runtime yet: the "
+               "sandbox has one of its own");
+    for (u32 i = 0; i < spec->mounts.n; i++) {
+        const struct oci_mount *m = &spec->mounts.v[i];
+        if (m->is_idmap)
+            return err_set(e, "mounts[%u]: id-mapped mounts are not supported by this runtime", i);
+    }
+    return 0;
+}
+
 static int find_root(const struct oci_spec *spec, const char *bundle, struct oci_boot *b,
                      struct err *e)
 {
@@ -195,7 +254,9 @@ int oci_to_boot(const struct oci_spec *spec, const char *bundle, const char *id,
     c->readonly = spec->linux_.readonly_paths.v;
     if (!c->id)
         return err_set(e, "out of memory");
-    if (oci_process_to_boot(&spec->process, &c->process, e) < 0 ||
+    set_limits(&spec->linux_.resources, c);
+    if (check_supported(spec, e) < 0 || oci_process_to_boot(&spec->process, &c->process, e) < 0 ||
+        oci_filter_to_boot(&spec->linux_, &c->process, e) < 0 ||
         add_mounts(spec, bundle, &b, e) < 0 || add_devices(spec, &b, e) < 0 ||
         add_sysctls(spec, &b, e) < 0)
         return -1;

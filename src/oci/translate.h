@@ -18,6 +18,8 @@ struct oci_boot {
  */
 int oci_to_boot(const struct oci_spec *spec, const char *bundle, const char *id,
                 struct oci_boot *ret, struct err *e) must_check;
+/* The container's seccomp profile and personality, which are its later processes' too. */
+int oci_filter_to_boot(const struct oci_linux *l, struct boot_process *p, struct err *e) must_check;
 int oci_process_to_boot(const struct oci_process *p, struct boot_process *ret,
                         struct err *e) must_check;
 

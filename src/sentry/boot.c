@@ -156,12 +156,30 @@ static int mount_tree(const struct boot_container *cfg, const int *lanes,
 static int mount_fs(const struct boot_mount *m)
 {
     struct path at = {0};
+    char options[MAX_PATH];
+    const char *data = m->options;
     int r = make_place(m->target, false);
     if (r == 0)
         r = vfs_walk(LX_AT_FDCWD, m->target, WALK_FOLLOW, &at);
+    /* A tmpfs has the mode of the directory that it covers, unless it is told one. */
+    if (r == 0 && !strcmp(m->type, "tmpfs") && !strstr(data, "mode=")) {
+        if (snprintf(options, sizeof(options), "%s%smode=%o", data, *data ? "," : "",
+                     at.dentry->inode->mode & 07777) >= (int)sizeof(options))
+            r = -LX_EINVAL;
+        data = options;
+    }
+    u32 later = m->kind == BOOT_MOUNT_COPYUP ? m->flags & LX_MS_RDONLY : 0;
     if (r == 0)
-        r = vfs_mount(m->source, &at, m->type, m->flags, m->options);
+        r = vfs_mount(m->source, &at, m->type, m->flags & ~later, data);
+    if (r == 0 && m->kind == BOOT_MOUNT_COPYUP)
+        r = copyup_dir(&at, m->target, 0);
     path_put(&at);
+    if (r == 0 && later) {
+        r = vfs_walk(LX_AT_FDCWD, m->target, WALK_FOLLOW, &at);
+        if (r == 0)
+            r = vfs_mount(NULL, &at, NULL, m->flags | LX_MS_REMOUNT | LX_MS_BIND, NULL);
+        path_put(&at);
+    }
     return r;
 }
 
@@ -318,6 +336,38 @@ static int make_restrictions(const struct boot_container *cfg, struct boot_error
     return r < 0 ? boot_fail(e, 125, r, "make the root read-only", NULL) : 0;
 }
 
+/* ---- kernel parameters ---------------------------------------------------------------------- */
+
+/* "net.ipv4.ip_forward" is /proc/sys/net/ipv4/ip_forward; slashes may stand for the dots of a name. */
+static int set_sysctl(const struct boot_pair *p)
+{
+    char path[MAX_PATH];
+    bool has_slash = strchr(p->name, '/') != NULL;
+    if (snprintf(path, sizeof(path), "/proc/sys/%s", p->name) >= (int)sizeof(path))
+        return -LX_ENAMETOOLONG;
+    for (char *c = path + strlen("/proc/sys/"); *c && !has_slash; c++)
+        if (*c == '.')
+            *c = '/';
+    const struct open_how how = {.flags = LX_O_WRONLY, .walk_flags = WALK_FOLLOW};
+    struct file *f;
+    int r = vfs_open(LX_AT_FDCWD, path, &how, &f);
+    if (r < 0)
+        return r;
+    s64 n = file_pwrite(f, p->value, strlen(p->value), 0);
+    file_put(f);
+    return n < 0 ? (int)n : 0;
+}
+
+static int make_sysctls(const struct boot_container *cfg, struct boot_error *e)
+{
+    for (u32 i = 0; i < cfg->nsysctls; i++) {
+        int r = set_sysctl(&cfg->sysctls[i]);
+        if (r < 0)
+            return boot_fail(e, 125, r, "set the sysctl", cfg->sysctls[i].name);
+    }
+    return 0;
+}
+
 /* ---- the whole ----------------------------------------------------------------------------- */
 
 static void set_name(char *to, size_t size, const char *from)
@@ -380,7 +430,7 @@ static int fill(struct container *c, struct boot_container *cfg, const int *lane
         return -1;
     if ((cfg->flags & BOOT_DEV_NODES) && make_dev_nodes(cfg->process.flags & BOOT_P_TTY, e) < 0)
         return -1;
-    if (make_devices(cfg, e) < 0)
+    if (make_devices(cfg, e) < 0 || make_sysctls(cfg, e) < 0)
         return -1;
     const char *cwd = cfg->process.cwd;
     if (cwd && *cwd && (cfg->flags & BOOT_DEV_NODES)) {
@@ -409,6 +459,9 @@ int container_boot(struct boot_container *cfg, const int *lanes, bool is_first,
     waitq_init(&c->freezer.wait);
     c->is_first = is_first;
     c->state = CTL_ST_CREATED;
+    c->limits.max_tasks = cfg->pids_limit ? cfg->pids_limit : UINT64_MAX;
+    c->limits.cpu_quota_us = cfg->cpu_quota_us;
+    c->limits.cpu_period_us = cfg->cpu_period_us;
     cred->user_ns = &root_user_ns;
     boot_task.cred = cred;
     vfs_current = &boot_task;

@@ -335,6 +335,15 @@ int container_exec(struct container *c, struct boot_process *p, struct start_fds
         .container = c,
         .freezer = &c->freezer,
         .oom_score_adj = p->oom_score_adj,
+        .limits = &c->limits,
+        .sched_policy = p->sched_policy,
+        .sched_priority = p->sched_priority,
+        .nice = p->nice,
+        .ioprio = p->ioprio,
+        .personality = p->personality,
+        .seccomp = (const void *)p->seccomp,
+        .nseccomp = p->nseccomp,
+        .seccomp_flags = p->seccomp_flags,
     };
     *ret_console = NULL;
     int r = enter(c, &vt);

@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "host/fdpass.h"
+#include "kern/host_info.h"
 #include "kern/parts.h"
 #include "sentry/sentry.h"
 
@@ -329,6 +330,25 @@ static void serve_state(int fd, struct container *c)
     send_data(fd, CTL_OK, state, (s32)container_ps(c, NULL, 0), NULL, 0);
 }
 
+static void serve_update(int fd, struct container *c, const struct wire_bytes *data)
+{
+    struct ctl_limits l;
+    if (data->size != sizeof(l)) {
+        send_result(fd, -LX_EINVAL, "understand the limits");
+        return;
+    }
+    memcpy(&l, data->p, sizeof(l));
+    if (l.valid & CTL_L_TASKS)
+        atomic_store(&c->limits.max_tasks, l.max_tasks ? l.max_tasks : UINT64_MAX);
+    if (l.valid & CTL_L_MEMORY)
+        host_info_set_mem_limit(l.memory);
+    if (l.valid & CTL_L_CPU_QUOTA)
+        atomic_store(&c->limits.cpu_quota_us, l.cpu_quota_us);
+    if (l.valid & CTL_L_CPU_PERIOD)
+        atomic_store(&c->limits.cpu_period_us, l.cpu_period_us);
+    send_result(fd, 0, NULL);
+}
+
 /* Answers when the program runs, or could not be run. */
 static void serve_start(int fd, struct container *c)
 {
@@ -378,6 +398,9 @@ static void serve_request(int fd, struct request *q, struct container *c)
     case CTL_STATS:
         container_stats(c, &stats);
         send_data(fd, CTL_OK, 0, 0, &stats, sizeof(stats));
+        break;
+    case CTL_UPDATE:
+        serve_update(fd, c, &q->m.data);
         break;
     case CTL_WAIT:
         serve_wait(fd, c);

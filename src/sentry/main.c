@@ -122,6 +122,36 @@ static noreturn_fn void live(struct container *c)
     _exit(0); /* the pid namespace ends with us, and every stub in it */
 }
 
+/*
+ * When the container's memory runs out the host's kernel looks for a process to kill. It shall find a
+ * stub: a program's death, which the program's parent sees. Stubs are forks of a first one that is
+ * made while this process offers itself; afterwards it takes that back. Where the command could
+ * protect this process, stubs have the standing that the container was given, else the lowest.
+ */
+static int offer_stubs(int fd, s32 wanted)
+{
+    char text[16];
+    ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
+    if (n <= 0)
+        return 0;
+    text[n] = 0;
+    int own = atoi(text);
+    int size = snprintf(text, sizeof(text), "%d", own <= BOOT_OOM_PROTECTED ? wanted : 1000);
+    if (pwrite(fd, text, (size_t)size, 0) < 0)
+        log_warn("the sandbox's programs are not first to go when memory runs out: %s", strerror(errno));
+    return own;
+}
+
+static void keep_from_oom(int fd, int own)
+{
+    char text[16];
+    int size = snprintf(text, sizeof(text), "%d", own);
+    if (fd >= 0 && pwrite(fd, text, (size_t)size, 0) < 0)
+        log_warn("the sentry is not last to go when memory runs out: %s", strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
 int sentry_main(void)
 {
     struct bootcfg cfg;
@@ -155,6 +185,7 @@ int sentry_main(void)
     signal(SIGPIPE, SIG_IGN);
 
     host_info_gather();
+    int oom_fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
     step = "find the host's vDSO";
     r = platform_probe();
     if (r < 0)
@@ -170,9 +201,11 @@ int sentry_main(void)
         .is_helper_mm_only = cfg.flags & BOOT_MM_HELPER,
         .is_patching_off = cfg.flags & BOOT_PATCH_OFF,
     };
+    int own_adj = offer_stubs(oom_fd, cfg.container.process.oom_score_adj);
     r = platform_init(&pc);
     if (r < 0)
         return fail("start the platform's first stub", r);
+    keep_from_oom(oom_fd, own_adj);
 
     struct boot_error e = {0};
     struct container *c = NULL;

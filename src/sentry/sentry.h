@@ -62,6 +62,7 @@ struct container {
     char *id;         /* immutable; may be empty (cvisor do) */
     bool is_first;
     struct freezer freezer;
+    struct task_limits limits;
     struct fs_ctx *fs;  /* its root; immutable */
     struct nsproxy *ns; /* immutable */
     struct mutex lock;
@@ -74,6 +75,9 @@ struct container {
     struct waitq wait;         /* for start, and for the end */
     _Atomic u32 nlinks;        /* answers and ends of processes that have yet to be told */
 };
+
+/* copyup.c: what directory `from` holds, below the directory `to`; depth 0. */
+int copyup_dir(const struct path *from, const char *to, u32 depth) must_check;
 
 /* container.c */
 struct container *container_find(const char *id, size_t size); /* referenced; NULL: none */

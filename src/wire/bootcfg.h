@@ -28,6 +28,8 @@
 /* In a sentry: packet sockets of the interfaces that it takes over (netcfg.h); behind all others. */
 #define BOOT_FD_NET 144
 
+#define BOOT_OOM_PROTECTED (-900) /* at or below: a sentry that the host's kernel spares */
+
 #define BOOT_MAX_STRING  (128 * 1024)
 #define BOOT_MAX_STRINGS 65536
 #define BOOT_MAX_MOUNTS  1024
@@ -83,6 +85,7 @@ struct boot_process {
 /* boot_mount.kind */
 #define BOOT_MOUNT_FS   0U /* a file system of the sentry: type, source, options */
 #define BOOT_MOUNT_TREE 1U /* tree `attach` of the gofer */
+#define BOOT_MOUNT_COPYUP 2U /* as FS, then filled with what was there */
 
 struct boot_mount {
     char *type, *source, *target, *options;

@@ -47,6 +47,7 @@ enum ctl_type {
     CTL_RESUME,
     CTL_PS,    /* CTL_OK with data: struct ctl_proc each; a: how many there are in all */
     CTL_STATS, /* CTL_OK with data: struct ctl_stats */
+    CTL_UPDATE, /* data: struct ctl_limits */
     CTL_WAIT,
     CTL_OK,
     CTL_NTYPES,
@@ -67,6 +68,19 @@ struct ctl_proc {
     s32 tty;              /* number of its pts, -1: none */
     char cmd[100];        /* NUL-terminated */
 };
+
+/* What a container may use from now on; the host's cgroups have it already. */
+struct ctl_limits {
+    u32 valid;              /* CTL_L_*: what is to be changed */
+    u32 pad;
+    u64 max_tasks;          /* 0: no limit */
+    u64 memory;             /* bytes; 0: no limit */
+    u64 cpu_quota_us, cpu_period_us; /* 0: no limit; the default */
+};
+#define CTL_L_TASKS      1U
+#define CTL_L_MEMORY     2U
+#define CTL_L_CPU_QUOTA  4U
+#define CTL_L_CPU_PERIOD 8U
 
 struct ctl_stats {
     u64 cpu_user_ns, cpu_system_ns, memory_bytes;

@@ -67,9 +67,61 @@ static int show_cpuset(struct seq *s, const struct pinode *pi)
     return 0;
 }
 
+/* Of the container that asks; NULL: there is none. */
+static struct task_limits *own_limits(void)
+{
+    struct task *t = task_current();
+    return t ? t->tg->limits : NULL;
+}
+
 static int show_pids_current(struct seq *s, const struct pinode *pi)
 {
-    seq_printf(s, "%u\n", pid_ns_count(&root_pid_ns));
+    struct task_limits *l = own_limits();
+    seq_printf(s, "%llu\n",
+               (unsigned long long)(l ? atomic_load(&l->ntasks) : pid_ns_count(&root_pid_ns)));
+    return 0;
+}
+
+static int show_pids_max(struct seq *s, const struct pinode *pi)
+{
+    struct task_limits *l = own_limits();
+    u64 max = l ? atomic_load(&l->max_tasks) : UINT64_MAX;
+    if (max == UINT64_MAX)
+        seq_puts(s, "max\n");
+    else
+        seq_printf(s, "%llu\n", (unsigned long long)max);
+    return 0;
+}
+
+static u64 cpu_period(const struct task_limits *l)
+{
+    u64 period = l ? atomic_load(&l->cpu_period_us) : 0;
+    return period ? period : 100000;
+}
+
+static int show_cpu_max(struct seq *s, const struct pinode *pi)
+{
+    struct task_limits *l = own_limits();
+    u64 quota = l ? atomic_load(&l->cpu_quota_us) : 0;
+    if (quota)
+        seq_printf(s, "%llu ", (unsigned long long)quota);
+    else
+        seq_puts(s, "max ");
+    seq_printf(s, "%llu\n", (unsigned long long)cpu_period(l));
+    return 0;
+}
+
+static int show_cfs_quota(struct seq *s, const struct pinode *pi)
+{
+    struct task_limits *l = own_limits();
+    u64 quota = l ? atomic_load(&l->cpu_quota_us) : 0;
+    seq_printf(s, "%lld\n", quota ? (long long)quota : -1LL);
+    return 0;
+}
+
+static int show_cfs_period(struct seq *s, const struct pinode *pi)
+{
+    seq_printf(s, "%llu\n", (unsigned long long)cpu_period(own_limits()));
     return 0;
 }
 
@@ -110,7 +162,7 @@ static const struct pnode v2_table[] = {
     T("cgroup.subtree_control", ""),
     F("cgroup.threads", show_procs),
     T("cgroup.type", "domain"),
-    T("cpu.max", "max 100000"),
+    F("cpu.max", show_cpu_max),
     F("cpu.pressure", show_uclamp),
     F("cpu.stat", show_cpu_stat),
     T("cpu.weight", "100"),
@@ -127,15 +179,15 @@ static const struct pnode v2_table[] = {
     T("memory.swap.current", "0"),
     T("memory.swap.max", "0"),
     F("pids.current", show_pids_current),
-    T("pids.max", "max"),
+    F("pids.max", show_pids_max),
 };
 static const struct pnode v1_table[] = {
     F("cgroup.procs", show_procs),
     T("cgroup.clone_children", "0"),
     T("notify_on_release", "0"),
     F("tasks", show_procs),
-    T("cpu.cfs_period_us", "100000"),
-    T("cpu.cfs_quota_us", "-1"),
+    F("cpu.cfs_period_us", show_cfs_period),
+    F("cpu.cfs_quota_us", show_cfs_quota),
     T("cpu.shares", "1024"),
     F("cpuset.cpus", show_cpuset),
     T("cpuset.mems", "0"),
@@ -143,7 +195,7 @@ static const struct pnode v1_table[] = {
     F("memory.usage_in_bytes", show_memory_current),
     F("memory.stat", show_memory_stat),
     F("pids.current", show_pids_current),
-    T("pids.max", "max"),
+    F("pids.max", show_pids_max),
 };
 static const struct pnode v2_root = {
     .name = "/", .mode = LX_S_IFDIR | 0555, .children = v2_table, .nchildren = ARRAY_SIZE(v2_table)};
