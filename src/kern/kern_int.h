@@ -41,6 +41,8 @@ void pid_put(struct pid *p);
 /* Numbers in ns and its ancestors. -LX_EAGAIN, -LX_ENOMEM, -LX_EEXIST, -LX_EINVAL. Not yet visible. */
 int pid_alloc(struct pid_ns *ns, const s32 *set_tid, u32 set_tid_count,
               struct pid **ret_pid) must_check;
+/* From now on nobody gets number 1 of ns without asking for it: its init is yet to come. */
+void pid_ns_keep_first(struct pid_ns *ns);
 /* Gives the numbers back when nothing uses the pid as any type. */
 void pid_release_if_unused(struct pid *p) REQUIRES(task_lock);
 struct pid *pid_lookup(struct pid_ns *ns, s32 nr); /* under task_lock; not referenced */

@@ -172,6 +172,12 @@ int pid_alloc(struct pid_ns *ns, const s32 *set_tid, u32 set_tid_count, struct p
     return 0;
 }
 
+void pid_ns_keep_first(struct pid_ns *ns)
+{
+    MUTEX_GUARD(&ns->map->lock);
+    ns->map->last = MAX(ns->map->last, 1);
+}
+
 void pid_release_if_unused(struct pid *p) NO_THREAD_ANALYSIS
 {
     if (p->task || p->tgroup || !list_empty(&p->pgrp_members) || !list_empty(&p->session_members))

@@ -167,8 +167,11 @@ static int make_first(const struct init_args *a, struct task **ret_t)
         r = task_count_in(t, a->limits);
     if (r == 0 && a->nseccomp)
         r = seccomp_begin(t, a->seccomp, a->nseccomp, a->seccomp_flags);
+    static const s32 one = 1;
+    if (!a->is_init)
+        pid_ns_keep_first(t->ns->pid_for_children);
     if (r == 0)
-        r = pid_alloc(t->ns->pid_for_children, NULL, 0, &t->pid);
+        r = pid_alloc(t->ns->pid_for_children, &one, a->is_init, &t->pid);
     if (r < 0) {
         tgroup_put(g);
         return r;

@@ -222,7 +222,7 @@ static int make_params(const struct oci_globals *g, const struct oci_create *c, 
     m->boot.container.flags |= g->container_flags;
     m->cfg = (struct bootcfg){
         .flags = g->boot_flags | BOOT_LISTEN | (m->tty >= 0 ? BOOT_CONSOLE : 0) |
-                 (c->is_run ? 0 : BOOT_WAIT_START),
+                 (c->is_run && !m->spec->hooks[OCI_HOOK_START_CONTAINER].n ? 0 : BOOT_WAIT_START),
         .log_level = g->log_level,
         .rlimit_nofile = nofile.rlim_max,
         .container = m->boot.container,
@@ -336,6 +336,110 @@ static int surround(struct making *m, struct oci_state *s, struct err *e)
     return 0;
 }
 
+/* ---- startContainer's hooks, which are programs of the container ------------------------------
+ */
+
+static int memory_file(const void *data, size_t size, struct err *e)
+{
+    int fd = memfd_create("hook", MFD_CLOEXEC);
+    if (fd < 0 || pwrite(fd, data, size, 0) != (ssize_t)size) {
+        err_errno(e, "cannot make a memory file");
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* Root of the container, with the capabilities that its program may have. */
+static int hook_config(const struct oci_spec *spec, const struct oci_hook *hook, struct err *e)
+{
+    struct oci_process p;
+    struct boot_process b;
+    char *args[2];
+    void *buf;
+    size_t size;
+    oci_hook_process(hook, &p, args);
+    p.has_caps = spec->process.has_caps;
+    p.caps.bounding = p.caps.permitted = p.caps.effective = spec->process.caps.bounding;
+    if (oci_process_to_boot(&p, &b, e) < 0)
+        return -1;
+    int r = boot_process_encode(&b, &buf, &size);
+    free(b.rlimits);
+    if (r < 0)
+        return err_set(e, "the hook '%s' has too many arguments", hook->path);
+    int fd = memory_file(buf, size, e);
+    free(buf);
+    return fd;
+}
+
+/* Its wait status; the hang-up of the link ends one that takes too long. */
+static int await_hook(int link, const struct oci_hook *hook, int *ret_status, struct err *e)
+{
+    static struct ctl_reply reply;
+    s64 ms = hook->timeout_s.is_set ? MIN(hook->timeout_s.v, (s64)INT32_MAX / 1000) * 1000
+                                    : CLIENT_FOREVER;
+    if (client_receive(link, CLIENT_WAIT_MS, &reply, e) < 0)
+        return err_prefix(e, "cannot run the startContainer hook '%s'", hook->path);
+    if (client_receive(link, (int)ms, &reply, e) == 0) {
+        *ret_status = reply.m.a;
+        return 0;
+    }
+    return reply.is_timeout
+               ? err_set(e,
+                         "the startContainer hook '%s' took longer than its timeout of %lld "
+                         "seconds and was killed",
+                         hook->path, (long long)hook->timeout_s.v)
+               : -1;
+}
+
+static int run_start_hook(const struct oci_spec *spec, const struct oci_hook *hook,
+                          const struct oci_state *s, const char *state, struct err *e)
+{
+    int fds[4] = {-1, -1, -1, -1}, status = 0, link = -1, r = -1;
+    fds[0] = hook_config(spec, hook, e);
+    if (fds[0] >= 0)
+        fds[1] = memory_file(state, strlen(state), e);
+    if (fds[1] >= 0) {
+        fds[2] = fds[3] = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        if (fds[2] < 0)
+            err_errno(e, "cannot open /dev/null");
+    }
+    if (fds[2] >= 0)
+        link = client_connect(s, e);
+    if (link >= 0 &&
+        client_send(link, CTL_EXEC, CTL_HAS_STDIN * 7, CTL_EXEC_EARLY, s->id, fds, 4, e) == 0)
+        r = await_hook(link, hook, &status, e);
+    if (r == 0 && status != 0)
+        r = WIFSIGNALED(status) ? err_set(e, "the startContainer hook '%s' was ended by signal %d",
+                                          hook->path, WTERMSIG(status))
+                                : err_set(e, "the startContainer hook '%s' failed with status %d",
+                                          hook->path, WEXITSTATUS(status));
+    for (int i = 0; i < 3; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    if (link >= 0)
+        close(link);
+    return r;
+}
+
+/* A created container to a running one. */
+static int start_with_hooks(const struct oci_spec *spec, const struct oci_state *s, struct err *e)
+{
+    static struct ctl_reply reply;
+    const struct oci_hooks *hooks = &spec->hooks[OCI_HOOK_START_CONTAINER];
+    char *state = hooks->n ? state_json(s, OCI_ST_CREATED, false, e) : NULL;
+    if (hooks->n && !state)
+        return -1;
+    int r = 0;
+    for (u32 i = 0; r == 0 && i < hooks->n; i++)
+        r = run_start_hook(spec, &hooks->v[i], s, state, e);
+    free(state);
+    if (r == 0)
+        r = client_request(s, CTL_START, 0, 0, CLIENT_WAIT_MS, &reply, e);
+    return r < 0 ? r : run_hooks(spec, s, OCI_HOOK_POSTSTART, OCI_ST_RUNNING, e);
+}
+
 /* From the attendant's start to the ready container. */
 static int bring_up(const struct oci_create *c, struct making *m, struct oci_state *s,
                     struct err *e)
@@ -360,7 +464,10 @@ static int bring_up(const struct oci_create *c, struct making *m, struct oci_sta
         return err_set(e, "the container's attendant died while it was starting");
     if (sync_await(m->sync, SYNC_READY, e) < 0)
         return -1;
-    if (c->is_run && run_hooks(m->spec, s, OCI_HOOK_POSTSTART, OCI_ST_RUNNING, e) < 0)
+    bool is_waiting = m->cfg.flags & BOOT_WAIT_START;
+    if (c->is_run &&
+        (is_waiting ? start_with_hooks(m->spec, s, e)
+                    : run_hooks(m->spec, s, OCI_HOOK_POSTSTART, OCI_ST_RUNNING, e)) < 0)
         return -1;
     if (c->pid_file && write_pid_file(c->pid_file, m->pid, e) < 0)
         return -1;
@@ -419,18 +526,15 @@ int oci_create(const struct oci_globals *g, const struct oci_create *c, struct o
 
 /* ---- start, kill, pause, wait -------------------------------------------------------------- */
 
-/* A poststart hook that fails ends the container. */
-static int start_created(const struct oci_state *s, struct ctl_reply *reply, struct err *e)
+/* A hook that fails ends the container; a program that cannot be run has done so itself. */
+static int start_created(const struct oci_state *s, struct err *e)
 {
     struct oci_spec *spec;
     if (oci_spec_load(s->dir, "config.json", &spec, e) < 0)
         return -1;
-    int r = client_request(s, CTL_START, 0, 0, CLIENT_WAIT_MS, reply, e);
-    if (r == 0) {
-        r = run_hooks(spec, s, OCI_HOOK_POSTSTART, OCI_ST_RUNNING, e);
-        if (r < 0)
-            (void)!kill_attendant(s, NULL); /* the hook's failure is what counts */
-    }
+    int r = start_with_hooks(spec, s, e);
+    if (r < 0)
+        (void)!kill_attendant(s, NULL); /* the first failure is what counts */
     oci_spec_free(spec);
     return r;
 }
@@ -438,7 +542,6 @@ static int start_created(const struct oci_state *s, struct ctl_reply *reply, str
 int oci_start(const struct oci_globals *g, const char *id, struct err *e)
 {
     struct oci_state s;
-    struct ctl_reply reply;
     if (oci_load(g, id, &s, e) < 0)
         return -1;
     int lock = state_lock(&s, LOCK_MS, e);
@@ -447,7 +550,7 @@ int oci_start(const struct oci_globals *g, const char *id, struct err *e)
     int r = -1;
     switch (state_status(&s)) {
     case OCI_ST_CREATED:
-        r = start_created(&s, &reply, e);
+        r = start_created(&s, e);
         break;
     case OCI_ST_STOPPED:
         err_set(e, "cannot start a container that has stopped");

@@ -277,7 +277,8 @@ static void serve_exec(int fd, struct request *q, struct container *c)
     close_fds(q);
     struct link *l = is_ok ? link_new(fd, c) : NULL;
     mutex_lock(&c->lock);
-    bool is_alive = c->state == CTL_ST_RUNNING;
+    bool is_alive = c->state == CTL_ST_RUNNING ||
+                    (c->state == CTL_ST_CREATED && q->m.b == CTL_EXEC_EARLY);
     mutex_unlock(&c->lock);
     if (!l || !is_alive) {
         if (l) {

@@ -53,6 +53,7 @@ enum ctl_type {
     CTL_NTYPES,
 };
 
+#define CTL_EXEC_EARLY 1 /* CTL_EXEC.b: before the container's program has started (a hook) */
 #define CTL_SIG_ALL 1 /* every process of the container */
 
 /* CTL_EXEC.a and CTL_CREATE.a: which descriptors follow the configuration */

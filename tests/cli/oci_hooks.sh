@@ -55,6 +55,23 @@ make_bundle '["true"]' "$(all poststop)"
 oci run -b "$bundle" h6 </dev/null 2>err; check $? 0 "run when a poststop hook fails"
 grep -q "the poststop hook '$PWD/hook' failed" err || bad "poststop: $(cat err)"
 
+# startContainer's run inside, before the program, and are not process 1.
+printf '#!/bin/sh\nread s; echo "$$ $(id -u) $s" >> /tmp/said\nexit $1\n' > "$bundle/rootfs/bin/inner"; chmod 755 "$bundle/rootfs/bin/inner"
+inner() { echo "{\"hooks\": {\"startContainer\": [{\"path\": \"/bin/inner\", \"args\": [\"inner\", \"$1\"], \"env\": [\"PATH=/bin\"]}]}}"; }
+make_bundle '["sh", "-c", "echo $$ program >> /tmp/said"]' "$(inner 0)"
+oci run -b "$bundle" h8 </dev/null 2>err; check $? 0 "run with a startContainer hook"
+check "$(sed 's/{.*"status":[ ]*"\([a-z]*\)".*/\1/' "$bundle/rootfs/tmp/said")" "2 0 created
+1 program" "a startContainer hook"
+rm "$bundle/rootfs/tmp/said"
+make_bundle '["sh", "-c", "echo program >> /tmp/said"]' "$(inner 3)"
+oci create -b "$bundle" h9 </dev/null >/dev/null 2>&1
+[ ! -e "$bundle/rootfs/tmp/said" ] || bad "a startContainer hook ran before start"
+oci start h9 2>err; check $? 1 "start when a startContainer hook fails"
+grep -q "the startContainer hook '/bin/inner' failed with status 3" err || bad "startContainer: $(cat err)"
+await_status h9 stopped
+oci delete h9
+grep -q program "$bundle/rootfs/tmp/said" && bad "the program ran after a failing startContainer hook"
+
 make_bundle '["true"]' '{"hooks": {"createRuntime": [{"path": "/bin/sleep", "args": ["sleep", "100"], "timeout": 1}]}}'
 oci run -b "$bundle" h7 </dev/null 2>err; check $? 1 "status when a hook takes too long"
 grep -q "timeout of 1 seconds" err || bad "timeout: $(cat err)"
