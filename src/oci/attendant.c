@@ -240,6 +240,11 @@ static noreturn_fn void attendant_main(const struct attendant_params *p, int syn
     if (p->sandbox) {
         if (p->ns && enter_namespaces(p->ns, &e) < 0)
             give_up(sync, 125, e.status, e.msg);
+        /* Without a name of its own a container has that of its uts namespace. */
+        static char hostname[65];
+        struct boot_container *c = &p->sandbox->boot->container;
+        if ((!c->hostname || !*c->hostname) && gethostname(hostname, sizeof(hostname) - 1) == 0)
+            c->hostname = hostname;
         if (sync_send(sync, SYNC_NAMESPACES) < 0)
             _exit(1);
         await_command(sync, SYNC_GO);

@@ -211,6 +211,20 @@ static int check_supported(const struct oci_spec *spec, struct err *e)
         return err_set(
             e, "linux.namespaces: a user namespace is not supported by this runtime yet: the "
                "sandbox has one of its own");
+    /* Processes and System V objects of a sandbox are its kernel's, whoever else there is. */
+    static const enum oci_ns own[] = {OCI_NS_PID, OCI_NS_IPC, OCI_NS_MNT};
+    for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+        if (!l->ns[own[i]].is_set)
+            return err_set(
+                e,
+                "linux.namespaces: there is no %s namespace, and a sandbox cannot share the "
+                "host's",
+                oci_ns_names[own[i]]);
+    static const enum oci_ns unjoined[] = {OCI_NS_PID, OCI_NS_MNT, OCI_NS_CGROUP, OCI_NS_TIME};
+    for (size_t i = 0; i < ARRAY_SIZE(unjoined); i++)
+        if (l->ns[unjoined[i]].path)
+            return err_set(e, "linux.namespaces: a sandbox cannot join the %s namespace '%s'",
+                           oci_ns_names[unjoined[i]], l->ns[unjoined[i]].path);
     for (u32 i = 0; i < spec->mounts.n; i++) {
         const struct oci_mount *m = &spec->mounts.v[i];
         if (m->is_idmap)

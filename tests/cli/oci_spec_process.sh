@@ -57,9 +57,13 @@ check "$(inside 'cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/ker
 case "$(inside true '{"linux": {"sysctl": {"net.no.such": "1"}}}')" in
 *"cannot set the sysctl 'net.no.such'"*) ;; *) bad "an unknown sysctl: $(inside true '{"linux": {"sysctl": {"net.no.such": "1"}}}')" ;; esac
 
+check "$(inside hostname '{"hostname": "", "linux": {"namespaces": [{"type": "pid"}, {"type": "ipc"}, {"type": "mount"}]}}')" "$(hostname)" "the name of the host's uts namespace"
+
 # Refused by name.
-for pair in '{"linux": {"timeOffsets": {"monotonic": {"secs": 1}}, "namespaces": [{"type": "time"}, {"type": "uts"}]}}|timeOffsets' \
+for pair in '{"linux": {"timeOffsets": {"monotonic": {"secs": 1}}, "namespaces": [{"type": "time"}, {"type": "uts"}, {"type": "pid"}, {"type": "ipc"}, {"type": "mount"}]}}|timeOffsets' \
     '{"linux": {"intelRdt": {"closID": "x"}}}|intelRdt' '{"linux": {"rootfsPropagation": "shared"}}|rootfsPropagation' \
+    '{"linux": {"namespaces": [{"type": "uts"}, {"type": "ipc"}, {"type": "mount"}]}}|there is no pid namespace' \
+    '{"linux": {"namespaces": [{"type": "uts"}, {"type": "pid", "path": "/proc/1/ns/pid"}, {"type": "ipc"}, {"type": "mount"}]}}|cannot join the pid namespace' \
     '{"process": {"execCPUAffinity": {"initial": "0"}}}|execCPUAffinity' '{"process": {"scheduler": {"policy": "SCHED_DEADLINE", "runtime": 1, "deadline": 1, "period": 1}}}|SCHED_DEADLINE'; do
     out=$(inside true "${pair%|*}")
     case "$out" in *"${pair##*|}"*) ;; *) bad "not refused: ${pair##*|}: $out" ;; esac
