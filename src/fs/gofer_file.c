@@ -374,7 +374,7 @@ static void grow_size(struct inode *i, u64 end)
 
 static u32 write_flags(const struct file *f)
 {
-    u32 flags = atomic_load_explicit(&f->flags, memory_order_relaxed), rwf = 0;
+    u32 flags = file_io_flags(f), rwf = 0;
     if ((flags & LX_O_SYNC) == LX_O_SYNC)
         rwf |= RWF_SYNC;
     else if (flags & LX_O_DSYNC)

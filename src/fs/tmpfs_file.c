@@ -36,7 +36,7 @@ static s64 file_write(struct file *f, struct uio *from, s64 *off)
     if (from->left == 0)
         return 0;
     MUTEX_GUARD(&i->lock);
-    u64 size = atomic_load(&i->size), pos = f->flags & LX_O_APPEND ? size : (u64)*off;
+    u64 size = atomic_load(&i->size), pos = file_io_flags(f) & LX_O_APPEND ? size : (u64)*off;
     if (t->seals & SEALS_WRITE)
         return -LX_EPERM;
     u64 end;

@@ -69,7 +69,7 @@ s64 sys_pwrite64(struct task *t, const u64 a[6])
 
 enum direction { DIR_READ, DIR_WRITE };
 
-static s64 vectored(enum direction dir, const u64 a[6], s64 *off)
+static s64 vectored(enum direction dir, const u64 a[6], s64 *off, u32 flags)
 {
     struct uio u;
     struct file *f cleanup(file_put_p) = fd_get((int)a[0]);
@@ -82,43 +82,40 @@ static s64 vectored(enum direction dir, const u64 a[6], s64 *off)
     int e = uio_init_iovec(&u, uaddr(a[1]), a[2]);
     if (e < 0)
         return e;
-    s64 r = dir == DIR_READ ? vfs_read(f, &u, off) : vfs_write(f, &u, off);
+    s64 r = dir == DIR_READ ? vfs_read_flags(f, &u, off, flags)
+                            : vfs_write_flags(f, &u, off, flags);
     uio_done(&u);
     return r;
 }
 
 s64 sys_readv(struct task *t, const u64 a[6])
 {
-    return vectored(DIR_READ, a, NULL);
+    return vectored(DIR_READ, a, NULL, 0);
 }
 
 s64 sys_writev(struct task *t, const u64 a[6])
 {
-    return vectored(DIR_WRITE, a, NULL);
+    return vectored(DIR_WRITE, a, NULL, 0);
 }
 
 s64 sys_preadv(struct task *t, const u64 a[6])
 {
     s64 off = (s64)a[3];
-    return off < 0 ? -LX_EINVAL : vectored(DIR_READ, a, &off);
+    return off < 0 ? -LX_EINVAL : vectored(DIR_READ, a, &off, 0);
 }
 
 s64 sys_pwritev(struct task *t, const u64 a[6])
 {
     s64 off = (s64)a[3];
-    return off < 0 ? -LX_EINVAL : vectored(DIR_WRITE, a, &off);
+    return off < 0 ? -LX_EINVAL : vectored(DIR_WRITE, a, &off, 0);
 }
 
 static s64 vectored2(enum direction dir, const u64 a[6])
 {
     s64 off = (s64)a[3];
-    u32 flags = (u32)a[5];
-    /* Appending by flag and refusing to wait need the file's help: not here yet. */
-    if (flags & ~(u32)(LX_RWF_HIPRI | LX_RWF_DSYNC | LX_RWF_SYNC))
-        return -LX_EOPNOTSUPP;
     if (off < -1)
         return -LX_EINVAL;
-    return vectored(dir, a, off == -1 ? NULL : &off);
+    return vectored(dir, a, off == -1 ? NULL : &off, (u32)a[5]);
 }
 
 s64 sys_preadv2(struct task *t, const u64 a[6])

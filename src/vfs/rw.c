@@ -86,7 +86,7 @@ static int apply_write_limit(struct file *f, struct uio *from, s64 pos, u64 *ret
     *ret_cut = 0;
     if (!mode_is_reg(f->inode->mode) || from->left == 0)
         return 0;
-    if (f->flags & LX_O_APPEND)
+    if (file_io_flags(f) & LX_O_APPEND)
         pos = (s64)f->inode->size;
     s64 n = vfs_write_limit((u64)pos, from->left);
     if (n < 0)
@@ -131,6 +131,52 @@ s64 vfs_write(struct file *f, struct uio *from, s64 *off)
         vfs_notify(f->path.dentry, LX_IN_MODIFY);
     count_io(n, true);
     return n;
+}
+
+_Thread_local u32 vfs_io_set, vfs_io_clear;
+
+#define RW_FLAGS                                                                                   \
+    (LX_RWF_HIPRI | LX_RWF_DSYNC | LX_RWF_SYNC | LX_RWF_NOWAIT | LX_RWF_APPEND | LX_RWF_NOAPPEND)
+
+static int begin_flags(struct file *f, u32 rw)
+{
+    u32 type = f->inode->mode & LX_S_IFMT;
+    if (rw & ~(u32)RW_FLAGS)
+        return -LX_EOPNOTSUPP;
+    if ((rw & LX_RWF_APPEND) && (rw & LX_RWF_NOAPPEND))
+        return -LX_EINVAL;
+    /* Others might wait for a disk. */
+    if ((rw & LX_RWF_NOWAIT) && type != LX_S_IFIFO && type != LX_S_IFSOCK)
+        return -LX_EOPNOTSUPP;
+    if ((rw & LX_RWF_NOAPPEND) && (f->inode->flags & INODE_APPEND))
+        return -LX_EPERM;
+    vfs_io_set = (rw & LX_RWF_SYNC ? LX_O_SYNC : 0) | (rw & LX_RWF_DSYNC ? LX_O_DSYNC : 0) |
+                 (rw & LX_RWF_NOWAIT ? LX_O_NONBLOCK : 0) | (rw & LX_RWF_APPEND ? LX_O_APPEND : 0);
+    vfs_io_clear = rw & LX_RWF_NOAPPEND ? LX_O_APPEND : 0;
+    return 0;
+}
+
+static void end_flags(void)
+{
+    vfs_io_set = vfs_io_clear = 0;
+}
+
+s64 vfs_read_flags(struct file *f, struct uio *to, s64 *off, u32 rw_flags)
+{
+    s64 r = begin_flags(f, rw_flags);
+    if (r == 0)
+        r = vfs_read(f, to, off);
+    end_flags();
+    return r;
+}
+
+s64 vfs_write_flags(struct file *f, struct uio *from, s64 *off, u32 rw_flags)
+{
+    s64 r = begin_flags(f, rw_flags);
+    if (r == 0)
+        r = vfs_write(f, from, off);
+    end_flags();
+    return r;
 }
 
 s64 file_pread(struct file *f, void *buf, size_t size, s64 off)

@@ -493,10 +493,21 @@ static inline struct file *file_of_mappable(struct mappable *m)
     return container_of(m, struct file, map);
 }
 extern const struct mappable_ops file_mappable_ops; /* to tell a file's mappable from others */
+/* Flags that one call of this thread adds to and takes from those of its file: RWF_*. */
+extern _Thread_local u32 vfs_io_set, vfs_io_clear;
+/* The flags that a read or write goes by. */
+static inline u32 file_io_flags(const struct file *f)
+{
+    u32 flags = atomic_load_explicit(&((struct file *)(uintptr_t)f)->flags, memory_order_relaxed);
+    return (flags | vfs_io_set) & ~vfs_io_clear;
+}
 static inline bool file_is_nonblock(struct file *f)
 {
-    return atomic_load_explicit(&f->flags, memory_order_relaxed) & LX_O_NONBLOCK;
+    return file_io_flags(f) & LX_O_NONBLOCK;
 }
+/* As preadv2 and pwritev2: rw_flags are LX_RWF_*. -LX_EOPNOTSUPP: not with this file. */
+s64 vfs_read_flags(struct file *f, struct uio *to, s64 *off, u32 rw_flags) must_check;
+s64 vfs_write_flags(struct file *f, struct uio *from, s64 *off, u32 rw_flags) must_check;
 
 /* Kernel-side use of a file (loader, sendfile, procfs): mode checked, position explicit. */
 s64 file_pread(struct file *f, void *buf, size_t size, s64 off) must_check;

@@ -281,3 +281,39 @@ TEST(writes_after_unlink)
     close(a);
     close(b);
 }
+
+TEST(rw_flags)
+{
+    char buf[32] = {0};
+    struct iovec w = {"XY", 2}, r = {buf, sizeof(buf)};
+    write_file("rwf", "abcdef");
+    int fd = open("rwf", O_RDWR), ap = open("rwf", O_RDWR | O_APPEND);
+    CHECK(fd >= 0 && ap >= 0);
+    CHECK_EQ(pwritev2(fd, &w, 1, 1, RWF_DSYNC), 2);
+    CHECK_EQ(pwritev2(fd, &w, 1, 0, RWF_APPEND | RWF_SYNC), 2);
+    CHECK_EQ(lseek(fd, 0, SEEK_CUR), 0);
+    CHECK_EQ(pwritev2(fd, &w, 1, -1, RWF_APPEND), 2);
+    CHECK_EQ(lseek(fd, 0, SEEK_CUR), 10);
+    CHECK_EQ(preadv2(fd, &r, 1, 0, RWF_HIPRI), 10);
+    CHECK_STR(buf, "aXYdefXYXY");
+    CHECK_ERR(pwritev2(fd, &w, 1, 0, 0x4000), EOPNOTSUPP);
+    CHECK_ERR(preadv2(fd, &r, 1, -2, 0), EINVAL);
+    CHECK_EQ(pwritev2(ap, &w, 1, 0, 0), 2);
+    CHECK_EQ(lseek(fd, 0, SEEK_END), 12);
+    if (pwritev2(ap, &w, 1, 0, 0x20) == 2) { /* RWF_NOAPPEND: since 6.9 */
+        CHECK_EQ(lseek(fd, 0, SEEK_END), 12);
+        CHECK_ERR(pwritev2(ap, &w, 1, 0, 0x20 | RWF_APPEND), EINVAL);
+    }
+    close(ap);
+    close(fd);
+    int p[2];
+    CHECK_EQ(pipe(p), 0);
+    CHECK_ERR(preadv2(p[0], &r, 1, -1, RWF_NOWAIT), EAGAIN);
+    CHECK_EQ(pwritev2(p[1], &w, 1, -1, RWF_NOWAIT), 2);
+    CHECK_EQ(preadv2(p[0], &r, 1, -1, RWF_NOWAIT), 2);
+    CHECK_ERR(preadv2(p[0], &r, 1, 0, 0), ESPIPE);
+    CHECK_EQ(fcntl(p[0], F_GETFL) & O_NONBLOCK, 0);
+    close(p[0]);
+    close(p[1]);
+    unlink("rwf");
+}
