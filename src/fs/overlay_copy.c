@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "fs/overlay_int.h"
+#include "vfs/acl.h"
 #include "vfs/file.h"
 
 #define COPY_CHUNK 65536U
@@ -256,6 +257,10 @@ static int finish_object(struct ovl_super *os, struct ovl_node *n, const struct 
         r = copy_xattrs(os, lower->dentry->inode, to);
     if (r < 0)
         return r;
+    mutex_lock(&to->lock);
+    for (int k = 0; k < 2; k++) /* not what the upper directory's default gave */
+        inode_put_acl(to, k, inode_get_acl(lower->dentry->inode, k));
+    mutex_unlock(&to->lock);
     /* A layer that keeps no marks shows another number after a remount; nothing else is lost. */
     r = ovl_set_mark(os, to, "origin", origin, sizeof(origin));
     if (r == 0 && n->parent && !atomic_exchange(&ovl_node(n->parent)->is_impure, true))

@@ -4,6 +4,7 @@
 
 #include "abi/sched.h"
 #include "fs/overlay_int.h"
+#include "vfs/acl.h"
 
 /* Under the real inode's lock, so that a mirror that read older values cannot overwrite a newer
  * one. */
@@ -24,6 +25,13 @@ void ovl_mirror(struct inode *i)
     i->mtime = st.mtime;
     i->ctime = st.ctime;
     i->flags |= real->dentry->inode->flags & INODE_PRIV_XATTR;
+    for (int k = 0; k < 2; k++) {
+        struct acl *a = inode_get_acl(real->dentry->inode, k);
+        if (a != (k ? i->default_acl : i->acl))
+            inode_put_acl(i, k, a);
+        else
+            acl_put(a);
+    }
     if (n->has_btime)
         i->btime = n->btime;
     if (!n->has_own_nlink)
@@ -144,6 +152,26 @@ int ovl_removexattr(struct inode *i, const char *name)
         return -LX_EOPNOTSUPP;
     mutex_lock(&real->lock);
     r = real->ops->removexattr(real, name);
+    mutex_unlock(&real->lock);
+    if (r == 0)
+        ovl_mirror(i);
+    return r;
+}
+
+int ovl_set_acl(struct inode *i, bool is_default, struct acl *a)
+{
+    const struct ovl_super *os = ovl_sb(i->sb);
+    struct inode *real = os->upper.dentry ? os->upper.dentry->inode : NULL;
+    if (!real)
+        return -LX_EROFS;
+    if (!real->ops->set_acl)
+        return -LX_EOPNOTSUPP;
+    int r = ovl_copy_up(i, UINT64_MAX);
+    if (r < 0)
+        return r;
+    real = ovl_node(i)->upper.dentry->inode;
+    mutex_lock(&real->lock);
+    r = real->ops->set_acl ? real->ops->set_acl(real, is_default, a) : -LX_EOPNOTSUPP;
     mutex_unlock(&real->lock);
     if (r == 0)
         ovl_mirror(i);

@@ -131,9 +131,10 @@ int ovl_setxattr(struct inode *i, const char *name, const void *val, size_t size
                  u32 flags) must_check;
 s64 ovl_listxattr(struct inode *i, char *buf, size_t size) must_check;
 int ovl_removexattr(struct inode *i, const char *name) must_check;
+int ovl_set_acl(struct inode *i, bool is_default, struct acl *a) must_check;
 #define OVL_ATTR_OPS                                                                               \
     .getattr = ovl_getattr, .setattr = ovl_setattr, .getxattr = ovl_getxattr,                      \
-    .setxattr = ovl_setxattr, .listxattr = ovl_listxattr, .removexattr = ovl_removexattr
+    .setxattr = ovl_setxattr, .listxattr = ovl_listxattr, .removexattr = ovl_removexattr, .set_acl = ovl_set_acl
 
 /* ---- overlay_readdir.c --------------------------------------------------------------------- */
 

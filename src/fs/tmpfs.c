@@ -17,6 +17,7 @@
 
 #include "abi/sched.h"
 #include "fs/tmpfs_int.h"
+#include "vfs/acl.h"
 #include "vfs/special.h"
 
 #define XATTR_LIMIT (128U << 10) /* bytes an inode */
@@ -153,6 +154,11 @@ int tmpfs_setattr(struct inode *i, const struct iattr *a)
     }
     if ((a->valid & ATTR_MODE) && is_reg && (t->seals & 0x20U) && ((a->mode ^ i->mode) & 0111U))
         return -LX_EPERM; /* F_SEAL_EXEC */
+    if ((a->valid & ATTR_MODE) && i->acl) {
+        int r = acl_chmod(i, a->mode);
+        if (r < 0)
+            return r;
+    }
     inode_apply_attr(i, &rest);
     return 0;
 }
@@ -178,7 +184,8 @@ static void recharge_xattrs(struct inode *i)
 {
     struct tmpfs_node *t = tmpfs_node(i);
     struct tmpfs_super *ts = tmpfs_sb(i->sb);
-    u64 npages = (t->xattrs.bytes + PAGE_SIZE - 1) / PAGE_SIZE;
+    u64 bytes = t->xattrs.bytes + acl_bytes(i->acl) + acl_bytes(i->default_acl);
+    u64 npages = (bytes + PAGE_SIZE - 1) / PAGE_SIZE;
     atomic_fetch_add(&ts->used_pages, npages - t->xattr_pages);
     t->xattr_pages = npages;
 }
@@ -194,6 +201,22 @@ int tmpfs_setxattr(struct inode *i, const char *name, const void *val, size_t si
         recharge_xattrs(i);
         inode_touch(i, false, false, true);
     }
+    return r;
+}
+
+int tmpfs_set_acl(struct inode *i, bool is_default, struct acl *a)
+{
+    int r = acl_set_in_memory(i, is_default, a);
+    if (r == 0)
+        recharge_xattrs(i);
+    return r;
+}
+
+int tmpfs_inherit_acl(struct inode *i, struct inode *dir)
+{
+    int r = dir && dir->default_acl ? acl_inherit(i, dir) : 0;
+    if (r == 0 && i->acl)
+        recharge_xattrs(i);
     return r;
 }
 
@@ -220,6 +243,7 @@ const struct inode_ops tmpfs_file_iops = {
     .setxattr = tmpfs_setxattr,
     .listxattr = tmpfs_listxattr,
     .removexattr = tmpfs_removexattr,
+    .set_acl = tmpfs_set_acl,
 };
 
 /* ---- options and supers -------------------------------------------------------------------- */

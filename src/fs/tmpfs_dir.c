@@ -168,7 +168,8 @@ static int make(struct inode *dir, struct dentry *d, u32 mode, u64 rdev, const c
     int r = tmpfs_inode_new(dir->sb, dir, mode, rdev, &i);
     if (r < 0)
         return r;
-    if (target) {
+    r = tmpfs_inherit_acl(i, dir);
+    if (r == 0 && target) {
         i->link = strdup(target);
         atomic_store(&i->size, strlen(target));
         r = i->link ? 0 : -LX_ENOSPC;
@@ -216,9 +217,16 @@ static int dir_symlink(struct inode *dir, struct dentry *d, const char *target)
 
 static int dir_tmpfile(struct inode *dir, u32 mode, struct inode **ret_i)
 {
-    int r = tmpfs_inode_new(dir->sb, dir, mode, 0, ret_i);
-    if (r == 0)
-        atomic_store(&(*ret_i)->nlink, 0);
+    struct inode *i;
+    int r = tmpfs_inode_new(dir->sb, dir, mode, 0, &i);
+    if (r < 0)
+        return r;
+    atomic_store(&i->nlink, 0);
+    r = tmpfs_inherit_acl(i, dir);
+    if (r < 0)
+        inode_put(i);
+    else
+        *ret_i = i;
     return r;
 }
 
@@ -448,4 +456,5 @@ const struct inode_ops tmpfs_dir_iops = {
     .setxattr = tmpfs_setxattr,
     .listxattr = tmpfs_listxattr,
     .removexattr = tmpfs_removexattr,
+    .set_acl = tmpfs_set_acl,
 };

@@ -98,7 +98,7 @@ struct tmpfs_node { /* inode.priv */
         struct tmpfs_data data;
     };
     struct xattr_store xattrs;
-    u64 xattr_pages;
+    u64 xattr_pages; /* of access control lists too */
     u32 link_pages;             /* a long symbolic link is charged as a page, as on Linux */
     _Atomic u32 seals;          /* LX_F_SEAL_* */
     _Atomic u32 nwritable_maps; /* VMAs that may write it, shared */
@@ -126,5 +126,8 @@ int tmpfs_setxattr(struct inode *i, const char *name, const void *val, size_t si
                    u32 flags) must_check;
 s64 tmpfs_listxattr(struct inode *i, char *buf, size_t size) must_check;
 int tmpfs_removexattr(struct inode *i, const char *name) must_check;
+int tmpfs_set_acl(struct inode *i, bool is_default, struct acl *a) must_check;
+/* A new inode takes what dir's default list gives. */
+int tmpfs_inherit_acl(struct inode *i, struct inode *dir) must_check;
 
 #endif

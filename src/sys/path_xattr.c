@@ -1,8 +1,10 @@
 /* Handlers: extended attributes. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "sys/fsutil.h"
 #include "sys/sys.h"
+#include "vfs/acl.h"
 
 /* The object of a call: by path, by path without following, by descriptor. */
 enum by { BY_PATH, BY_LINK, BY_FD };
@@ -28,6 +30,24 @@ static int copy_name(char buf[LX_XATTR_NAME_MAX + 1], u64 name)
     return n < 0 ? (int)n : 0;
 }
 
+/* Ids in a list are the caller's, those of the vfs are not. */
+static void translate_acl(const char *name, void *val, s64 size, bool is_in)
+{
+    bool is_default;
+    struct lx_acl_entry e;
+    const struct cred *c = vfs_cred();
+    if (size < 4 || !acl_is_name(name, &is_default))
+        return;
+    for (char *at = (char *)val + 4; at + sizeof(e) <= (char *)val + size; at += sizeof(e)) {
+        memcpy(&e, at, sizeof(e));
+        if (e.tag == LX_ACL_USER)
+            e.id = is_in ? make_kuid(c->user_ns, e.id) : from_kuid(c->user_ns, e.id);
+        else if (e.tag == LX_ACL_GROUP)
+            e.id = is_in ? make_kgid(c->user_ns, e.id) : from_kgid(c->user_ns, e.id);
+        memcpy(at, &e, sizeof(e));
+    }
+}
+
 static s64 do_set(enum by by, const u64 a[6])
 {
     char name[LX_XATTR_NAME_MAX + 1];
@@ -44,6 +64,8 @@ static s64 do_set(enum by by, const u64 a[6])
     if (!val)
         return -LX_ENOMEM;
     r = size ? copy_in(val, uaddr(a[2]), size) : 0;
+    if (r == 0)
+        translate_acl(name, val, (s64)size, true);
     if (r == 0)
         r = find(by, a[0], &p);
     if (r == 0) {
@@ -77,6 +99,8 @@ static s64 fetch(const struct path *p, const char *name, u64 to, u64 size, u64 m
     if (!buf)
         return -LX_ENOMEM;
     s64 n = name ? vfs_getxattr(p, name, buf, size) : vfs_listxattr(p, buf, size);
+    if (n > 0 && size > 0 && name)
+        translate_acl(name, buf, n, false);
     if (n > 0 && size > 0 && copy_out(uaddr(to), buf, (size_t)n) < 0)
         n = -LX_EFAULT;
     else if (n == -LX_ERANGE && size == max)

@@ -11,6 +11,7 @@
 
 #include "abi/sched.h"
 #include "base/log.h"
+#include "vfs/acl.h"
 #include "vfs/fast.h"
 #include "vfs/internal.h"
 #include "vfs/locks.h"
@@ -150,6 +151,8 @@ static void inode_free(struct epoch_node *n)
 {
     struct inode *i = container_of(n, struct inode, rcu);
     notify_free(i);
+    acl_put(i->acl);
+    acl_put(i->default_acl);
     free(i->link);
     free(i);
 }
@@ -278,11 +281,14 @@ int inode_generic_permission(struct inode *i, u32 mask)
     const struct cred *c = vfs_cred();
     u32 mode = i->mode;
     u32 bits = mode;
+    int by_list = -LX_EAGAIN;
     if (c->fsuid == i->uid)
         bits = mode >> 6;
+    else if (i->acl && (mode & 070U))
+        by_list = acl_permission(i, mask);
     else if (cred_in_group(c, i->gid))
         bits = mode >> 3;
-    if (!(mask & ~bits & 7U))
+    if (by_list == 0 || (by_list == -LX_EAGAIN && !(mask & ~bits & 7U)))
         return 0;
     bool is_dir = (mode & LX_S_IFMT) == LX_S_IFDIR;
     bool is_override_enough = is_dir || !(mask & LX_X_OK) || (mode & 0111U);

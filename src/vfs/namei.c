@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "abi/sched.h"
+#include "vfs/acl.h"
 #include "vfs/file.h"
 #include "vfs/internal.h"
 #include "vfs/vfs.h"
@@ -134,7 +135,7 @@ int vfs_mkdir(int dirfd, const char *name, u32 mode)
     int r = create_begin(&w, dirfd, name, true, &d);
     if (r == 0) {
         struct inode *dir = w.cur.dentry->inode;
-        mode = LX_S_IFDIR | (mode & 01777U & ~current_umask());
+        mode = LX_S_IFDIR | acl_create_mode(dir, mode & 01777U);
         r = dir->ops->mkdir ? dir->ops->mkdir(dir, d, mode) : -LX_EPERM;
         create_end(&w, d, r, LX_IN_CREATE | LX_IN_ISDIR);
     }
@@ -158,7 +159,7 @@ int vfs_mknod(int dirfd, const char *name, u32 mode, u64 rdev)
     if (r == 0) {
         struct inode *dir = w.cur.dentry->inode;
         bool is_whiteout = type == LX_S_IFCHR && rdev == 0;
-        mode = type | (mode & 07777U & ~current_umask());
+        mode = type | acl_create_mode(dir, mode & 07777U);
         if ((type == LX_S_IFCHR || type == LX_S_IFBLK) && !is_whiteout &&
             !vfs_capable(LX_CAP_MKNOD))
             r = -LX_EPERM;

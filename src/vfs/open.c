@@ -2,6 +2,7 @@
  * open(2) and openat2(2): the walk to the file, creation, permission, truncation.
  */
 #include "abi/sched.h"
+#include "vfs/acl.h"
 #include "vfs/file.h"
 #include "vfs/internal.h"
 #include "vfs/locks.h"
@@ -123,7 +124,7 @@ static int create_last(struct walk *w, const struct open_how *how, struct dentry
             r = may_create_in(di);
         if (r == 0)
             r = di->ops->create
-                    ? di->ops->create(di, d, LX_S_IFREG | (how->mode & 07777U & ~current_umask()))
+                    ? di->ops->create(di, d, LX_S_IFREG | acl_create_mode(di, how->mode & 07777U))
                     : -LX_EACCES;
         if (r < 0)
             dentry_put(d);
@@ -202,7 +203,7 @@ static int open_tmpfile(const struct path *dir, const struct open_how *how, stru
     mutex_lock(&di->lock);
     r = di->flags & INODE_DEAD
             ? -LX_ENOENT
-            : di->ops->tmpfile(di, LX_S_IFREG | (how->mode & 07777U & ~current_umask()), &i);
+            : di->ops->tmpfile(di, LX_S_IFREG | acl_create_mode(di, how->mode & 07777U), &i);
     mutex_unlock(&di->lock);
     if (r < 0)
         return r;

@@ -47,6 +47,7 @@ struct mount;
 struct mnt_ns;
 struct file;
 struct super;
+struct acl;
 struct path {
     struct mount *mnt;
     struct dentry *dentry;
@@ -203,6 +204,9 @@ struct inode_ops {
                     u32 flags) must_check;
     s64 (*listxattr)(struct inode *i, char *buf, size_t size) must_check;
     int (*removexattr)(struct inode *i, const char *name) must_check;
+    /* A POSIX access control list, NULL to remove it; i->lock held, the caller keeps his reference. Lists are
+     * read from the inode (acl.h), never by getxattr. Absent: EOPNOTSUPP. */
+    int (*set_acl)(struct inode *i, bool is_default, struct acl *a) must_check;
 };
 
 #define INODE_APPEND    1U /* FS_APPEND_FL */
@@ -234,6 +238,7 @@ struct inode {
     void *sock;                   /* bound UNIX socket, owned by the socket */
     char *_Atomic link;           /* text of a symbolic link, if it is known and cannot change: malloced,
                                      freed with the inode. Lets walks follow without readlink */
+    struct acl *_Atomic acl, *_Atomic default_acl; /* counted; written under lock, read in an epoch */
     struct inode *stacked;        /* of an upper layer: the overlay's inode on top of it; overlay.c's */
     struct epoch_node rcu;
     void *priv;                   /* the file system's */

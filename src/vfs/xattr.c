@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "abi/sched.h"
+#include "vfs/acl.h"
 #include "vfs/internal.h"
 #include "vfs/vfs.h"
 
@@ -54,6 +55,53 @@ static int check_name(const char *name)
     return n == 0 || n > LX_XATTR_NAME_MAX ? -LX_ERANGE : 0;
 }
 
+static s64 get_acl(struct inode *i, bool is_default, void *buf, size_t size)
+{
+    struct acl *a = i->ops->set_acl ? inode_get_acl(i, is_default) : NULL;
+    if (!a)
+        return i->ops->set_acl && !mode_is_lnk(i->mode) ? -LX_ENODATA : -LX_EOPNOTSUPP;
+    s64 n = acl_to_value(a, buf, size);
+    acl_put(a);
+    return n;
+}
+
+static int set_acl(const struct path *p, const char *name, bool is_default, const void *val,
+                   size_t size)
+{
+    struct inode *i = p->dentry->inode;
+    struct acl *a;
+    int r = acl_from_value(val, size, &a);
+    if (r == 0)
+        r = permission(p, name, LX_W_OK);
+    if (r == 0 && (!i->ops->set_acl || mode_is_lnk(i->mode)))
+        r = -LX_EOPNOTSUPP;
+    if (r == 0) {
+        mutex_lock(&i->lock);
+        r = i->ops->set_acl(i, is_default, a);
+        mutex_unlock(&i->lock);
+    }
+    acl_put(a);
+    if (r == 0)
+        vfs_notify(p->dentry, LX_IN_ATTRIB);
+    return r;
+}
+
+/* Names of lists come first. What they need, whether or not it fits. */
+static size_t list_acls(struct inode *i, char *buf, size_t size)
+{
+    size_t n = 0;
+    for (int k = 0; k < 2; k++) {
+        const char *name = k ? ACL_XATTR_DEFAULT : ACL_XATTR_ACCESS;
+        size_t len = strlen(name) + 1;
+        if (!(k ? i->default_acl : i->acl))
+            continue;
+        if (n + len <= size)
+            memcpy(buf + n, name, len);
+        n += len;
+    }
+    return n;
+}
+
 s64 vfs_getxattr(const struct path *p, const char *name, void *buf, size_t size)
 {
     struct inode *i = p->dentry->inode;
@@ -62,6 +110,9 @@ s64 vfs_getxattr(const struct path *p, const char *name, void *buf, size_t size)
         r = permission(p, name, LX_R_OK);
     if (r < 0)
         return r;
+    bool is_default;
+    if (acl_is_name(name, &is_default))
+        return get_acl(i, is_default, buf, size);
     return i->ops->getxattr ? i->ops->getxattr(i, name, buf, size) : -LX_EOPNOTSUPP;
 }
 
@@ -73,6 +124,9 @@ int vfs_setxattr(const struct path *p, const char *name, const void *val, size_t
     int r = check_name(name);
     if (r == 0 && size > LX_XATTR_SIZE_MAX)
         r = -LX_E2BIG;
+    bool is_default;
+    if (r == 0 && acl_is_name(name, &is_default))
+        return set_acl(p, name, is_default, val, size);
     if (r == 0)
         r = permission(p, name, LX_W_OK);
     if (r < 0)
@@ -92,13 +146,22 @@ int vfs_setxattr(const struct path *p, const char *name, const void *val, size_t
 s64 vfs_listxattr(const struct path *p, char *buf, size_t size)
 {
     struct inode *i = p->dentry->inode;
-    return i->ops->listxattr ? i->ops->listxattr(i, buf, size) : -LX_EOPNOTSUPP;
+    size_t nacl = list_acls(i, buf, size);
+    if (!i->ops->listxattr)
+        return -LX_EOPNOTSUPP;
+    if (size > 0 && nacl >= size)
+        return nacl > size || i->ops->listxattr(i, NULL, 0) > 0 ? -LX_ERANGE : (s64)nacl;
+    s64 n = i->ops->listxattr(i, size > 0 ? buf + nacl : NULL, size - MIN(nacl, size));
+    return n < 0 ? n : n + (s64)nacl;
 }
 
 int vfs_removexattr(const struct path *p, const char *name)
 {
     struct inode *i = p->dentry->inode;
     int r = check_name(name);
+    bool is_default;
+    if (r == 0 && acl_is_name(name, &is_default))
+        return set_acl(p, name, is_default, NULL, 0);
     if (r == 0)
         r = permission(p, name, LX_W_OK);
     if (r < 0)
