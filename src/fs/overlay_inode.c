@@ -166,6 +166,8 @@ int ovl_set_acl(struct inode *i, bool is_default, struct acl *a)
         return -LX_EROFS;
     if (!real->ops->set_acl)
         return -LX_EOPNOTSUPP;
+    if (!a && !ovl_has_upper(ovl_node(i)) && !(is_default ? i->default_acl : i->acl))
+        return -LX_ENODATA; /* no reason to copy up */
     int r = ovl_copy_up(i, UINT64_MAX);
     if (r < 0)
         return r;

@@ -242,9 +242,9 @@ int acl_set_in_memory(struct inode *i, bool is_default, struct acl *a)
 {
     if (is_default && !mode_is_dir(i->mode))
         return a ? -LX_EACCES : 0;
-    if (!is_default && a) {
+    if (!is_default) {
         u32 mode = i->mode;
-        if (acl_to_mode(a, &mode))
+        if (a && acl_to_mode(a, &mode))
             a = NULL; /* the mode says it all */
         if (!cred_in_group(vfs_cred(), i->gid) && !vfs_capable_over(LX_CAP_FSETID, i->uid, i->gid))
             mode &= ~(u32)LX_S_ISGID;

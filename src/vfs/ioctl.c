@@ -9,6 +9,8 @@
 #define LX_FIOGETOWN 0x8903U
 #define FIOQSIZE 0x5460U
 #define FIGETBSZ 2U
+#define FICLONE      0x40049409U
+#define FICLONERANGE 0x4020940dU
 
 static s64 set_nonblock(struct file *f, u64 arg)
 {
@@ -44,6 +46,23 @@ static s64 socket_owner(struct file *f, u32 cmd, uaddr_t arg)
     return fowner_set(f, vid);
 }
 
+/* FICLONE: none of our file systems shares blocks between files; Linux's errors up to there. */
+static s64 refuse_clone(struct file *f, s64 fd)
+{
+    struct file *from cleanup(file_put_p) = fd < 0 || fd > INT32_MAX ? NULL : fd_get((int)fd);
+    if (!from)
+        return -LX_EBADF;
+    if (from->inode->sb != f->inode->sb)
+        return -LX_EXDEV;
+    if (mode_is_dir(f->inode->mode) || mode_is_dir(from->inode->mode))
+        return -LX_EISDIR;
+    if (!mode_is_reg(f->inode->mode) || !mode_is_reg(from->inode->mode))
+        return -LX_EINVAL;
+    if (!(from->mode & FMODE_READ) || !(f->mode & FMODE_WRITE) || (f->flags & LX_O_APPEND))
+        return -LX_EBADF;
+    return -LX_EOPNOTSUPP;
+}
+
 s64 vfs_ioctl(struct file *f, u32 cmd, u64 arg)
 {
     struct inode *i = f->inode;
@@ -56,6 +75,12 @@ s64 vfs_ioctl(struct file *f, u32 cmd, u64 arg)
         if (!mode_is_reg(i->mode) && !mode_is_dir(i->mode) && !mode_is_lnk(i->mode))
             return -LX_ENOTTY;
         return put_user((s64)i->size, uaddr(arg));
+    case FICLONE:
+        return refuse_clone(f, (s64)(s32)arg);
+    case FICLONERANGE: {
+        s64 fd;
+        return get_user(fd, uaddr(arg)) < 0 ? -LX_EFAULT : refuse_clone(f, fd);
+    }
     case FIGETBSZ:
         return put_user((s32)4096, uaddr(arg));
     case LX_FIOSETOWN:

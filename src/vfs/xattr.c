@@ -72,6 +72,13 @@ static int set_acl(const struct path *p, const char *name, bool is_default, cons
     struct acl *a;
     int r = acl_from_value(val, size, &a);
     if (r == 0)
+        r = mount_want_write(p->mnt);
+    if (r == 0 && is_default && i->ops->set_acl && mode_is_reg(i->mode)) {
+        bool is_none = !a; /* which is what everything but a directory has */
+        acl_put(a);
+        return is_none ? 0 : -LX_EACCES;
+    }
+    if (r == 0)
         r = permission(p, name, LX_W_OK);
     if (r == 0 && (!i->ops->set_acl || mode_is_lnk(i->mode)))
         r = -LX_EOPNOTSUPP;

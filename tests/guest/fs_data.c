@@ -1,6 +1,8 @@
 /* Contents: reading, writing, holes, space, copies, directories as data. */
 #include <sys/resource.h>
 
+#include <sys/ioctl.h>
+
 #include "fs_common.h"
 
 TEST(positions)
@@ -316,4 +318,24 @@ TEST(rw_flags)
     close(p[0]);
     close(p[1]);
     unlink("rwf");
+}
+
+#ifndef FICLONE
+#define FICLONE 0x40049409
+#endif
+
+TEST(no_reflinks)
+{
+    int a = memfd_create("a", 0), b = memfd_create("b", 0), d = open("/dev/null", O_RDWR);
+    int dir = open(".", O_RDONLY);
+    CHECK(a >= 0 && b >= 0 && d >= 0 && dir >= 0);
+    CHECK_EQ(write(a, "xyz", 3), 3);
+    CHECK_ERR(ioctl(b, FICLONE, a), EOPNOTSUPP);
+    CHECK_ERR(ioctl(b, FICLONE, -1), EBADF);
+    CHECK_ERR(ioctl(b, FICLONE, d), EXDEV);
+    CHECK_ERR(ioctl(b, FICLONE, dir), EXDEV);
+    close(a);
+    close(b);
+    close(d);
+    close(dir);
 }
