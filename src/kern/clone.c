@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "fs/tty.h"
 #include "kern/kern_int.h"
+#include "kern/keys.h"
 #include "kern/seccomp.h"
 
 static int check_flags(struct task *t, const struct clone_args *a)
@@ -214,6 +215,7 @@ static void copy_plain(struct task *c, struct task *t, const struct clone_args *
     c->is_io_flusher = t->is_io_flusher;
     c->is_thp_disabled = t->is_thp_disabled;
     c->strace_depth = t->strace_depth;
+    keys_clone(c, t);
     c->start_boot_ns = clock_boot_ns();
 }
 

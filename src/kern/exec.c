@@ -10,6 +10,7 @@
  * outside the process keeps its pid.
  */
 #include "kern/exec.h"
+#include "kern/keys.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -262,6 +263,7 @@ static void image_enter(struct task *t, struct image *im, u64 old_tid)
     if (t->mm) {
         leave_old_mm(t, im);
         timers_exec(g);
+        keys_exec(t);
         own_files(t);
     } else {
         t->mm = take_ptr(im->prog.mm);

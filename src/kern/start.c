@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "fs/tty.h"
 #include "kern/exec.h"
+#include "kern/keys.h"
 #include "kern/seccomp.h"
 #include "kern/wait.h"
 
@@ -167,6 +168,8 @@ static int make_first(const struct init_args *a, struct task **ret_t)
         r = task_count_in(t, a->limits);
     if (r == 0 && a->nseccomp)
         r = seccomp_begin(t, a->seccomp, a->nseccomp, a->seccomp_flags);
+    if (r == 0)
+        r = keys_start(t);
     static const s32 one = 1;
     if (!a->is_init)
         pid_ns_keep_first(t->ns->pid_for_children);

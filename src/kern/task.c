@@ -9,6 +9,7 @@
  *   all_tgroups owns one reference of each group, which reaping drops.
  */
 #include "kern/kern_int.h"
+#include "kern/keys.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -131,9 +132,11 @@ static void task_free(struct task *t)
     vfork_release(t);
     seccomp_put(t->seccomp);
     free(t->ptrace);
+    keys_task_free(t);
     cred_put(t->cred);
     if (t->user) {
-        atomic_fetch_sub(&t->user->ntasks, 1);
+        if (atomic_fetch_sub(&t->user->ntasks, 1) == 1)
+            keys_user_left(t->user);
         user_put(t->user);
     }
     if (t->counted)
@@ -177,6 +180,7 @@ void tgroup_put(struct tgroup *g)
     signal_flush(&g->shared, UINT64_MAX);
     if (g->timers)
         timers_exit(g);
+    keys_tgroup_free(g);
     sighand_put(g->sighand);
     if (g->tty)
         tty_put(g->tty);
@@ -250,12 +254,13 @@ void task_set_cred(struct task *t, const struct cred *c)
     t->cred = c;
     t->vt.cred = c;
     struct user_struct *old_user = NULL;
+    bool is_last = false;
     if (user) {
         old_user = t->user;
         t->user = user;
         atomic_fetch_add(&user->ntasks, 1);
         if (old_user)
-            atomic_fetch_sub(&old_user->ntasks, 1);
+            is_last = atomic_fetch_sub(&old_user->ntasks, 1) == 1;
     }
     bool is_mixed = t->tg->ntasks > 1;
     mutex_unlock(&t->tg->sig_lock);
@@ -264,6 +269,8 @@ void task_set_cred(struct task *t, const struct cred *c)
         aspace_fastpath_off(t->mm->as, FASTPATH_OFF_CREDS, true);
     }
     cred_put(old);
+    if (is_last)
+        keys_user_left(old_user);
     user_put(old_user);
     task_publish(t);
 }

@@ -202,6 +202,8 @@ struct user_struct { /* one real uid: RLIMIT_NPROC, SIGPENDING, MSGQUEUE account
     u32 uid;
     _Atomic u32 ntasks, nsigpending, nfiles_inflight;
     _Atomic u64 mq_bytes, locked_bytes;
+    u32 nkeys, key_bytes;           /* guarded by the keys' lock, as the rest */
+    struct key *ring, *session_ring; /* counted, or NULL */
 };
 
 struct task_usage {
@@ -229,6 +231,8 @@ enum tgroup_stop { TG_RUNNING, TG_STOPPING, TG_STOPPED };
 
 struct posix_timers;
 struct tty; /* the session's controlling terminal; opaque */
+
+struct key;
 
 struct session {
     struct ref ref;
@@ -296,6 +300,7 @@ struct tgroup {
     const void *folded_mm;      /* its CPU time is in dead_usage already; guarded by sig_lock */
     s64 start_boot_ns;
     _Atomic u64 cpu_start_ns;
+    struct key *process_keys;   /* counted, or NULL; guarded by the keys' lock */
     void *container;            /* sentry's */
     struct freezer *freezer;    /* its container's, or NULL; immutable */
     struct task_limits *limits; /* likewise */
@@ -303,6 +308,13 @@ struct tgroup {
 
 /* task.state, for /proc and wait */
 enum task_state { TASK_RUNNING, TASK_SLEEPING, TASK_DISK, TASK_STOPPED, TASK_TRACED, TASK_ZOMBIE, TASK_DEAD };
+
+struct key;
+
+struct task_keys { /* own thread, under the keys' lock; see keys.h */
+    struct key *thread, *session; /* counted, or NULL */
+    int request_ring;             /* KEYCTL_SET_REQKEY_KEYRING */
+};
 
 struct restart_block {
     s64 (*fn)(struct task *t, struct restart_block *rb);
@@ -364,6 +376,7 @@ struct task {
     struct list tracees;         /* ptrace_states; guarded by task_lock */
 
     int exit_code;
+    struct task_keys keys;
     void *sem_undo;              /* sysvsem's */
     bool is_reaped;              /* its pid is gone; guarded by task_lock */
     struct task_usage usage;     /* final once is_usage_final; until then counters without times */
