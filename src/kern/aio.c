@@ -158,12 +158,13 @@ int aio_setup(struct task *t, u32 max, u64 *ret_id)
     return 0;
 }
 
-/* What is mapped from its first byte on at addr; compared only. */
+/* What is mapped, readable and from its first byte on, at addr; compared only. */
 static struct mappable *mapped_at(struct mm *mm, u64 addr)
 {
     MUTEX_GUARD(&mm->lock);
     struct vma *v = mm_find(mm, addr);
-    return v && v->start <= addr && v->offset + (addr - v->start) == 0 ? v->obj : NULL;
+    bool is_start = v && v->start <= addr && v->offset + (addr - v->start) == 0;
+    return is_start && v->flags & LX_PROT_READ ? v->obj : NULL;
 }
 
 struct aio_ctx *aio_find(struct task *t, u64 id)

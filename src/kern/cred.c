@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "vfs/landlock.h"
 
 #define UNCHANGED UINT32_MAX
 /* CHOWN, MKNOD, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER, FSETID, LINUX_IMMUTABLE, MAC_OVERRIDE */
@@ -407,6 +408,20 @@ int cred_set_no_new_privs(struct task *t)
         return -LX_ENOMEM;
     c->is_no_new_privs = true;
     return finish(t, c, 0);
+}
+
+int cred_restrict(struct task *t, struct file *ruleset)
+{
+    const struct landlock_domain *d;
+    struct cred *c = edit(t);
+    if (!c)
+        return -LX_ENOMEM;
+    int r = landlock_restrict(c->domain, ruleset, &d);
+    if (r == 0) {
+        landlock_put(c->domain);
+        c->domain = d;
+    }
+    return finish(t, c, r);
 }
 
 /* ---- exec ---------------------------------------------------------------------------------- */

@@ -29,6 +29,8 @@ int cred_set_securebits(struct task *t, u64 bits) must_check;
 int cred_set_keepcaps(struct task *t, u64 on) must_check;
 int cred_drop_bounding(struct task *t, u64 cap) must_check;
 s64 cred_ambient(struct task *t, u64 op, u64 cap, u64 arg4, u64 arg5) must_check;
+struct file;
+int cred_restrict(struct task *t, struct file *landlock_ruleset) must_check;
 int cred_set_no_new_privs(struct task *t) must_check;
 
 /* exec: the credentials of the new program. */

@@ -1,6 +1,8 @@
 /* kill(2) and kin. */
 #include "kern/kill.h"
 
+#include "vfs/landlock.h"
+
 /* As kill(2)'s "Permission" says; si_code from a kernel source needs none. */
 static bool may_signal(struct task *t, struct tgroup *g, int signo)
 {
@@ -12,10 +14,12 @@ static bool may_signal(struct task *t, struct tgroup *g, int signo)
     struct user_ns *uns = c->user_ns;
     bool is_ok = own->euid == c->suid || own->euid == c->uid || own->uid == c->suid ||
                  own->uid == c->uid;
+    is_ok = is_ok || ns_capable(uns, LX_CAP_KILL) ||
+            (signo == LX_SIGCONT && g->session == t->tg->session);
+    if (landlock_is_scoped(own->domain, c->domain, LL_SCOPE_SIGNAL))
+        is_ok = false;
     mutex_unlock(&g->sig_lock);
-    if (is_ok || ns_capable(uns, LX_CAP_KILL))
-        return true;
-    return signo == LX_SIGCONT && g->session == t->tg->session;
+    return is_ok;
 }
 
 /* Under task_lock. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "vfs/landlock.h"
 
 #define EFLAGS_TF 0x100U
 
@@ -93,7 +94,10 @@ int ptrace_may_access(struct task *t, bool is_attach)
     bool is_able = ns_capable(c->user_ns, LX_CAP_SYS_PTRACE);
     bool is_cap_subset =
         own->user_ns == c->user_ns && (c->cap_permitted & ~own->cap_permitted) == 0;
+    bool is_outer = landlock_is_outer(own->domain, c->domain);
     cred_put(c);
+    if (!is_outer)
+        return -LX_EPERM;
     if (is_able)
         return 0;
     if (!is_same || !is_cap_subset)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "loader/loader_int.h"
+#include "vfs/landlock.h"
 
 #define MAX_REWRITES 5 /* levels of `#!`, as Linux */
 #define DYN_BASE     (PLATFORM_MAX / 3 * 2 & PAGE_MASK)
@@ -32,6 +33,9 @@ int loader_open(int dirfd, const char *name, u32 walk_flags, struct file **ret_f
         r = -LX_EACCES;
     else
         r = inode_permission(i, LX_X_OK);
+    u32 fmode;
+    if (r == 0)
+        r = landlock_open(&path, LX_O_RDONLY, true, &fmode);
     if (r == 0)
         r = file_open_path(&path, LX_O_RDONLY, ret_f);
     path_put(&path);

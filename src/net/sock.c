@@ -14,6 +14,7 @@
 #include "net/filter.h"
 #include "net/netdev.h"
 #include "vfs/fcntl_ext.h"
+#include "vfs/landlock.h"
 
 static const struct file_ops sock_fops;
 static _Atomic u32 nsocks;
@@ -32,6 +33,8 @@ int sock_init(struct sock *sk, const struct sock_ops *ops, struct net_ns *ns, u1
     sk->type = type;
     sk->protocol = protocol;
     sk->uid = vfs_cred()->fsuid;
+    sk->domain = vfs_cred()->domain;
+    landlock_get(sk->domain);
     sk->ns = ns;
     net_ns_get(ns);
     waitq_init(&sk->wq);
@@ -65,6 +68,7 @@ void sock_put(struct sock *sk)
     mutex_unlock(&ns->socks_lock);
     atomic_fetch_sub_explicit(&ns->nsocks, 1, memory_order_relaxed);
     sk->ops->destroy(sk);
+    landlock_put(sk->domain);
     scm_who_done(&sk->peercred);
     if (sk->peer_groups)
         cred_put(sk->peer_groups);

@@ -152,6 +152,7 @@ struct sock {
     struct file *file;          /* not owned; valid while it lives: from sock_file to release;
                                  * cleared under lock */
     u32 uid;                    /* kuid of the creator; immutable */
+    const struct landlock_domain *domain; /* of the creator, owned, or NULL; immutable */
     struct waitq wq;
 
     struct mutex lock;

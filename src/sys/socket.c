@@ -1,5 +1,6 @@
 /* Handlers of the socket calls that move no data. */
 #include "sys/socket.h"
+#include "vfs/landlock.h"
 
 int socket_of_fd(int fd, struct file **ret_f, struct sock **ret_sk)
 {
@@ -86,6 +87,17 @@ s64 sys_socketpair(struct task *t, const u64 a[6])
     return r;
 }
 
+/* What the task's Landlock domain says to binding or connecting a TCP socket. */
+static int check_port(const struct sock *sk, const union saddr *sa, u32 len, u64 access)
+{
+    bool is_inet = sk->family == LX_AF_INET || sk->family == LX_AF_INET6;
+    if (!landlock_own() || !is_inet || sk->type != LX_SOCK_STREAM || len < sizeof(sa->in))
+        return 0; /* too short a name is the socket's to refuse */
+    if (sa->family == LX_AF_UNSPEC && access == LL_NET_CONNECT_TCP)
+        return 0; /* it disconnects */
+    return landlock_check_port(__builtin_bswap16(sa->in.port), access); /* at one place in both families */
+}
+
 s64 sys_bind(struct task *t, const u64 a[6])
 {
     struct file *f cleanup(file_put_p) = NULL;
@@ -95,6 +107,8 @@ s64 sys_bind(struct task *t, const u64 a[6])
     int r = socket_of_fd((int)a[0], &f, &sk);
     if (r == 0)
         r = sockaddr_in_from_user(a[1], a[2], &sa, &len);
+    if (r == 0)
+        r = check_port(sk, &sa, len, LL_NET_BIND_TCP);
     return r < 0 ? r : sock_bind(sk, &sa, len);
 }
 
@@ -107,6 +121,8 @@ s64 sys_connect(struct task *t, const u64 a[6])
     int r = socket_of_fd((int)a[0], &f, &sk);
     if (r == 0)
         r = sockaddr_in_from_user(a[1], a[2], &sa, &len);
+    if (r == 0)
+        r = check_port(sk, &sa, len, LL_NET_CONNECT_TCP);
     return r < 0 ? r : sock_connect(sk, &sa, len, file_is_nonblock(f));
 }
 

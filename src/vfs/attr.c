@@ -5,6 +5,7 @@
 #include "abi/sched.h"
 #include "vfs/file.h"
 #include "vfs/internal.h"
+#include "vfs/landlock.h"
 #include "vfs/locks.h"
 #include "vfs/vfs.h"
 
@@ -256,6 +257,8 @@ int vfs_truncate(const struct path *p, u64 size)
         r = inode_permission(i, LX_W_OK);
     if (r == 0 && (i->flags & INODE_APPEND))
         r = -LX_EPERM;
+    if (r == 0 && landlock_denied(p, LL_FS_TRUNCATE))
+        r = -LX_EACCES;
     if (r == 0)
         r = inode_get_write(i);
     if (r < 0)
@@ -278,6 +281,8 @@ int vfs_ftruncate(struct file *f, s64 size)
         return -LX_EINVAL;
     if (i->flags & INODE_APPEND)
         return -LX_EPERM;
+    if (f->mode & FMODE_NO_TRUNCATE)
+        return -LX_EACCES;
     int r = check_size(i, (u64)size);
     return r < 0 ? r
                  : do_truncate(&f->path, (u64)size, f, ATTR_MTIME | ATTR_MTIME_NOW | ATTR_CTIME);

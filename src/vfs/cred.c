@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "abi/sched.h"
+#include "vfs/landlock.h"
 #include "vfs/vfs.h"
 
 _Thread_local struct vfs_task *vfs_current;
@@ -54,6 +55,7 @@ struct cred *cred_copy(const struct cred *old)
     } else {
         c->groups = NULL;
     }
+    landlock_get(c->domain);
     if (c->user_ns && vfs_user_ns_get)
         vfs_user_ns_get(c->user_ns);
     return c;
@@ -76,6 +78,7 @@ void cred_put(const struct cred *c)
         return;
     if (c->user_ns && vfs_user_ns_put)
         vfs_user_ns_put(c->user_ns);
+    landlock_put(c->domain);
     free(c->groups);
     free(unconst(c));
 }

@@ -20,6 +20,7 @@ struct cred {
     u64 cap_permitted, cap_effective, cap_inheritable, cap_bounding, cap_ambient;
     u32 securebits;
     bool is_no_new_privs;
+    const struct landlock_domain *domain; /* owned, or NULL */
     struct user_ns *user_ns; /* owned; never NULL in a task */
     u32 ngroups;
     u32 *groups; /* owned, sorted */

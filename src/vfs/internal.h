@@ -69,6 +69,8 @@ struct mount *mount_on(const struct path *p);
 struct mount *mount_on_rcu(struct mount *parent, struct dentry *d);
 /* One step up from a mount's root; false at a tree's root. Consumes and replaces *p. */
 bool path_up_mount(struct path *p);
+/* To the parent, across mounts, whatever the root is; false: there is none. */
+bool path_step_up(struct path *p);
 /* 0, or -LX_EROFS: may anything behind this mount be changed. */
 int mount_want_write(const struct mount *m) must_check;
 /* True when some mount of the current task's namespace covers d. */

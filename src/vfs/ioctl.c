@@ -99,6 +99,8 @@ s64 vfs_ioctl(struct file *f, u32 cmd, u64 arg)
     default:
         break;
     }
+    if (f->mode & FMODE_NO_IOCTL)
+        return -LX_EACCES;
     s64 r = f->ops->ioctl ? f->ops->ioctl(f, cmd, arg) : -LX_ENOTTY;
     return r;
 }

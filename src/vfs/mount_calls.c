@@ -8,6 +8,7 @@
 #include "abi/sched.h"
 #include "base/log.h"
 #include "vfs/internal.h"
+#include "vfs/landlock.h"
 #include "vfs/mount.h"
 #include "vfs/vfs.h"
 
@@ -26,6 +27,8 @@ bool mount_may(void)
 {
     if (!vfs_current)
         return true;
+    if (landlock_forbids_mounts())
+        return false;
     if (vfs_capable_in && current_ns())
         return vfs_capable_in(current_ns()->user_ns, LX_CAP_SYS_ADMIN);
     return vfs_ns_capable(LX_CAP_SYS_ADMIN);

@@ -11,6 +11,7 @@
 #include "vfs/acl.h"
 #include "vfs/file.h"
 #include "vfs/internal.h"
+#include "vfs/landlock.h"
 #include "vfs/vfs.h"
 
 _Atomic s64 vfs_protected_symlinks = 1, vfs_protected_hardlinks = 1, vfs_protected_fifos = 1,
@@ -73,12 +74,15 @@ static int may_delete(struct inode *dir, struct dentry *d, bool is_dir_wanted)
 /* ---- making -------------------------------------------------------------------------------- */
 
 /*
- * Walks to the parent, locks it and finds the last component, which must not exist. On success
+ * Walks to the parent, locks it and finds the last component, which must not exist, to be made of
+ * this kind; move is for another name of `linked`, else NULL, and the caller checks it. On success
  * *ret_d is negative and create_end must follow; on failure only walk_done.
  */
-static int create_begin(struct walk *w, int dirfd, const char *name, bool is_dir,
+static int create_begin(struct walk *w, int dirfd, const char *name, u32 mode,
+                        const struct path *linked, struct landlock_move *move,
                         struct dentry **ret_d)
 {
+    bool is_dir = mode_is_dir(mode);
     struct dentry *d;
     int r = walk_begin_parent(w, dirfd, name, 0);
     if (r < 0)
@@ -97,6 +101,9 @@ static int create_begin(struct walk *w, int dirfd, const char *name, bool is_dir
             return r;
         dentry_put(d);
     }
+    u64 denied = move ? 0 : landlock_denied(&w->cur, landlock_make_right(mode));
+    if (move)
+        landlock_link_begin(move, linked, &w->cur);
     mutex_lock(&dir->lock);
     r = dentry_lookup_locked(w->cur.dentry, w->last, w->last_size, &d);
     if (r == 0) {
@@ -106,6 +113,8 @@ static int create_begin(struct walk *w, int dirfd, const char *name, bool is_dir
             r = -LX_ENOENT;
         if (r == 0)
             r = mount_want_write(w->cur.mnt);
+        if (r == 0 && denied)
+            r = -LX_EACCES;
         if (r == 0)
             r = may_create_in(dir);
         if (r < 0)
@@ -132,7 +141,7 @@ int vfs_mkdir(int dirfd, const char *name, u32 mode)
 {
     struct walk w;
     struct dentry *d;
-    int r = create_begin(&w, dirfd, name, true, &d);
+    int r = create_begin(&w, dirfd, name, LX_S_IFDIR, NULL, NULL, &d);
     if (r == 0) {
         struct inode *dir = w.cur.dentry->inode;
         mode = LX_S_IFDIR | acl_create_mode(dir, mode & 01777U);
@@ -155,7 +164,7 @@ int vfs_mknod(int dirfd, const char *name, u32 mode, u64 rdev)
     if (type != LX_S_IFREG && type != LX_S_IFCHR && type != LX_S_IFBLK && type != LX_S_IFIFO &&
         type != LX_S_IFSOCK)
         return -LX_EINVAL;
-    int r = create_begin(&w, dirfd, name, false, &d);
+    int r = create_begin(&w, dirfd, name, type, NULL, NULL, &d);
     if (r == 0) {
         struct inode *dir = w.cur.dentry->inode;
         bool is_whiteout = type == LX_S_IFCHR && rdev == 0;
@@ -179,7 +188,7 @@ int vfs_symlink(const char *target, int dirfd, const char *name)
     struct dentry *d;
     if (!*target)
         return -LX_ENOENT;
-    int r = create_begin(&w, dirfd, name, false, &d);
+    int r = create_begin(&w, dirfd, name, LX_S_IFLNK, NULL, NULL, &d);
     if (r == 0) {
         struct inode *dir = w.cur.dentry->inode;
         r = dir->ops->symlink ? dir->ops->symlink(dir, d, target) : -LX_EPERM;
@@ -225,6 +234,7 @@ int vfs_link(int odirfd, const char *oname, int ndirfd, const char *nname, u32 a
     struct path old;
     struct walk w;
     struct dentry *d;
+    struct landlock_move move;
     u32 wf = 0;
     if (at_flags & ~(u32)(LX_AT_SYMLINK_FOLLOW | LX_AT_EMPTY_PATH))
         return -LX_EINVAL;
@@ -238,13 +248,15 @@ int vfs_link(int odirfd, const char *oname, int ndirfd, const char *nname, u32 a
     int r = vfs_walk(odirfd, oname, wf, &old);
     if (r < 0)
         return r;
-    r = create_begin(&w, ndirfd, nname, false, &d);
+    r = create_begin(&w, ndirfd, nname, 0, &old, &move, &d);
     if (r == 0) {
         struct inode *i = old.dentry->inode;
         if (old.mnt != w.cur.mnt)
             r = -LX_EXDEV;
         else
             r = may_link(i);
+        if (r == 0)
+            r = landlock_move_check(&move, i, NULL, false, false);
         if (r == 0)
             r = link_locked(w.cur.dentry->inode, d, i);
         if (r == 0)
@@ -311,6 +323,7 @@ int vfs_unlink(int dirfd, const char *name)
     int r = walk_begin_parent(&w, dirfd, name, 0);
     if (r == 0 && w.last_type != LAST_NORM)
         r = -LX_EISDIR;
+    u64 denied = r == 0 ? landlock_denied(&w.cur, LL_FS_REMOVE_FILE) : 0;
     if (r == 0)
         r = remove_begin(&w, &d);
     if (r < 0) {
@@ -322,6 +335,8 @@ int vfs_unlink(int dirfd, const char *name)
         r = mode_is_dir(i->mode) ? -LX_EISDIR : -LX_ENOTDIR;
     if (r == 0)
         r = mount_want_write(w.cur.mnt);
+    if (r == 0 && denied)
+        r = -LX_EACCES;
     if (r == 0)
         r = may_delete(dir, d, false);
     if (r == 0 && !dir->ops->unlink)
@@ -360,6 +375,7 @@ int vfs_rmdir(int dirfd, const char *name)
     int r = walk_begin_parent(&w, dirfd, name, 0);
     if (r == 0)
         r = by_type[w.last_type];
+    u64 denied = r == 0 ? landlock_denied(&w.cur, LL_FS_REMOVE_DIR) : 0;
     if (r == 0)
         r = remove_begin(&w, &d);
     if (r < 0) {
@@ -368,6 +384,8 @@ int vfs_rmdir(int dirfd, const char *name)
     }
     struct inode *dir = w.cur.dentry->inode, *i = d->inode;
     r = mount_want_write(w.cur.mnt);
+    if (r == 0 && denied)
+        r = -LX_EACCES;
     if (r == 0)
         r = may_delete(dir, d, true);
     if (r == 0 && !dir->ops->rmdir)
@@ -425,6 +443,7 @@ struct renaming {
     struct walk ow, nw;
     struct dentry *od, *nd;
     u32 flags;
+    struct landlock_move move;
 };
 
 /* Everything that is checked before the file system is asked; Linux's do_renameat2 and vfs_rename.
@@ -456,6 +475,8 @@ static int rename_check(struct renaming *n)
     if (nd == n->ow.cur.dentry || dentry_is_ancestor(nd, n->ow.cur.dentry))
         return is_exchange ? -LX_EINVAL : -LX_ENOTEMPTY;
     int r = mount_want_write(n->ow.cur.mnt);
+    if (r == 0)
+        r = landlock_move_check(&n->move, od->inode, nd->inode, true, is_exchange);
     if (r < 0)
         return r;
     if (od->inode == nd->inode)
@@ -559,6 +580,7 @@ static int rename_begun(struct renaming *n)
     }
     if (r < 0)
         return r;
+    landlock_move_begin(&n->move, &n->ow.cur, &n->nw.cur);
     lock_rename(odir, ndir);
     r = rename_find(&n->ow, &n->od);
     if (r == 0)

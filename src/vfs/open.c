@@ -5,6 +5,7 @@
 #include "vfs/acl.h"
 #include "vfs/file.h"
 #include "vfs/internal.h"
+#include "vfs/landlock.h"
 #include "vfs/locks.h"
 #include "vfs/vfs.h"
 
@@ -78,7 +79,10 @@ static int open_path(const struct path *p, u32 flags, bool is_created, struct fi
         return -LX_EISDIR;
     if (!mode_is_reg(i->mode))
         flags &= mode_is_dir(i->mode) ? ~0U : ~(u32)LX_O_TRUNC;
+    u32 fmode = 0;
     int r = is_created ? 0 : may_open(p, flags);
+    if (r == 0)
+        r = landlock_open(p, is_created ? flags & ~(u32)LX_O_TRUNC : flags, false, &fmode);
     if (r < 0)
         return r;
     bool is_truncated = (flags & LX_O_TRUNC) && !is_created;
@@ -96,6 +100,7 @@ static int open_path(const struct path *p, u32 flags, bool is_created, struct fi
     r = file_open_path(p, flags, &f);
     if (r < 0)
         return r;
+    f->mode |= fmode;
     if (is_truncated) {
         r = open_truncate(f);
         if (r < 0) {
@@ -116,10 +121,13 @@ static int create_last(struct walk *w, const struct open_how *how, struct dentry
     *ret_created = false;
     if (!di->ops->lookup)
         return -LX_ENOTDIR;
+    u64 denied = landlock_denied(&w->cur, LL_FS_MAKE_REG);
     mutex_lock(&di->lock);
     int r = dentry_lookup_locked(dir, w->last, w->last_size, &d);
     if (r == 0 && !d->inode) {
         r = mount_want_write(w->cur.mnt);
+        if (r == 0 && denied)
+            r = -LX_EACCES;
         if (r == 0)
             r = may_create_in(di);
         if (r == 0)

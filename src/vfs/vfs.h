@@ -463,6 +463,8 @@ struct file_ops {
 #define FMODE_PREAD  64U
 #define FMODE_WROTE  128U /* holds a write_count of the inode */
 #define FMODE_NOTIFY_OFF 256U
+#define FMODE_NO_TRUNCATE 1024U /* the opener's Landlock domain forbids it */
+#define FMODE_NO_IOCTL    2048U /* likewise, of a device */
 #define FMODE_TRUNC  512U /* seen by ops->open: O_TRUNC, the contents need not be kept */
 
 struct file {

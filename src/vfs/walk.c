@@ -140,6 +140,22 @@ static bool path_equal(const struct path *a, const struct path *b)
     return a->mnt == b->mnt && a->dentry == b->dentry;
 }
 
+bool path_step_up(struct path *p)
+{
+    while (p->dentry == p->mnt->root) {
+        if (!path_up_mount(p))
+            return false;
+    }
+    struct dentry *up = dentry_get_parent(p->dentry);
+    if (up == p->dentry) {
+        dentry_put(up);
+        return false; /* a root that is no mount's */
+    }
+    dentry_put(p->dentry);
+    p->dentry = up;
+    return true;
+}
+
 static int walk_dotdot(struct walk *w)
 {
     for (;;) {

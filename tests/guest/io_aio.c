@@ -273,6 +273,8 @@ TEST(the_ring_names_the_context)
         _exit(0);
     }
     CHECK_EQ(wait_status(pid), 0);
+    CHECK_EQ(mprotect(moved, (size_t)page, PROT_NONE), 0);
+    CHECK_ERR(events((uintptr_t)moved, 0, 4, ev, &zero), EINVAL);
     CHECK_EQ(munmap(moved, (size_t)page), 0);
     CHECK_ERR(events((uintptr_t)moved, 0, 4, ev, &zero), EINVAL);
     CHECK_ERR(destroy((uintptr_t)moved), EINVAL);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "net/unix/unix.h"
+#include "vfs/landlock.h"
 
 static struct mutex unix_path_lock = MUTEX_INIT("unix_path"); /* inode->sock, unix_sock.path */
 
@@ -188,6 +189,11 @@ int unix_find(struct unix_sock *u, const union saddr *addr, u32 len, struct unix
     }
     if (r < 0)
         return r;
+    if (!addr->un.path[0] &&
+        landlock_is_scoped(landlock_own(), other->sk.domain, LL_SCOPE_ABSTRACT_UNIX)) {
+        unix_put(other);
+        return -LX_EPERM;
+    }
     if (other->sk.type != u->sk.type) {
         unix_put(other);
         return -LX_EPROTOTYPE;
