@@ -81,6 +81,8 @@ int attend(int link, int sig_fd, int tty)
             return m.a;
         if (m.type == CTL_FAILED)
             return (m.a & 0xff) << 8;
+        if (m.type == CTL_STARTED)
+            tell_size(link, tty);
     }
 }
 
@@ -210,7 +212,7 @@ static int keep_fds(int *fds, size_t n)
 }
 
 /* Until the container is ready, or its program runs. */
-static void await_sandbox(int link, int sync)
+static void await_sandbox(int link, int sync, int tty)
 {
     static u8 buf[CTL_MAX_MSG];
     struct ctl_msg m;
@@ -221,6 +223,8 @@ static void await_sandbox(int link, int sync)
         give_up(sync, 125, 0, "the sandbox died while it was starting");
     if (m.type == CTL_FAILED)
         give_up(sync, m.a, m.b, m.data.p);
+    if (m.type == CTL_STARTED)
+        tell_size(link, tty);
     if (sync_send(sync, SYNC_READY) < 0)
         _exit(1);
 }
@@ -256,7 +260,7 @@ static noreturn_fn void attendant_main(const struct attendant_params *p, int syn
         give_up(sync, 125, errno, "cannot place the attendant's descriptors");
     if (chdir("/") < 0)
         give_up(fds[1], 125, errno, "cannot leave the working directory");
-    await_sandbox(fds[0], fds[1]);
+    await_sandbox(fds[0], fds[1], fds[3]);
     await_command(fds[1], SYNC_COMMIT);
     close(fds[1]);
     int status = attend(fds[0], fds[2], fds[3]);

@@ -87,12 +87,20 @@ def run(*args):
     subprocess.run(cmd + list(args), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
 
 
+def await_up():
+    """pid 1 has its handler: until then a signal would be lost."""
+    while not os.path.exists(bundle + '/rootfs/tmp/up'):
+        time.sleep(0.05)
+    os.unlink(bundle + '/rootfs/tmp/up')
+
+
 def end(pid):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 run('create', '-b', bundle, '--pid-file', 'pid', 'r1')
 run('start', 'r1')
+await_up()
 run('exec', '-d', '--pid-file', 'xpid', 'r1', 'sh', '-c', 'sleep 0.2; exit 9')
 print(end(int(open('xpid').read())))
 run('kill', 'r1', 'USR1')
@@ -100,17 +108,18 @@ print(end(int(open('pid').read())))
 run('delete', 'r1')
 run('create', '-b', bundle, '--pid-file', 'pid', 'r2')
 run('start', 'r2')
+await_up()
 run('kill', 'r2', 'KILL')
 print(end(int(open('pid').read())))
 run('delete', 'r2')
 run('create', '-b', bundle, '--pid-file', 'pid', 'r3')
 run('start', 'r3')
-run('exec', 'r3', 'true')
+await_up()
 os.kill(int(open('pid').read()), 10)
 print(end(int(open('pid').read())))
 run('delete', 'r3')
 END
-make_bundle '["sh", "-c", "trap \"exit 42\" USR1; while :; do sleep 0.1; done"]'
+make_bundle '["sh", "-c", "trap \"exit 42\" USR1; echo > /tmp/up; while :; do sleep 0.1; done"]'
 check "$(/usr/bin/python3 reap.py "$cvisor --root $root" "$bundle")" "9
 42
 -9
