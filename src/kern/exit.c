@@ -388,8 +388,11 @@ static void exit_notify(struct task *t)
             ptrace_tell_exit(g->leader, tgroup_wait_status(g));
         else
             is_reaped = exit_notify_parent(g);
-        if (g->pid->ns->init && g->pid->ns->is_dying)
-            waitq_wake(&g->pid->ns->init->child_wait, WAIT_ALL);
+        /* Whoever waits for his namespace to be empty waits for those below it too. */
+        for (struct pid_ns *ns = g->pid->ns; ns; ns = ns->parent) {
+            if (ns->init && ns->is_dying)
+                waitq_wake(&ns->init->child_wait, WAIT_ALL);
+        }
         if (is_reaped)
             tgroup_release(g);
     }

@@ -252,7 +252,8 @@ static noreturn_fn void attendant_main(const struct attendant_params *p, int syn
         if (sync_send(sync, SYNC_NAMESPACES) < 0)
             _exit(1);
         await_command(sync, SYNC_GO);
-        if (sandbox_start(p->sandbox, &sb, &e) < 0)
+        if ((p->pod ? sandbox_join(p->sandbox, p->link, p->pod, &sb, &e)
+                    : sandbox_start(p->sandbox, &sb, &e)) < 0)
             give_up(sync, 125, e.status, e.msg);
     }
     int fds[] = {p->sandbox ? sb.control : p->link, sync, sig_fd, p->tty};

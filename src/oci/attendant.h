@@ -32,9 +32,10 @@ struct sync_msg {
 struct attendant_params {
     const struct oci_namespace *ns;       /* of the spec; NULL: stays in the command's */
     const struct sandbox_params *sandbox; /* a container's; NULL: an exec */
-    int link;                             /* exec: the connection, with the request sent */
-    int tty;                              /* whose window size is passed on; -1: none */
-    bool is_own_tty;                      /* it becomes the attendant's controlling terminal */
+    const char *pod;                      /* id of the container whose sandbox is joined, or NULL */
+    int link;        /* exec: the connection, with the request sent; pod: a fresh one; else -1 */
+    int tty;         /* whose window size is passed on; -1: none */
+    bool is_own_tty; /* it becomes the attendant's controlling terminal */
 };
 
 /* The new process and the socket to it. */

@@ -15,7 +15,8 @@
 static void address(const struct oci_state *s, struct sockaddr_un *a)
 {
     *a = (struct sockaddr_un){.sun_family = AF_UNIX};
-    snprintf(a->sun_path, sizeof(a->sun_path), "/proc/self/fd/%d/control", s->dir);
+    snprintf(a->sun_path, sizeof(a->sun_path), "/proc/self/fd/%d/control",
+             s->pod ? s->sandbox_dir : s->dir);
 }
 
 int client_listen(const struct oci_state *s, struct err *e)

@@ -198,6 +198,46 @@ static int load_bundle(const struct oci_create *c, struct making *m, struct err 
     return 0;
 }
 
+/* The pod that a container belongs to, by the annotations of containerd's and CRI-O's CRI: the id
+ * of its first container, whose sandbox it is to share; NULL: none, or it is that one. */
+static const char *pod_of(const struct oci_spec *spec)
+{
+    static const char *const names[][2] = {
+        {"io.kubernetes.cri.container-type", "io.kubernetes.cri.sandbox-id"},
+        {"io.kubernetes.cri-o.ContainerType", "io.kubernetes.cri-o.SandboxID"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        const char *type = oci_pairs_get(&spec->annotations, names[i][0]);
+        if (type && !strcmp(type, "container"))
+            return oci_pairs_get(&spec->annotations, names[i][1]);
+    }
+    return NULL;
+}
+
+/* Finds the sandbox that is to be joined, and connects to it. */
+static int find_pod(struct making *m, struct oci_state *s, struct err *e)
+{
+    struct oci_state pod;
+    const char *id = pod_of(m->spec);
+    if (!id)
+        return 0;
+    if (state_load(m->root, id, &pod, e) < 0)
+        return err_prefix(e, "cannot find the pod's sandbox '%.100s'", id);
+    int fd = -1;
+    if (pod.pod || state_status(&pod) != OCI_ST_RUNNING)
+        err_set(e, "the pod's sandbox '%.100s' is not running", id);
+    else
+        fd = client_connect(&pod, e);
+    if (fd >= 0) {
+        s->pod = strdup(id);
+        s->sandbox_dir = take_fd(pod.dir);
+        m->attendant.pod = s->pod;
+        m->attendant.link = fd;
+    }
+    state_done(&pod);
+    return fd < 0 ? -1 : 0;
+}
+
 static int make_params(const struct oci_globals *g, const struct oci_create *c, struct making *m,
                        const struct oci_state *s, struct err *e)
 {
@@ -217,6 +257,8 @@ static int make_params(const struct oci_globals *g, const struct oci_create *c, 
             p->rows = ws.ws_row;
             p->cols = ws.ws_col;
         }
+        if (console_raw(STDIN_FILENO, e) < 0)
+            return -1;
         m->attendant.tty = STDIN_FILENO;
     }
     m->boot.container.flags |= g->container_flags;
@@ -227,7 +269,7 @@ static int make_params(const struct oci_globals *g, const struct oci_create *c, 
         .rlimit_nofile = nofile.rlim_max,
         .container = m->boot.container,
     };
-    int listener = client_listen(s, e);
+    int listener = s->pod ? 0 : client_listen(s, e);
     if (listener < 0)
         return -1;
     int log_fd = open_log(g, s, g->log_path);
@@ -266,6 +308,8 @@ static void close_params(struct making *m)
         close(m->params.strace_fd);
     if (m->tty >= 0)
         close(m->tty);
+    if (m->attendant.link >= 0)
+        close(m->attendant.link);
 }
 
 /* ---- around the sandbox: cgroups and hooks --------------------------------------------------- */
@@ -464,7 +508,8 @@ static int bring_up(const struct oci_create *c, struct making *m, struct oci_sta
         return err_set(e, "the container's attendant died while it was starting");
     if (sync_await(m->sync, SYNC_READY, e) < 0)
         return -1;
-    bool is_waiting = m->cfg.flags & BOOT_WAIT_START;
+    /* In a pod every container waits for its start. */
+    bool is_waiting = (m->cfg.flags & BOOT_WAIT_START) || s->pod;
     if (c->is_run &&
         (is_waiting ? start_with_hooks(m->spec, s, e)
                     : run_hooks(m->spec, s, OCI_HOOK_POSTSTART, OCI_ST_RUNNING, e)) < 0)
@@ -489,8 +534,8 @@ int oci_create(const struct oci_globals *g, const struct oci_create *c, struct o
                struct err *e)
 {
     static struct making m = {.tty = -1, .sync = -1, .lock = -1};
-    struct oci_state s = {.dir = -1};
-    m.attendant.tty = -1;
+    struct oci_state s = {.dir = -1, .sandbox_dir = -1};
+    m.attendant.tty = m.attendant.link = -1;
     if (load_bundle(c, &m, e) < 0 || state_root(g->root, true, &m.root, e) < 0)
         return -1;
     if (state_create(m.root, c->id, &s, &m.lock, e) < 0)
@@ -501,6 +546,8 @@ int oci_create(const struct oci_globals *g, const struct oci_create *c, struct o
     int r = s.bundle && s.rootfs && s.annotations ? 0 : err_set(e, "out of memory");
     if (r == 0)
         r = copy_config(m.bundle, &s, e);
+    if (r == 0)
+        r = find_pod(&m, &s, e);
     if (r == 0)
         r = make_params(g, c, &m, &s, e);
     if (r == 0)

@@ -38,6 +38,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "host/fdpass.h"
+#include "wire/control.h"
+
 #define NOBODY       65534
 #define FD_HIGH      512 /* where descriptors are parked before they take their places */
 #define MAX_FD_MOVES (BOOT_MAX_TREES + BOOT_MAX_LANES + BOOT_MAX_PASSED + NETCFG_MAX_IFACES + 16)
@@ -119,7 +122,8 @@ static int move_fds(struct child_plan *p, int *self_fd, int *link_fd)
 
 #define EMPTY_DIR "size=4k,nr_inodes=2,mode=555"
 
-/* Covers the host's kernel file systems below the served root; what a root does not have is left out. */
+/* Covers the host's kernel file systems below the served root; what a root does not have is left
+ * out. */
 static int cover_kernel_files(const char *root)
 {
     static const char *const names[] = {"proc", "sys", "dev"};
@@ -138,7 +142,8 @@ static int cover_kernel_files(const char *root)
 /* A detached copy of the mounts at path, as the gofer is to see them; a descriptor, or -1. */
 static int clone_tree(const char *path, bool is_rw)
 {
-    int fd = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    int fd = (int)syscall(SYS_open_tree, AT_FDCWD, path,
+                          OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
     if (fd < 0)
         return -1;
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
@@ -152,18 +157,17 @@ static int clone_tree(const char *path, bool is_rw)
 }
 
 /*
- * The gofer's view of the host: only the trees that it serves, private, without devices, and read-only
- * unless it is to write. Each is a detached copy of mounts: it
- * has no parent, so that ".." of a descriptor below it (the sentry has some with
- * directfs) ends there.
+ * The gofer's view of the host: only the trees that it serves, private, without devices, and
+ * read-only unless it is to write. Each is a detached copy of mounts: it has no parent, so that
+ * ".." of a descriptor below it (the sentry has some with directfs) ends there.
  */
 static int prepare_gofer(struct child_plan *plan)
 {
     const struct sandbox_params *p = plan->params;
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return -1;
-    int self = (int)syscall(SYS_open_tree, AT_FDCWD, "/proc/self/fd",
-                            OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    int self =
+        (int)syscall(SYS_open_tree, AT_FDCWD, "/proc/self/fd", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (self < 0)
         return -1;
     plan_move(plan, self, BOOT_FD_GOFER_SELF);
@@ -186,7 +190,8 @@ static int prepare_gofer(struct child_plan *plan)
      * An empty directory as its root: /proc is the one that is sure to exist. Here and not in
      * the gofer, which as an ordinary user has no capability after exec.
      */
-    if (mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, EMPTY_DIR) < 0)
+    if (mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, EMPTY_DIR) <
+        0)
         return -1;
     return chdir("/proc") < 0 || chroot(".") < 0 ? -1 : 0;
 }
@@ -303,7 +308,8 @@ static void end_child(pid_t pid)
 }
 
 /* *ret_link is the socket to await_exec. */
-static int start_child(struct child_plan *p, int self_fd, pid_t *ret_pid, int *ret_link, struct err *e)
+static int start_child(struct child_plan *p, int self_fd, pid_t *ret_pid, int *ret_link,
+                       struct err *e)
 {
     int link[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0)
@@ -319,12 +325,16 @@ static int start_child(struct child_plan *p, int self_fd, pid_t *ret_pid, int *r
         close(link[0]);
         errno = saved;
         if (saved == EINVAL)
-            return err_errno(e, "cannot start the %s: this kernel lacks a kind of namespace "
-                                "(user, pid, mount, net, ipc and uts are needed)", p->role);
+            return err_errno(e,
+                             "cannot start the %s: this kernel lacks a kind of namespace "
+                             "(user, pid, mount, net, ipc and uts are needed)",
+                             p->role);
         if (saved == ENOSPC || saved == EUSERS || (saved == EPERM && !p->is_root_caller))
-            return err_errno(e, "cannot start the %s: this kernel does not let this user make user "
-                                "namespaces (see user.max_user_namespaces and "
-                                "kernel.unprivileged_userns_clone)", p->role);
+            return err_errno(e,
+                             "cannot start the %s: this kernel does not let this user make user "
+                             "namespaces (see user.max_user_namespaces and "
+                             "kernel.unprivileged_userns_clone)",
+                             p->role);
         return err_errno(e, "cannot start the %s in new namespaces", p->role);
     }
     if ((p->clone_flags & CLONE_NEWUSER) && write_maps(p, pid) < 0) {
@@ -413,19 +423,23 @@ static void lanes_close(struct lanes *l)
     l->n = 0;
 }
 
-static void plan_gofer(struct child_plan *c, const struct sandbox_params *p, const struct lanes *lanes,
-                       int null_fd, bool is_root)
+static void plan_gofer(struct child_plan *c, const struct sandbox_params *p,
+                       const struct lanes *lanes, int null_fd, bool is_root)
 {
     static char lane_count[16], trees[BOOT_MAX_TREES + 1];
     snprintf(lane_count, sizeof(lane_count), "%u", lanes->n);
     describe_trees(p, trees);
     *c = (struct child_plan){
         .role = "gofer",
-        .clone_flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | (is_root ? 0 : CLONE_NEWUSER),
-        .map_host_uid = geteuid(), .map_host_gid = getegid(),
-        .map_inner_uid = geteuid(), .map_inner_gid = getegid(),
+        .clone_flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
+                       (is_root ? 0 : CLONE_NEWUSER),
+        .map_host_uid = geteuid(),
+        .map_host_gid = getegid(),
+        .map_inner_uid = geteuid(),
+        .map_inner_gid = getegid(),
         .is_root_caller = is_root,
-        .prepare = prepare_gofer, .params = p,
+        .prepare = prepare_gofer,
+        .params = p,
         .argv = {"cvisor", "gofer", lane_count, trees, NULL},
     };
     plan_move(c, null_fd, 0);
@@ -435,14 +449,16 @@ static void plan_gofer(struct child_plan *c, const struct sandbox_params *p, con
         plan_move(c, lanes->fds[i][1], (int)(BOOT_FD_LANES + i));
 }
 
-static void plan_sentry(struct child_plan *c, const struct sandbox_params *p, const struct lanes *lanes,
-                        int null_fd, int config, int control, bool is_root)
+static void plan_sentry(struct child_plan *c, const struct sandbox_params *p,
+                        const struct lanes *lanes, int null_fd, int config, int control,
+                        bool is_root)
 {
     *c = (struct child_plan){
         .role = "sentry",
-        .clone_flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
-                       CLONE_NEWNET,
-        .map_host_uid = is_root ? NOBODY : geteuid(), .map_host_gid = is_root ? NOBODY : getegid(),
+        .clone_flags =
+            CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNET,
+        .map_host_uid = is_root ? NOBODY : geteuid(),
+        .map_host_gid = is_root ? NOBODY : getegid(),
         .is_root_caller = is_root,
         .argv = {"cvisor", "sentry", NULL},
     };
@@ -464,8 +480,8 @@ static void plan_sentry(struct child_plan *c, const struct sandbox_params *p, co
         plan_move(c, p->net_fds[i], (int)(BOOT_FD_NET + i));
 }
 
-static int start_both(struct child_plan *sentry, struct child_plan *gofer, int self_fd, struct sandbox *sb,
-                      struct err *e)
+static int start_both(struct child_plan *sentry, struct child_plan *gofer, int self_fd,
+                      struct sandbox *sb, struct err *e)
 {
     int sentry_link = -1, gofer_link = -1;
     bool is_started = start_child(sentry, self_fd, &sb->sentry, &sentry_link, e) == 0 &&
@@ -484,7 +500,8 @@ int sandbox_start(const struct sandbox_params *p, struct sandbox *ret_sb, struct
     struct sandbox sb = {-1, -1, -1};
     static struct child_plan gofer, sentry; /* large */
     /* Root in a user namespace of one id is an ordinary user with another name. */
-    bool is_root = geteuid() == 0 && has_nobody("/proc/self/uid_map") && has_nobody("/proc/self/gid_map");
+    bool is_root =
+        geteuid() == 0 && has_nobody("/proc/self/uid_map") && has_nobody("/proc/self/gid_map");
     int self_fd = sandbox_self_fd(e);
     if (self_fd < 0)
         return -1;
@@ -499,7 +516,8 @@ int sandbox_start(const struct sandbox_params *p, struct sandbox *ret_sb, struct
     config = write_config(p->boot, e);
     if (config < 0)
         goto out;
-    root_fd = open(p->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* says now what is wrong with it */
+    root_fd =
+        open(p->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* says now what is wrong with it */
     if (root_fd < 0) {
         err_errno(e, "cannot open the root directory '%s'", p->root);
         goto out;
@@ -527,6 +545,88 @@ int sandbox_start(const struct sandbox_params *p, struct sandbox *ret_sb, struct
 out:
     lanes_close(&lanes);
     const int fds[] = {control[0], control[1], config, root_fd, null_fd, self_fd};
+    for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    return r;
+}
+
+/* config, standard descriptors, lanes, passed ones: as CTL_CREATE has them. */
+static int request_container(const struct sandbox_params *p, int control, const char *sandbox_id,
+                             int config, const struct lanes *lanes, struct err *e)
+{
+    int fds[CTL_MAX_FDS], has = 0;
+    u32 n = 0;
+    fds[n++] = config;
+    if (p->console_fd > 0) {
+        fds[n++] = p->console_fd;
+        has = CTL_HAS_CONSOLE;
+    }
+    for (int i = 0; i < 3 && !has; i++)
+        fds[n++] = p->stdio[i];
+    if (!has)
+        has = 7;
+    if (n + lanes->n + p->npassed > CTL_MAX_FDS)
+        return err_set(e, "too many descriptors are to be passed to the container");
+    for (u32 i = 0; i < lanes->n; i++)
+        fds[n++] = lanes->fds[i][0];
+    for (u32 i = 0; i < p->npassed; i++)
+        fds[n++] = p->passed[i];
+    u8 buf[CTL_MAX_ID + 64];
+    struct ctl_msg m = {.type = CTL_CREATE,
+                        .a = has,
+                        .b = (s32)lanes->n,
+                        .id = {sandbox_id, (u32)strlen(sandbox_id)}};
+    size_t size = ctl_encode(&m, buf, sizeof(buf));
+    int r = size > 0 ? host_send_fds(control, buf, size, fds, n) : -EMSGSIZE;
+    if (r < 0) {
+        errno = -r;
+        return err_errno(e, "cannot talk to the pod's sentry");
+    }
+    return 0;
+}
+
+int sandbox_join(const struct sandbox_params *p, int control, const char *sandbox_id,
+                 struct sandbox *ret_sb, struct err *e)
+{
+    static struct child_plan gofer; /* large */
+    struct lanes lanes = {.n = 0};
+    struct sandbox sb = {-1, -1, -1};
+    void *buf = NULL;
+    size_t size;
+    int link = -1, config = -1, null_fd = -1, r = -1;
+    bool is_root =
+        geteuid() == 0 && has_nobody("/proc/self/uid_map") && has_nobody("/proc/self/gid_map");
+    int self_fd = sandbox_self_fd(e);
+    if (self_fd < 0)
+        return -1;
+    p->boot->container.nlanes = p->nlanes;
+    p->boot->container.process.npassed = p->npassed;
+    if (boot_container_encode(&p->boot->container, &buf, &size) < 0)
+        err_set(e, "the argument list or environment is too long");
+    else
+        config = memfd_create("container", MFD_CLOEXEC);
+    if (buf && (config < 0 || write(config, buf, size) != (ssize_t)size))
+        err_errno(e, "cannot write the container's configuration");
+    else if (buf && (null_fd = open("/dev/null", O_RDWR | O_CLOEXEC)) < 0)
+        err_errno(e, "cannot open /dev/null");
+    else if (buf && lanes_make(&lanes, p->nlanes, e) == 0) {
+        plan_gofer(&gofer, p, &lanes, null_fd, is_root);
+        r = start_child(&gofer, self_fd, &sb.gofer, &link, e);
+        if (r == 0)
+            r = await_exec(&gofer, link, e);
+        if (r == 0)
+            r = request_container(p, control, sandbox_id, config, &lanes, e);
+    }
+    if (r < 0) {
+        sandbox_destroy(&sb);
+    } else {
+        sb.control = control;
+        *ret_sb = sb;
+    }
+    free(buf);
+    lanes_close(&lanes);
+    const int fds[] = {config, null_fd, self_fd};
     for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
         if (fds[i] >= 0)
             close(fds[i]);

@@ -18,16 +18,16 @@ struct sandbox_tree {
 };
 
 struct sandbox_params {
-    struct bootcfg *boot;  /* container.nlanes and npassed are filled in */
-    const char *root;      /* host directory that the gofer serves as tree 0 */
-    bool is_rw;            /* the gofer may change it */
-    bool is_host_root;     /* a whole machine's: what is in its /proc, /sys and /dev is not served */
+    struct bootcfg *boot; /* container.nlanes and npassed are filled in */
+    const char *root;     /* host directory that the gofer serves as tree 0 */
+    bool is_rw;           /* the gofer may change it */
+    bool is_host_root;    /* a whole machine's: what is in its /proc, /sys and /dev is not served */
     const struct sandbox_tree *trees; /* 1 and up */
     u32 ntrees;
-    int stdio[3];          /* the application's; -1: none */
-    int log_fd, strace_fd; /* the sentry's and gofer's log, and --strace's lines */
+    int stdio[3];              /* the application's; -1: none */
+    int log_fd, strace_fd;     /* the sentry's and gofer's log, and --strace's lines */
     int listen_fd, console_fd; /* see BOOT_FD_*; 0: none */
-    const int *passed;     /* become 3 and up of the application */
+    const int *passed;         /* become 3 and up of the application */
     u32 npassed;
     u32 nlanes;
     int net_fds[NETCFG_MAX_IFACES]; /* packet sockets, owned by the caller; see netns.h */
@@ -42,6 +42,12 @@ struct sandbox {
 /* The program that becomes sentry and gofer: the running executable's fd. */
 int sandbox_self_fd(struct err *e) must_check;
 int sandbox_start(const struct sandbox_params *p, struct sandbox *ret_sb, struct err *e) must_check;
+/*
+ * A further container in a running sandbox: starts its gofer, and asks the sentry at `control` (a
+ * fresh connection, consumed by success) for it. ret_sb->sentry is -1.
+ */
+int sandbox_join(const struct sandbox_params *p, int control, const char *sandbox_id,
+                 struct sandbox *ret_sb, struct err *e) must_check;
 /* Ends whatever still runs and reaps it. Bounded. */
 void sandbox_destroy(struct sandbox *sb);
 

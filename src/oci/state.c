@@ -105,7 +105,7 @@ int state_create(const char *root, const char *id, struct oci_state *ret, int *r
                  struct err *e)
 {
     char path[4096 + 1100];
-    struct oci_state s = {.dir = -1};
+    struct oci_state s = {.dir = -1, .sandbox_dir = -1};
     snprintf(path, sizeof(path), "%s/%s", root, id);
     if (mkdir(path, 0711) < 0) {
         if (errno == EEXIST)
@@ -146,12 +146,15 @@ void state_done(struct oci_state *s)
     free(s->created);
     free(s->owner);
     free(s->cgroup);
+    free(s->pod);
     for (char **a = s->annotations; a && *a; a++)
         free(*a);
     free(s->annotations);
     if (s->dir >= 0)
         close(s->dir);
-    *s = (struct oci_state){.dir = -1};
+    if (s->sandbox_dir >= 0)
+        close(s->sandbox_dir);
+    *s = (struct oci_state){.dir = -1, .sandbox_dir = -1};
 }
 
 int state_remove(const char *root, const char *id, struct err *e)
@@ -228,10 +231,11 @@ static json_t *annotations_json(const struct oci_state *s)
 
 int state_save(struct oci_state *s, struct err *e)
 {
-    json_t *o = json_pack(
-        "{s:s, s:s, s:i, s:I, s:s*, s:s*, s:s*, s:s*, s:o}", "ociVersion", OCI_VERSION, "id", s->id,
-        "pid", (int)s->pid, "pidStart", (json_int_t)s->pid_start, "bundle", s->bundle, "rootfs",
-        s->rootfs, "created", s->created, "cgroup", s->cgroup, "annotations", annotations_json(s));
+    json_t *o = json_pack("{s:s, s:s, s:i, s:I, s:s*, s:s*, s:s*, s:s*, s:s*, s:o}",
+                          "ociVersion", OCI_VERSION, "id", s->id, "pid", (int)s->pid, "pidStart",
+                          (json_int_t)s->pid_start, "bundle", s->bundle, "rootfs", s->rootfs,
+                          "created", s->created, "cgroup", s->cgroup, "pod", s->pod,
+                          "annotations", annotations_json(s));
     char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
     json_decref(o);
     if (!text)
@@ -307,7 +311,7 @@ static char *owner_of(int dir)
 
 int state_load(const char *root, const char *id, struct oci_state *ret, struct err *e)
 {
-    struct oci_state s = {.dir = -1};
+    struct oci_state s = {.dir = -1, .sandbox_dir = -1};
     if (!oci_id_is_ok(id))
         return err_set(e, "invalid container ID format: '%.100s'", id);
     s.dir = open_dir(root, id);
@@ -326,6 +330,9 @@ int state_load(const char *root, const char *id, struct oci_state *ret, struct e
         s.rootfs = get_str(o, "rootfs");
         s.created = get_str(o, "created");
         s.cgroup = get_str(o, "cgroup");
+        s.pod = get_str(o, "pod");
+        if (s.pod && oci_id_is_ok(s.pod))
+            s.sandbox_dir = open_dir(root, s.pod);
         s.pid = (pid_t)json_integer_value(json_object_get(o, "pid"));
         s.pid_start = (u64)json_integer_value(json_object_get(o, "pidStart"));
         get_annotations(json_object_get(o, "annotations"), &s);

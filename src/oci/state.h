@@ -30,7 +30,9 @@ struct oci_state {
     u64 pid_start;                        /* its start time, in clock ticks */
     char *cgroup;                         /* JSON text of cgroup.c's, or NULL */
     char **annotations;                   /* name, value, name, value, …, NULL */
-    int dir;                              /* the container's directory; -1: none */
+    char *pod;       /* id of the container whose sandbox it is in; NULL: its own */
+    int dir;         /* the container's directory; -1: none */
+    int sandbox_dir; /* that of the sandbox's first container, which has the control socket */
 };
 
 /* The directory of all states: `root`, or the default of this user. Made when is_made. */

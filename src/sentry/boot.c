@@ -425,6 +425,7 @@ static int fill(struct container *c, struct boot_container *cfg, const int *lane
     if (!c->fs)
         return boot_fail(e, 125, -LX_ENOMEM, "mount the root", NULL);
     vfs_current->mnt_ns = c->ns->mnt;
+    proc_boot_ns = c->ns->pid_for_children;
     vfs_current->fs = c->fs;
     if (make_mounts(cfg, lanes, e) < 0)
         return -1;
@@ -467,6 +468,7 @@ int container_boot(struct boot_container *cfg, const int *lanes, bool is_first,
     vfs_current = &boot_task;
     int r = fill(c, cfg, lanes, e);
     vfs_current = NULL;
+    proc_boot_ns = NULL;
     cred_put(cred);
     if (r < 0) {
         container_put(c);

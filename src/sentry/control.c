@@ -29,7 +29,9 @@ struct link {
     bool is_first;       /* of the sandbox: its hang-up ends all */
     bool is_init;        /* of its container */
     struct mutex lock;
-    struct tgroup *g; /* owned; guarded by lock, as console; NULL: not yet, or over */
+    struct start_fds fds; /* of a container that has not started */
+    bool is_given_up;     /* hung up before it started; guarded by lock, as all below */
+    struct tgroup *g;     /* owned; NULL: not yet, or over */
     struct console *console;
 };
 
@@ -171,7 +173,13 @@ static void link_serve(struct link *l, struct request *q)
         close_fds(q);
         link_message(l, &q->m);
     }
-    link_signal(l, LX_SIGKILL); /* nobody is left to hear of its end */
+    /* Nobody is left to hear of its end. */
+    mutex_lock(&l->lock);
+    l->is_given_up = true;
+    mutex_unlock(&l->lock);
+    link_signal(l, LX_SIGKILL);
+    (void)!container_ask_start(
+        l->c); /* it may wait for that: then it learns that it was given up */
 }
 
 /* Waits for the process of an exec, tells its end. */
@@ -307,6 +315,105 @@ static void serve_exec(int fd, struct request *q, struct container *c)
     link_put(l);
 }
 
+/* A further container's life, once its link is there: start, end. */
+static void *second_main(void *arg)
+{
+    struct link *l = arg;
+    struct container *c = l->c;
+    struct tgroup *g = NULL;
+    struct console *con = NULL;
+    struct boot_error e = {0};
+    container_await_start(c);
+    mutex_lock(&l->lock);
+    bool is_given_up = l->is_given_up;
+    mutex_unlock(&l->lock);
+    int r = is_given_up ? -1 : container_exec(c, &c->first, &l->fds, &g, &con, &e);
+    if (r < 0) {
+        drop_std(&l->fds);
+        if (!is_given_up)
+            container_failed(c, &e);
+        container_stopped(c, e.status << 8);
+        send_error(l->fd, &e);
+        host_shutdown(l->fd);
+        link_put(l);
+        return NULL;
+    }
+    l->is_init = true;
+    tgroup_get(g);
+    mutex_lock(&l->lock);
+    l->g = g;
+    l->console = con;
+    is_given_up = l->is_given_up;
+    mutex_unlock(&l->lock);
+    container_started(c, g);
+    if (is_given_up)
+        (void)!process_signal(g, LX_SIGKILL);
+    tgroup_put(g);
+    control_send(l->fd, CTL_STARTED, 1, 0, NULL);
+    atomic_fetch_add(&c->nlinks, 1);
+    return link_wait_main(l); /* drops our reference */
+}
+
+/* Takes what a new container needs out of the message. */
+static int take_container(struct request *q, struct boot_container *cfg, struct start_fds *fds,
+                          int *lanes)
+{
+    size_t size = 0;
+    void *config = map_config(q, &size);
+    int at = take_std(q, 1, q->m.a, fds);
+    bool is_ok = config && at > 0 && boot_container_decode(config, size, cfg) == 0;
+    free(config);
+    if (!is_ok)
+        return -LX_EINVAL;
+    if (q->m.b < 1 || cfg->nlanes != (u32)q->m.b || at + q->m.b > (int)q->nfds || !cfg->id ||
+        !ctl_id_is_ok(cfg->id, strlen(cfg->id)))
+        return -LX_EINVAL;
+    for (s32 i = 0; i < q->m.b; i++)
+        lanes[i] = take_fd(q->fds[at++]);
+    for (; at < (int)q->nfds; at++)
+        fds->passed[fds->npassed++] = take_fd(q->fds[at]);
+    return 0;
+}
+
+static void serve_create(int fd, struct request *q)
+{
+    struct boot_error e = {
+        .status = 125, .err = LX_EINVAL, .text = "the command's message is malformed"};
+    struct boot_container cfg = {0};
+    struct container *c = NULL;
+    struct start_fds fds;
+    struct link *l = NULL;
+    int lanes[CTL_MAX_FDS];
+    int r = take_container(q, &cfg, &fds, lanes);
+    close_fds(q);
+    if (r == 0)
+        r = container_boot(&cfg, lanes, false, &c, &e);
+    if (r == 0)
+        r = container_check(c, &c->first, &e);
+    if (r == 0)
+        l = link_new(fd, c);
+    boot_container_done(&cfg);
+    if (!l) {
+        send_error(fd, &e);
+        drop_std(&fds);
+        close(fd);
+        container_put(c);
+        return;
+    }
+    l->fds = fds;
+    container_publish(c);
+    container_put(c); /* the link's and the list's are left */
+    control_send(fd, CTL_READY, 0, 0, NULL);
+    ref_get(&l->ref);
+    if (start_thread(second_main, l) < 0) {
+        container_stopped(c, LX_SIGKILL);
+        link_put(l);
+    } else {
+        link_serve(l, q);
+    }
+    link_put(l);
+}
+
 /* ---- requests ------------------------------------------------------------------------------ */
 
 #define PS_BATCH (CTL_MAX_DATA / sizeof(struct ctl_proc))
@@ -420,6 +527,9 @@ static void *connection_main(void *arg)
         if (!c) {
             close_fds(q);
             send_result(fd, -LX_ENOENT, "find the container");
+        } else if (q->m.type == CTL_CREATE && c->is_first) {
+            serve_create(fd, q);
+            fd = -1;
         } else if (q->m.type == CTL_EXEC) {
             serve_exec(fd, q, c);
             fd = -1;

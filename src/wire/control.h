@@ -39,8 +39,8 @@ enum ctl_type {
     CTL_SIGNAL,  /* signal a to the link's process. As a request: to container id, b: CTL_SIG_ALL */
     /* requests about container id */
     CTL_START,
-    CTL_CREATE, /* data: memfd is first fd; becomes a link. fds: config, 0, 1, 2 (or console), lanes
-                 */
+    CTL_CREATE, /* a further container, of the pod whose first is id; becomes a link. fds: config,
+                   then as CTL_EXEC has them, then b lanes of its gofer */
     CTL_EXEC,  /* becomes a link. fds: config, then 0, 1, 2 as a says (bit: present), then passed */
     CTL_STATE, /* CTL_OK with a: enum ctl_state, b: number of processes */
     CTL_PAUSE,

@@ -40,4 +40,9 @@ void seq_escape(struct seq *s, const char *text, const char *esc);
 /* True when the caller should stop for now and keep its place in the cursor. */
 bool seq_is_full(const struct seq *s);
 
+struct pid_ns;
+/* Whose processes a proc shows that a thread without a task mounts (a container's boot); NULL: the
+ * sandbox's root namespace's. */
+extern _Thread_local struct pid_ns *proc_boot_ns;
+
 #endif

@@ -354,6 +354,8 @@ static int proc_revalidate(struct dentry *d)
 static const struct dentry_ops proc_dentry_ops = {.is_transient = proc_is_transient,
                                                   .revalidate = proc_revalidate};
 
+_Thread_local struct pid_ns *proc_boot_ns;
+
 static int proc_mount(const struct fs_type *type, u32 ms_flags, const char *source,
                       const char *opts, struct super **ret_sb)
 {
@@ -368,7 +370,7 @@ static int proc_mount(const struct fs_type *type, u32 ms_flags, const char *sour
         free(ps);
         return -LX_ENOMEM;
     }
-    ps->ns = t ? task_pid_ns(t) : &root_pid_ns;
+    ps->ns = t ? task_pid_ns(t) : proc_boot_ns ? proc_boot_ns : &root_pid_ns;
     pid_ns_get(ps->ns);
     ps->hidepid = o.hidepid;
     ps->gid = o.gid;

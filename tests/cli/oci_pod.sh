@@ -1,0 +1,50 @@
+# A pod: containers that share a sandbox, by the annotations of CRI.
+# timeout: 60
+. "$(dirname "$0")/lib.inc"
+. "$(dirname "$0")/oci.inc"
+make_bundle '["sleep", "1000"]' '{"annotations": {"io.kubernetes.cri.container-type": "sandbox", "io.kubernetes.cri.sandbox-id": "pod"}}'
+oci create -b "$bundle" --pid-file pod.pid pod </dev/null >/dev/null 2>&1 && oci start pod; check $? 0 "the pod's first container"
+in_pod='"annotations": {"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": "pod"}'
+first=$bundle
+bundle=$PWD/bundle2
+make_bundle '["sh", "-c", "trap \"exit 3\" TERM; echo pid $$; echo mine > /own; ps | wc -l; while :; do sleep 0.1; done"]' "{$in_pod}"
+oci create -b "$bundle" --pid-file a.pid a </dev/null >a.out 2>a.err; check $? 0 "create in a pod: $(cat a.err)"
+check "$(field a status)" created "status after create"
+[ -z "$(helper $(cat a.pid) sentry)" ] || bad "the second container has a sentry of its own"
+oci start a; check $? 0 "start in a pod"
+await a.out
+for i in $(seq 50); do [ "$(wc -l < a.out)" = 2 ] && break; sleep 0.1; done
+check "$(head -n1 a.out)" "pid 1" "the second container's first process"
+[ "$(tail -n1 a.out)" -le 5 ] || bad "it sees processes of others: $(cat a.out)"
+check "$(cat "$bundle/rootfs/own")" mine "its own root"
+[ -e "$first/rootfs/own" ] && bad "the roots are one"
+bundle=$PWD/bundle3
+make_bundle '["sh", "-c", "exit 9"]' "{$in_pod}"
+oci run -b "$bundle" b </dev/null; check $? 9 "run in a pod"
+make_bundle '["sleep", "1000"]' "{$in_pod}"
+oci run -d -b "$bundle" c </dev/null >/dev/null 2>&1; check $? 0 "run -d in a pod"
+check "$(oci exec a sh -c 'cat /own; echo $$ > /dev/null; exit 4')" mine "exec in a pod"
+oci exec c true; check $? 0 "exec in the third"
+check "$(oci ps --format json c)" "[1]" "the third's processes"
+oci pause c && oci exec a true; check $? 0 "the others run while one is paused"
+check "$(field c status)" paused "status of the one"
+check "$(field a status)" running "status of the other"
+oci resume c
+oci kill a TERM; await_status a stopped
+check "$(field c status)" running "one container's end is not another's"
+oci delete a; check $? 0 "delete in a pod"
+oci kill c KILL; await_status c stopped; oci delete c
+# Those that come after the end of others find everything in order.
+oci run -b "$bundle" -d e </dev/null >/dev/null 2>&1; check $? 0 "a later container"
+# Not started, and given up.
+oci create -b "$bundle" d </dev/null >/dev/null 2>&1 && oci delete d; check $? 0 "create and delete in a pod"
+make_bundle '["no-such-thing"]' "{$in_pod}"
+oci create -b "$bundle" f 2>err </dev/null; check $? 1 "create without a program in a pod"
+grep -q "executable file not found" err || bad "the sentence: $(cat err)"
+check "$(field pod status)" running "the pod"
+# The sandbox's end is everybody's.
+oci kill pod KILL; await_status pod stopped; await_status e stopped
+oci delete e; oci delete pod
+oci create -b "$bundle" g 2>err </dev/null; check $? 1 "create in a pod that is gone"
+grep -q "the pod's sandbox 'pod'" err || bad "the sentence: $(cat err)"
+end_containers
