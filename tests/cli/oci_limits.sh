@@ -36,15 +36,22 @@ check "$(inside '(n=0; while [ $n -lt 60 ]; do sleep 20 & n=$((n+1)); done) 2>/t
 20" "a fork bomb" 
 
 # One that takes too much memory is killed; its parent sees that, and lives.
-big='dd if=/dev/zero of=/dev/null bs=400M count=1 2>/dev/null'
+big='awk "BEGIN { s = \"x\"; while (length(s) < 400000000) s = s s }" 2>/dev/null'
 check "$(inside "$big; echo \$?; echo alive" '{"memory": {"limit": 67108864}}')" "137
 alive" "a child over the limit"
-make_bundle '["dd", "if=/dev/zero", "of=/dev/null", "bs=400M", "count=1"]' "{\"linux\": {\"cgroupsPath\": \"$name\", \"resources\": {\"memory\": {\"limit\": 67108864}}}}"
+make_bundle '["awk", "BEGIN { s = \"x\"; while (length(s) < 400000000) s = s s }"]' "{\"linux\": {\"cgroupsPath\": \"$name\", \"resources\": {\"memory\": {\"limit\": 67108864}}}}"
 oci run -b "$bundle" box >/dev/null 2>&1 </dev/null; check $? 137 "status of a program over the limit"
 gone "the end for want of memory"
 
+# Many small ones: the sandbox is never what is killed, though it may be the largest of all.
+small='awk "BEGIN { s = \"x\"; while (length(s) < 2000000) s = s s; system(\"sleep 3\"); print \"whole\" }"'
+inside "i=0; while [ \$i -lt 40 ]; do $small & i=\$((i+1)); done; wait; echo alive" '{"memory": {"limit": 50331648}}' > many
+grep -qx alive many || bad "many children over the limit: $(tail -n 3 many)"
+[ "$(grep -c whole many)" -lt 40 ] || bad "40 times 4 MB fitted into 48"
+
 # Statistics, updates, and what is told of kills.
-make_bundle '["sh", "-c", "sleep 1000 & echo > /tmp/up; read x; dd if=/dev/zero of=/dev/null bs=400M count=1; sleep 100"]' "{\"linux\": {\"cgroupsPath\": \"$name\", \"resources\": {\"memory\": {\"limit\": 67108864}, \"pids\": {\"limit\": 10}}}}"
+make_bundle '["sh", "-c", "sleep 1000 & echo > /tmp/up; read x; sh /big; sleep 100"]' "{\"linux\": {\"cgroupsPath\": \"$name\", \"resources\": {\"memory\": {\"limit\": 67108864}, \"pids\": {\"limit\": 10}}}}"
+echo "$big" > "$bundle/rootfs/big"
 mkfifo in
 oci create -b "$bundle" box < in >/dev/null 2>&1 & 
 exec 3> in
@@ -71,6 +78,7 @@ oci update --memory x box 2>err; grep -q "memory takes a size" err || bad "a bad
 echo go >&3; exec 3>&-
 for i in $(seq 50); do grep -q '"oom"' stream && break; sleep 0.2; done
 grep -q '{"type":"oom","id":"box"}' stream || bad "no kill was told of: $(cut -c1-80 stream)"
+for i in $(seq 50); do grep -q '"type":"stats"' stream && break; sleep 0.2; done
 check "$(field box status)" running "the container after the kill of a child"
 oci delete --force box; check $? 0 delete
 wait
