@@ -1,4 +1,7 @@
 /* fs: the gofer's client file system under the real vfs, against a real gofer. */
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
@@ -7,6 +10,7 @@
 #include "fs/gofer_client.h"
 #include "gofer_fixture.h"
 #include "vfs_fixture.h"
+#include "wire/gofer_proto.h"
 
 static struct gofer_fix fx;
 static struct super *sb;
@@ -627,4 +631,168 @@ TEST(the_hosts_root)
     CHECK(st.dev != shm.dev);
     CHECK_EQ(list("/proc", entries, 100, 100), 2);
     stop();
+}
+
+/* ---- a gofer that lies --------------------------------------------------------------------- */
+
+/* Between client and gofer: each answer goes through `lie` before it is passed on. */
+struct proxy {
+    int client, server;
+    pthread_t thread;
+};
+static struct proxy proxies[FIX_LANES];
+static struct gp_attr root_attr; /* of the export, from the answer to GP_ATTACH */
+static enum { LIE_NOT, LIE_ALL_IS_ROOT, LIE_TYPES, LIE_BYTES } _Atomic lie_kind;
+
+static size_t lie(u8 *buf, size_t size)
+{
+    static _Atomic unsigned seed = 12345;
+    struct gp_resp r;
+    if (lie_kind == LIE_BYTES) {
+        unsigned v = seed = seed * 1103515245U + 12345U;
+        if (size > 0 && (v >> 16) % 4 == 0)
+            buf[(v >> 8) % size] ^= (u8)(1U << ((v >> 20) % 8));
+        return size;
+    }
+    if (!gp_resp_decode(buf, size, &r))
+        return size;
+    if (r.op == GP_ATTACH && r.err == 0)
+        root_attr = r.attr;
+    if (lie_kind == LIE_NOT || r.err)
+        return size;
+    for (u32 i = 0; i <= r.nattrs; i++) {
+        struct gp_attr *a = i < r.nattrs ? &r.found[i].attr : &r.attr;
+        if (lie_kind == LIE_ALL_IS_ROOT && (a->mode & S_IFMT) == S_IFDIR) {
+            a->dev = root_attr.dev;
+            a->ino = root_attr.ino;
+            a->mnt = root_attr.mnt;
+            a->btime = root_attr.btime;
+        } else if (lie_kind == LIE_TYPES && a->mode) {
+            a->mode = (a->mode & 07777U) | ((a->mode & S_IFMT) == S_IFDIR ? S_IFREG : S_IFDIR);
+        }
+    }
+    static __thread u8 out[GP_MAX_MSG];
+    size_t n = gp_resp_encode(&r, out, sizeof(out));
+    if (n > 0)
+        memcpy(buf, out, n);
+    return n > 0 ? n : size;
+}
+
+static bool pass(int from, int to, bool is_answer)
+{
+    static __thread u8 buf[GP_MAX_MSG];
+    char ctl[CMSG_SPACE(8 * sizeof(int))];
+    struct iovec iov = {buf, sizeof(buf)};
+    struct msghdr m = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = ctl, .msg_controllen = sizeof(ctl)};
+    ssize_t n = recvmsg(from, &m, MSG_CMSG_CLOEXEC);
+    if (n <= 0)
+        return false;
+    iov.iov_len = is_answer ? lie(buf, (size_t)n) : (size_t)n;
+    if (m.msg_controllen == 0)
+        m.msg_control = NULL;
+    bool is_sent = sendmsg(to, &m, MSG_NOSIGNAL) >= 0;
+    for (struct cmsghdr *c = m.msg_controllen ? CMSG_FIRSTHDR(&m) : NULL; c;
+         c = CMSG_NXTHDR(&m, c)) {
+        for (size_t k = 0; k < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); k++)
+            close(((int *)(void *)CMSG_DATA(c))[k]);
+    }
+    return is_sent;
+}
+
+static void *proxy_run(void *arg)
+{
+    struct proxy *p = arg;
+    struct pollfd fds[2] = {{p->client, POLLIN, 0}, {p->server, POLLIN, 0}};
+    while (poll(fds, 2, -1) > 0) {
+        if (fds[0].revents && !pass(p->client, p->server, false))
+            break;
+        if (fds[1].revents && !pass(p->server, p->client, true))
+            break;
+    }
+    close(p->client);
+    close(p->server);
+    return NULL;
+}
+
+static void start_behind_proxy(void)
+{
+    lie_kind = LIE_NOT;
+    fix_start(&fx, "", 0, NULL);
+    for (int i = 0; i < FIX_LANES; i++) {
+        int sv[2];
+        CHECK_EQ(host_seqpacket_pair(sv), 0);
+        proxies[i] = (struct proxy){.client = sv[1], .server = fx.lanes[i]};
+        fx.lanes[i] = sv[0];
+        CHECK_EQ(pthread_create(&proxies[i].thread, NULL, proxy_run, &proxies[i]), 0);
+    }
+    shell("mkdir -p a/b/c d && echo x > a/f && echo y > d/g");
+    CHECK_EQ(gofer_super_new(fx.lanes, FIX_LANES, 0, 0, &sb), 0);
+    vfix_enter(sb, 0);
+}
+
+static void stop_behind_proxy(void)
+{
+    vfix_leave();
+    for (int i = 0; i < FIX_LANES; i++)
+        pthread_join(proxies[i].thread, NULL);
+    (void)fix_wait(&fx);
+    fix_remove(&fx);
+}
+
+/* Whatever comes of it, it comes. */
+static void do_everything(void)
+{
+    struct kstat st;
+    struct file *f;
+    char buf[64];
+    static const char *const names[] = {"a", "a/b", "a/b/c", "a/f", "d", "d/g", "new", "a/new"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        (void)!vfix_stat(names[i], 0, &st);
+        (void)!list(names[i], entries, 100, 100);
+        if (vfix_open(names[i], LX_O_RDWR | LX_O_CREAT, 0644, &f) == 0) {
+            (void)!file_pwrite(f, "z", 1, 0);
+            (void)!file_pread(f, buf, sizeof(buf), 0);
+            file_put(f);
+        }
+        (void)!vfs_rename(LX_AT_FDCWD, names[i], LX_AT_FDCWD, names[(i * 3 + 1) % 8], 0);
+        (void)!vfs_rename(LX_AT_FDCWD, names[i], LX_AT_FDCWD, names[(i * 5 + 2) % 8],
+                          LX_RENAME_EXCHANGE);
+        (void)!vfs_link(LX_AT_FDCWD, names[i], LX_AT_FDCWD, "a/link", 0);
+        (void)!vfs_unlink(LX_AT_FDCWD, names[(i + 3) % 8]);
+        (void)!vfs_rmdir(LX_AT_FDCWD, names[(i + 5) % 8]);
+        (void)!vfs_mkdir(LX_AT_FDCWD, names[i], 0755);
+    }
+}
+
+TEST(a_tree_that_contains_itself)
+{
+    struct kstat st;
+    start_behind_proxy();
+    lie_kind = LIE_ALL_IS_ROOT;
+    CHECK_EQ(vfix_stat("a", 0, &st), -LX_EIO);
+    CHECK(vfix_stat("a/f", 0, &st) < 0);
+    do_everything();
+    stop_behind_proxy();
+}
+
+TEST(types_that_are_others)
+{
+    start_behind_proxy();
+    do_everything();
+    lie_kind = LIE_TYPES;
+    do_everything();
+    lie_kind = LIE_NOT;
+    do_everything();
+    stop_behind_proxy();
+}
+
+TEST(answers_with_wrong_bits)
+{
+    for (int round = 0; round < 20; round++) {
+        start_behind_proxy();
+        lie_kind = LIE_BYTES;
+        do_everything();
+        stop_behind_proxy();
+    }
 }
