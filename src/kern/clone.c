@@ -5,8 +5,8 @@
  * to everybody; fork or extend the stub; take a host thread; then, under
  * task_lock, make it visible, unless the parent has been told to die or a
  * signal went to a whole process group meanwhile (then the call is made
- * again after the signal, so that the group's signal is not missed by the child). After that nothing
- * can fail.
+ * again after the signal, so that the group's signal is not missed by the child). After that
+ * nothing can fail.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +41,7 @@ static int check_flags(struct task *t, const struct clone_args *a)
         return -LX_EINVAL;
     if ((f & LX_CLONE_NEWIPC) && (f & LX_CLONE_SYSVSEM))
         return -LX_EINVAL;
-    return 0;
+    return f & LX_CLONE_SETTLS && a->tls >= PLATFORM_MAX ? -LX_EPERM : 0;
 }
 
 static int check_limits(struct task *t)

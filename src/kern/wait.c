@@ -30,7 +30,7 @@ static bool is_eligible(const struct wait_req *rq, const struct task *t, const s
         return false;
     if ((rq->flags & LX_WNOTHREAD) && c->parent_task != t)
         return false;
-    if (rq->flags & LX_WALL)
+    if (rq->flags & LX_WALL || ptrace_is_traced_by(c->leader, t->tg))
         return true;
     return (c->exit_signal != LX_SIGCHLD) == ((rq->flags & LX_WCLONE) != 0);
 }
@@ -100,12 +100,14 @@ static int scan(struct task *t, const struct wait_req *rq, struct wait_result *r
 {
     int r = -LX_ECHILD;
     struct tgroup *c;
-    list_for_each(c, &t->tg->children, sibling) {
+    list_for_each (c, &t->tg->children, sibling) {
         if (!is_eligible(rq, t, c))
             continue;
         if (c->is_zombie) {
-            /* A traced zombie is its tracer's first. */
-            r = 0;
+            /* A traced zombie is its tracer's first. One whose end is not asked for does not count.
+             */
+            if (ptrace_hides_zombie(c))
+                r = 0;
             if (ptrace_hides_zombie(c) || !(rq->flags & LX_WEXITED))
                 continue;
             take_exit(t, c, rq, ret, &dead->group);

@@ -401,3 +401,13 @@ TEST(pidfd_getfd)
     close(got);
     close(p[0]);
 }
+
+TEST(an_ended_child_has_no_stops)
+{
+    siginfo_t info;
+    pid_t pid = spawn(exit_code, NULL);
+    CHECK_EQ(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    CHECK_ERR(waitid(P_PID, (id_t)pid, &info, WSTOPPED), ECHILD);
+    CHECK_ERR(waitid(P_ALL, 0, &info, WSTOPPED | WCONTINUED | WNOHANG), ECHILD);
+    CHECK_EQ(wait_status(pid), 0);
+}
