@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "net/inet/tcp.h"
+#include "net/stack/stack.h"
 #include "net/unix/unix.h"
 
 #define BATCH        16
@@ -275,13 +276,6 @@ static void print_netlink(struct net_ns *ns, const struct net_proc_out *o, u64 *
         *cursor = NET_PROC_END;                                                                    \
     }
 
-TEXT_FILE(dev,
-          "Inter-|   Receive                                                |  Transmit\n"
-          " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs "
-          "drop fifo colls carrier compressed\n"
-          "    lo:       0       0    0    0    0     0          0         0        0       0    0"
-          "    0    0     0       0          0\n")
-TEXT_FILE(arp, "IP address       HW type     Flags       HW address            Mask     Device\n")
 TEXT_FILE(packet, "sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n")
 TEXT_FILE(ptype, "Type Device      Function\n")
 TEXT_FILE(igmp, "Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n"
@@ -293,28 +287,29 @@ TEXT_FILE(wireless, "Inter-| sta-|   Quality        |   Discarded packets       
 
 static void print_route(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor)
 {
-    emit_padded(o, 127, "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\t"
+    if (*cursor == 0)
+        emit_padded(o, 127, "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\t"
                         "Window\tIRTT");
-    *cursor = NET_PROC_END;
+    stk_proc_route(ns, o, cursor);
 }
 
 static void print_if_inet6(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor)
 {
     if (!net_sysctl(ns, NSYS_IPV6_DISABLED))
         o->puts(o->arg, "00000000000000000000000000000001 01 80 10 80       lo\n");
-    *cursor = NET_PROC_END;
+    stk_proc_if_inet6(ns, o, cursor);
 }
 
 static void print_ipv6_route(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor)
 {
 #define ZERO "00000000000000000000000000000000"
 #define ONE  "00000000000000000000000000000001"
-    if (!net_sysctl(ns, NSYS_IPV6_DISABLED))
+    if (*cursor == 0 && !net_sysctl(ns, NSYS_IPV6_DISABLED))
         o->puts(o->arg,
                 ONE " 80 " ZERO " 00 " ZERO " 00000100 00000001 00000000 00000001       lo\n"
                 ONE " 80 " ZERO " 00 " ZERO " 00000000 00000004 00000000 80200001       lo\n"
                 ZERO " 00 " ZERO " 00 " ZERO " ffffffff 00000001 00000000 00200200       lo\n");
-    *cursor = NET_PROC_END;
+    stk_proc_ipv6_route(ns, o, cursor);
 }
 
 /* ---- counters ------------------------------------------------------------------------------ */
@@ -417,7 +412,7 @@ static void print_netstat(struct net_ns *ns, const struct net_proc_out *o, u64 *
 }
 
 const struct net_proc_file net_proc_files[] = {
-    {"arp", print_arp},           {"dev", print_dev},         {"dev_mcast", print_nothing},
+    {"arp", stk_proc_arp},           {"dev", stk_proc_dev},         {"dev_mcast", print_nothing},
     {"icmp", print_icmp},         {"icmp6", print_icmp6},     {"if_inet6", print_if_inet6},
     {"igmp", print_igmp},         {"ipv6_route", print_ipv6_route}, {"netlink", print_netlink},
     {"netstat", print_netstat},   {"packet", print_packet},   {"ptype", print_ptype},

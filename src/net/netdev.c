@@ -8,6 +8,7 @@
 
 #include "net/inet/inet.h"
 #include "net/sock.h"
+#include "net/stack/stack.h"
 
 struct lx_ifreq {
     char name[LX_IFNAMSIZ];
@@ -36,67 +37,102 @@ struct lx_ifconf {
 
 #define LO_FLAGS (LX_IFF_UP | LX_IFF_LOOPBACK | LX_IFF_RUNNING)
 
+bool netdev_nth(struct net_ns *ns, u32 nth, struct netdev_info *ret)
+{
+    if (nth)
+        return ns->stack && stk_netdev(ns->stack, nth - 1, ret);
+    *ret = (struct netdev_info){.index = LO_IFINDEX,
+                                .name = "lo",
+                                .flags = LO_FLAGS,
+                                .mtu = LO_MTU,
+                                .type = LX_ARPHRD_LOOPBACK,
+                                .addr = net32(LX_INADDR_LOOPBACK),
+                                .mask = net32(0xff000000)};
+    return true;
+}
+
+bool netdev_get(struct net_ns *ns, s32 index, struct netdev_info *ret)
+{
+    for (u32 i = 0; netdev_nth(ns, i, ret); i++)
+        if (ret->index == index)
+            return true;
+    return false;
+}
+
 s32 netdev_index(struct net_ns *ns, const char *name)
 {
-    return strcmp(name, "lo") ? 0 : LO_IFINDEX;
+    struct netdev_info d;
+    for (u32 i = 0; netdev_nth(ns, i, &d); i++)
+        if (!strcmp(d.name, name))
+            return d.index;
+    return 0;
 }
 
 bool netdev_exists(struct net_ns *ns, s32 index)
 {
-    return index == LO_IFINDEX;
+    struct netdev_info d;
+    return netdev_get(ns, index, &d);
 }
 
 bool netdev_name(struct net_ns *ns, s32 index, char *name)
 {
-    if (index != LO_IFINDEX)
+    struct netdev_info d;
+    if (!netdev_get(ns, index, &d))
         return false;
     memset(name, 0, LX_IFNAMSIZ);
-    memcpy(name, "lo", 2);
+    memcpy(name, d.name, MIN(sizeof(d.name), (size_t)LX_IFNAMSIZ));
     return true;
 }
 
-static s64 get_conf(u64 arg)
+static s64 get_conf(struct net_ns *ns, u64 arg)
 {
     struct lx_ifconf c;
-    struct lx_ifreq r = {.name = "lo"};
+    struct netdev_info d;
+    s32 done = 0;
     int err = copy_in(&c, uaddr(arg), sizeof(c));
     if (err < 0)
         return err;
-    r.addr.in = (struct lx_sockaddr_in){.family = LX_AF_INET, .addr = net32(LX_INADDR_LOOPBACK)};
-    if (!c.buf) {
-        c.len = sizeof(r);
-    } else if (c.len < (s32)sizeof(r)) {
-        c.len = 0;
-    } else {
-        err = copy_out(uaddr(c.buf), &r, sizeof(r));
-        c.len = sizeof(r);
+    for (u32 i = 0; netdev_nth(ns, i, &d); i++) {
+        struct lx_ifreq r = {0};
+        if (!d.addr)
+            continue;
+        memcpy(r.name, d.name, sizeof(r.name));
+        r.addr.in = (struct lx_sockaddr_in){.family = LX_AF_INET, .addr = d.addr};
+        if (c.buf) {
+            if (c.len - done < (s32)sizeof(r))
+                break;
+            err = copy_out(uaddr(c.buf + (u64)done), &r, sizeof(r));
+            if (err < 0)
+                return err;
+        }
+        done += (s32)sizeof(r);
     }
-    return err < 0 ? err : put_user(c.len, uaddr(arg));
+    return put_user(done, uaddr(arg));
 }
 
-/* Addresses of the loopback; INET names may carry an alias (lo:1), which does not exist. */
-static void fill_addr(struct lx_ifreq *r, u32 host_order)
+static void fill_addr(struct lx_ifreq *r, u32 addr)
 {
     memset(r->bytes, 0, sizeof(r->bytes));
-    r->addr.in = (struct lx_sockaddr_in){.family = LX_AF_INET, .addr = net32(host_order)};
+    r->addr.in = (struct lx_sockaddr_in){.family = LX_AF_INET, .addr = addr};
 }
 
 static s64 get_one(struct net_ns *ns, u32 cmd, struct lx_ifreq *r)
 {
+    struct netdev_info d;
     if (cmd == LX_SIOCGIFNAME)
         return netdev_name(ns, r->ivalue, r->name) ? 0 : -LX_ENODEV;
     r->name[LX_IFNAMSIZ - 1] = 0;
-    if (!netdev_index(ns, r->name))
+    if (!netdev_get(ns, netdev_index(ns, r->name), &d)) /* aliases (lo:1) do not exist */
         return -LX_ENODEV;
     switch (cmd) {
     case LX_SIOCGIFFLAGS:
-        r->flags = LO_FLAGS;
+        r->flags = (s16)(d.flags & 0xffff);
         return 0;
     case LX_SIOCGIFINDEX:
-        r->ivalue = LO_IFINDEX;
+        r->ivalue = d.index;
         return 0;
     case LX_SIOCGIFMTU:
-        r->ivalue = LO_MTU;
+        r->ivalue = (s32)d.mtu;
         return 0;
     case LX_SIOCGIFMETRIC:
         r->ivalue = 0;
@@ -106,22 +142,21 @@ static s64 get_one(struct net_ns *ns, u32 cmd, struct lx_ifreq *r)
         return 0;
     case LX_SIOCGIFHWADDR:
         memset(r->bytes, 0, sizeof(r->bytes));
-        r->addr.family = LX_ARPHRD_LOOPBACK;
+        r->addr.family = d.type;
+        memcpy(r->bytes + 2, d.mac, sizeof(d.mac));
         return 0;
     case LX_SIOCGIFMAP:
         memset(r->bytes, 0, sizeof(r->bytes));
         return 0;
     case LX_SIOCGIFADDR:
-        fill_addr(r, LX_INADDR_LOOPBACK);
-        return 0;
     case LX_SIOCGIFDSTADDR:
-        fill_addr(r, LX_INADDR_LOOPBACK);
-        return 0;
     case LX_SIOCGIFBRDADDR:
-        fill_addr(r, 0);
-        return 0;
     case LX_SIOCGIFNETMASK:
-        fill_addr(r, 0xff000000);
+        if (!d.addr)
+            return -LX_EADDRNOTAVAIL;
+        fill_addr(r, cmd == LX_SIOCGIFNETMASK  ? d.mask
+                     : cmd == LX_SIOCGIFBRDADDR ? d.bcast
+                                                : d.addr);
         return 0;
     default:
         return -LX_EINVAL;
@@ -134,8 +169,12 @@ static s64 set_one(struct net_ns *ns, u32 cmd, struct lx_ifreq *r)
     r->name[LX_IFNAMSIZ - 1] = 0;
     if (!net_capable(ns, LX_CAP_NET_ADMIN))
         return -LX_EPERM;
-    if (!netdev_index(ns, r->name))
+    s32 index = netdev_index(ns, r->name);
+    if (!index)
         return -LX_ENODEV;
+    if (index != LO_IFINDEX)
+        return cmd == LX_SIOCSIFFLAGS ? stk_set_flags(ns->stack, index, (u32)(u16)r->flags)
+                                      : -LX_EOPNOTSUPP;
     switch (cmd) {
     case LX_SIOCSIFFLAGS:
         return (r->flags & LX_IFF_UP) && !(r->flags & ~(s16)(LO_FLAGS | LX_IFF_MULTICAST))
@@ -169,7 +208,7 @@ s64 net_ioctl(struct sock *sk, u32 cmd, u64 arg)
                    sk->family == LX_AF_PACKET;
     switch (cmd) {
     case LX_SIOCGIFCONF:
-        return get_conf(arg);
+        return get_conf(sk->ns, arg);
     case LX_SIOCGIFADDR:
     case LX_SIOCGIFDSTADDR:
     case LX_SIOCGIFBRDADDR:

@@ -16,6 +16,7 @@
 #include "net/inet/wire.h"
 #include "net/netdev.h"
 #include "net/parts.h"
+#include "net/stack/stack.h"
 
 #define LL_ADDR_OFF offsetof(struct lx_sockaddr_ll, addr)
 #define ETH_ALEN    6
@@ -340,6 +341,11 @@ static s64 packet_send(struct sock *sk, struct smsg *m)
             .hatype = LX_ARPHRD_LOOPBACK,
             .pkttype = LX_PACKET_OUTGOING,
         };
+        if (ifindex != LO_IFINDEX) {
+            r = stk_packet_send(sk, ifindex, buf, f.size);
+            free(buf);
+            return r < 0 ? r : (s64)size;
+        }
         packet_show(sk->ns, &f, sk);
         f.pkttype = memcmp(buf, own, ETH_ALEN) ? LX_PACKET_OTHERHOST : LX_PACKET_HOST;
         if (buf[0] & 1)

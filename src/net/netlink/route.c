@@ -1,50 +1,14 @@
 /*
- * NETLINK_ROUTE of a namespace whose only interface is the loopback: its link, addresses, routes
- * and rules, as Linux prints them. Changes are refused: EPERM without CAP_NET_ADMIN, else
- * EOPNOTSUPP, but for those that ask for what is there already ("ip link set lo up").
+ * NETLINK_ROUTE: the loopback's link, addresses, routes and rules, as Linux prints them, and after
+ * them those of the stack (route_stack.c). Changes of the loopback are refused with EOPNOTSUPP, but for
+ * those that ask for what is there already ("ip link set lo up").
  */
 #include <string.h>
 
 #include "net/inet/inet.h"
 #include "net/netdev.h"
-#include "net/netlink/netlink.h"
+#include "net/netlink/route.h"
 
-struct lx_ifinfomsg {
-    u8 family, pad;
-    u16 type;
-    s32 index;
-    u32 flags, change;
-};
-struct lx_ifaddrmsg {
-    u8 family, prefixlen, flags, scope;
-    u32 index;
-};
-struct lx_rtmsg {
-    u8 family, dst_len, src_len, tos, table, protocol, scope, type;
-    u32 flags;
-};
-struct lx_tcmsg {
-    u8 family, pad1;
-    u16 pad2;
-    s32 ifindex;
-    u32 handle, parent, info;
-};
-
-enum { /* attributes used here; the abi header has the others */
-    IFLA_ADDRESS = 1, IFLA_BROADCAST, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_QDISC, IFLA_STATS,
-    IFLA_OPERSTATE = 16, IFLA_LINKMODE, IFLA_STATS64 = 23, IFLA_GROUP = 27,
-    IFLA_NUM_TX_QUEUES = 31, IFLA_NUM_RX_QUEUES = 32, IFLA_CARRIER = 33,
-    IFLA_CARRIER_CHANGES = 35, IFLA_GSO_MAX_SEGS = 40, IFLA_GSO_MAX_SIZE = 41, IFLA_MIN_MTU = 50,
-    IFLA_MAX_MTU = 51, IFLA_ALT_IFNAME = 53,
-    IFA_ADDRESS = 1, IFA_LOCAL, IFA_LABEL, IFA_CACHEINFO = 6, IFA_FLAGS = 8, IFA_PROTO = 11,
-    RTA_DST = 1, RTA_SRC, RTA_IIF, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC,
-    RTA_CACHEINFO = 12, RTA_TABLE = 15, RTA_UID = 25, RTA_PREF = 20,
-    FRA_PRIORITY = 6, FRA_SUPPRESS_PREFIXLEN = 14, FRA_TABLE = 15, FRA_PROTOCOL = 21,
-    TCA_KIND = 1,
-};
-enum { RTN_UNICAST = 1, RTN_LOCAL, RTN_BROADCAST };
-enum { SCOPE_UNIVERSE = 0, SCOPE_LINK = 253, SCOPE_HOST = 254 };
-enum { TABLE_DEFAULT = 253, TABLE_MAIN = 254, TABLE_LOCAL = 255 };
 #define FR_ACT_TO_TBL 1
 #define RTPROT_KERNEL 2
 #define IFAPROT_KERNEL_LO 1
@@ -91,8 +55,12 @@ static void put_link(struct nlbuf *b, u16 flags)
 
 static bool dump_links(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
 {
-    put_link(b, 0);
-    return true;
+    if (!d->cursor++)
+        put_link(b, 0);
+    u64 at = d->cursor - 1;
+    bool is_over = rt_put_links(n->sk.ns, b, &at);
+    d->cursor = at + 1;
+    return is_over;
 }
 
 static bool is_name_attr(const struct lx_nlmsghdr *req, u16 type, bool *ret_is_lo)
@@ -105,7 +73,7 @@ static bool is_name_attr(const struct lx_nlmsghdr *req, u16 type, bool *ret_is_l
     return true;
 }
 
-static int get_link(const struct lx_nlmsghdr *req, struct nlbuf *b)
+static int get_link(struct net_ns *ns, const struct lx_nlmsghdr *req, struct nlbuf *b)
 {
     const struct lx_ifinfomsg *ifi = nl_payload(req, sizeof(*ifi));
     bool is_lo = false;
@@ -115,14 +83,22 @@ static int get_link(const struct lx_nlmsghdr *req, struct nlbuf *b)
         is_lo = ifi->index == LO_IFINDEX;
     else if (!is_name_attr(req, IFLA_IFNAME, &is_lo) && !is_name_attr(req, IFLA_ALT_IFNAME, &is_lo))
         return -LX_EINVAL;
-    if (!is_lo)
-        return -LX_ENODEV;
-    put_link(b, 0);
-    return 0;
+    if (is_lo) {
+        put_link(b, 0);
+        return 0;
+    }
+    char name[LX_IFNAMSIZ] = "";
+    u32 size = 0;
+    const char *p = nl_find(req, sizeof(*ifi), IFLA_IFNAME, 1, &size);
+    if (!p)
+        p = nl_find(req, sizeof(*ifi), IFLA_ALT_IFNAME, 1, &size);
+    if (p)
+        memcpy(name, p, MIN(size, (u32)sizeof(name) - 1));
+    return rt_get_link(ns, ifi->index, ifi->index > 0 ? NULL : name, b);
 }
 
 /* SETLINK and NEWLINK: bringing the loopback up, which it is. */
-static int set_link(const struct lx_nlmsghdr *req)
+static int set_link(struct net_ns *ns, const struct lx_nlmsghdr *req)
 {
     const struct lx_ifinfomsg *ifi = nl_payload(req, sizeof(*ifi));
     bool is_lo = false;
@@ -132,8 +108,10 @@ static int set_link(const struct lx_nlmsghdr *req)
         is_lo = ifi->index == LO_IFINDEX;
     else
         (void)is_name_attr(req, IFLA_IFNAME, &is_lo);
-    if (!is_lo)
-        return req->flags & LX_NLM_F_CREATE ? -LX_EOPNOTSUPP : -LX_ENODEV;
+    if (!is_lo) {
+        int r = ns->stack ? rt_change(ns, req) : -LX_ENODEV;
+        return r == -LX_ENODEV && req->flags & LX_NLM_F_CREATE ? -LX_EOPNOTSUPP : r;
+    }
     bool has_attrs = req->len > sizeof(*req) + sizeof(*ifi) && !nl_find(req, sizeof(*ifi), IFLA_IFNAME, 1, NULL);
     bool is_up = ifi->flags & LX_IFF_UP;
     return is_up && !(ifi->change & ~(u32)LX_IFF_UP) && !has_attrs ? 0 : -LX_EOPNOTSUPP;
@@ -185,13 +163,16 @@ static bool dump_addrs(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
     u32 index = 0;
     if (d->req_size >= sizeof(struct lx_ifaddrmsg))
         memcpy(&index, d->req + offsetof(struct lx_ifaddrmsg, index), sizeof(index));
-    if (index && index != LO_IFINDEX)
-        return true;
-    if (family == 0 || family == LX_AF_INET)
-        put_addr(b, LX_AF_INET);
-    if ((family == 0 || family == LX_AF_INET6) && has_v6(n))
-        put_addr(b, LX_AF_INET6);
-    return true;
+    if (!d->cursor++ && (!index || index == LO_IFINDEX)) {
+        if (family == 0 || family == LX_AF_INET)
+            put_addr(b, LX_AF_INET);
+        if ((family == 0 || family == LX_AF_INET6) && has_v6(n))
+            put_addr(b, LX_AF_INET6);
+    }
+    u64 at = d->cursor - 1;
+    bool is_over = rt_put_addrs(n->sk.ns, b, &at, family, (s32)index);
+    d->cursor = at + 1;
+    return is_over;
 }
 
 static int get_addr(struct nl_sock *n, const struct lx_nlmsghdr *req, struct nlbuf *b)
@@ -254,7 +235,7 @@ static bool dump_routes(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
     u8 family = dump_family(d), table = 0;
     if (n->opt >> LX_NETLINK_GET_STRICT_CHK & 1 && d->req_size >= sizeof(struct lx_rtmsg))
         table = d->req[offsetof(struct lx_rtmsg, table)];
-    for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
+    for (size_t i = 0; !d->cursor && i < ARRAY_SIZE(routes); i++) {
         const struct route *r = &routes[i];
         if ((family && family != r->family) || (table && table != r->table))
             continue;
@@ -262,7 +243,10 @@ static bool dump_routes(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
             continue;
         put_route(b, r);
     }
-    return true;
+    u64 at = d->cursor ? d->cursor - 1 : 0;
+    bool is_over = rt_put_routes(n->sk.ns, b, &at, family, table);
+    d->cursor = at + 1;
+    return is_over;
 }
 
 /* "ip route get": which way a packet would take. */
@@ -282,8 +266,13 @@ static int get_route(struct nl_sock *n, const struct lx_nlmsghdr *req, struct nl
     } else {
         memcpy(&a, dst ? dst : lo6_addr, 16);
     }
-    if (!ipaddr_is_local(n->sk.ns, &a))
-        return -LX_ENETUNREACH;
+    if (!ipaddr_is_local(n->sk.ns, &a)) {
+        u32 oif = 0;
+        const void *p = nl_find(req, sizeof(*q), RTA_OIF, sizeof(oif), NULL);
+        if (p)
+            memcpy(&oif, p, sizeof(oif));
+        return rt_get_route(n->sk.ns, q, &a, (s32)oif, b);
+    }
     struct lx_rtmsg *rtm = nl_begin(b, LX_RTM_NEWROUTE, 0, sizeof(*rtm));
     if (!rtm)
         return -LX_EMSGSIZE;
@@ -355,6 +344,11 @@ static bool dump_qdiscs(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
     return true;
 }
 
+static bool dump_neighs(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
+{
+    return rt_put_neighs(n->sk.ns, b, &d->cursor, dump_family(d));
+}
+
 static bool dump_nothing(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
 {
     return true;
@@ -382,6 +376,7 @@ static int dump_request(u16 type, struct nl_dump *d)
     case LX_RTM_GETQDISC:
         return start(d, dump_qdiscs);
     case LX_RTM_GETNEIGH:
+        return start(d, dump_neighs);
     case LX_RTM_GETNEXTHOP:
     case LX_RTM_GETMULTICAST:
     case LX_RTM_GETANYCAST:
@@ -409,15 +404,15 @@ int nl_route_request(struct nl_sock *n, const struct lx_nlmsghdr *req, struct nl
         return dump_request(type, d);
     switch (type) {
     case LX_RTM_GETLINK:
-        return get_link(req, b);
+        return get_link(n->sk.ns, req, b);
     case LX_RTM_GETADDR:
         return get_addr(n, req, b);
     case LX_RTM_GETROUTE:
         return get_route(n, req, b);
     case LX_RTM_NEWLINK:
     case LX_RTM_SETLINK:
-        return set_link(req);
+        return set_link(n->sk.ns, req);
     default:
-        return -LX_EOPNOTSUPP;
+        return is_get ? -LX_EOPNOTSUPP : rt_change(n->sk.ns, req);
     }
 }

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
+#include "net/packet.h"
 #include "net/stack/stack.h"
 
 #define FRAME_MAX 65568U /* 64 KiB of IP and an Ethernet header with a tag, rounded up */
@@ -28,6 +29,79 @@ struct slot {
     u8 pad[6]; /* puts the IP header on a multiple of 16 */
     u8 frame[FRAME_MAX];
 };
+
+/* ---- packet sockets ------------------------------------------------------------------------ */
+
+static void show(struct stk_iface *ifc, const u8 *frame, u32 size, u8 pkttype,
+                 const struct sock *but)
+{
+    struct packet_frame f = {.buf = frame,
+                             .size = size,
+                             .net = ETHER_HLEN,
+                             .protocol = rd16(frame + 12),
+                             .hatype = ifc->type,
+                             .ifindex = ifc->index,
+                             .pkttype = pkttype};
+    packet_show(ifc->stk->ns, &f, but);
+}
+
+static inline bool is_watched(const struct stk_iface *ifc)
+{
+    return unlikely(atomic_load_explicit(&ifc->stk->ns->nwatchers, memory_order_relaxed));
+}
+
+static void show_input(struct stk_iface *ifc, const u8 *frame, u32 size)
+{
+    static const u8 all[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    u8 type = !memcmp(frame, all, 6)       ? LX_PACKET_BROADCAST
+              : frame[0] & 1               ? LX_PACKET_MULTICAST
+              : memcmp(frame, ifc->mac, 6) ? LX_PACKET_OTHERHOST
+                                           : LX_PACKET_HOST;
+    show(ifc, frame, size, type, NULL);
+}
+
+/* What is sent, in one piece; without memory nobody sees it. */
+static void show_output(struct stk_iface *ifc, const struct iovec *iov, u32 n)
+{
+    size_t size = 0;
+    for (u32 i = 0; i < n; i++)
+        size += iov[i].iov_len;
+    u8 *buf = malloc(size), *at = buf;
+    if (!buf)
+        return;
+    for (u32 i = 0; i < n; i++) {
+        memcpy(at, iov[i].iov_base, iov[i].iov_len);
+        at += iov[i].iov_len;
+    }
+    show(ifc, buf, (u32)size, LX_PACKET_OUTGOING, NULL);
+    free(buf);
+}
+
+int stk_packet_send(const struct sock *from, s32 ifindex, const u8 *frame, u32 size)
+{
+    struct netstack *stk = from->ns->stack;
+    struct stk_iface *ifc = stk ? stk_iface(stk, ifindex) : NULL;
+    struct virtio_net_hdr vnet = {0};
+    if (!ifc)
+        return -LX_ENXIO;
+    if (!(ifc->flags & LX_IFF_UP))
+        return -LX_ENETDOWN;
+    if (stk->is_egress_limited)
+        return -LX_EPERM;
+    if (size > ifc->mtu + ETHER_HLEN + 4)
+        return -LX_EMSGSIZE;
+    struct iovec iov[2] = {{&vnet, sizeof(vnet)}, {(void *)(uintptr_t)frame, size}};
+    struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
+    if (is_watched(ifc))
+        show(ifc, frame, size, LX_PACKET_OUTGOING, from);
+    if (sendmsg(ifc->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        return -LX_ENOBUFS;
+    STK_COUNT(ifc, tx_packets);
+    atomic_fetch_add_explicit(&ifc->tx_bytes, size, memory_order_relaxed);
+    return 0;
+}
+
+/* ---- frames -------------------------------------------------------------------------------- */
 
 static void frame_input(struct stk_iface *ifc, const struct slot *s, u32 size)
 {
@@ -45,6 +119,8 @@ static void frame_input(struct stk_iface *ifc, const struct slot *s, u32 size)
     }
     STK_COUNT(ifc, rx_packets);
     atomic_fetch_add_explicit(&ifc->rx_bytes, size, memory_order_relaxed);
+    if (is_watched(ifc))
+        show_input(ifc, s->frame, size);
     eth_input(&p);
 }
 
@@ -121,6 +197,8 @@ int link_send(struct stk_iface *ifc, struct txbuf *b, const u8 dst_mac[6], u16 e
     iov[1] = (struct iovec){eth, head};
     memcpy(iov + 2, b->data, b->ndata * sizeof(iov[0]));
     struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2 + b->ndata};
+    if (is_watched(ifc))
+        show_output(ifc, iov + 1, 1 + b->ndata);
     ssize_t n;
     while ((n = sendmsg(ifc->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL)) < 0 && errno == EINTR)
         ;

@@ -211,6 +211,11 @@ void icmp_send_echo_reply(struct rxpkt *p);
 /* ---- link.c -------------------------------------------------------------------------------- */
 
 int link_start(struct stk_iface *ifc) must_check;
+/*
+ * A whole frame of a packet socket. -LX_EPERM: the egress policy names destinations, which a frame
+ * could evade. -LX_ENETDOWN, -LX_ENOBUFS, -LX_EMSGSIZE.
+ */
+int stk_packet_send(const struct sock *from, s32 ifindex, const u8 *frame, u32 size) must_check;
 /* b: from the IP header on. -LX_EAGAIN: the host's queue is full. */
 int link_send(struct stk_iface *ifc, struct txbuf *b, const u8 dst_mac[6], u16 ether_type);
 
@@ -295,6 +300,19 @@ int netstack_new(struct net_ns *ns, const struct netcfg *cfg, struct netstack **
 int netstack_start(struct netstack *stk) must_check;
 void stk_need_tick(struct netstack *stk);
 u64 stk_hash(const struct netstack *stk, const void *p, size_t size);
+
+/* ---- show.c: what programs see and change -------------------------------------------------- */
+
+struct netdev_info;
+struct net_proc_out;
+bool stk_netdev(struct netstack *stk, u32 nth, struct netdev_info *ret);
+/* IFF_UP alone can change. */
+s64 stk_set_flags(struct netstack *stk, s32 index, u32 flags) must_check;
+void stk_proc_dev(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor);
+void stk_proc_arp(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor);
+void stk_proc_route(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor);
+void stk_proc_if_inet6(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor);
+void stk_proc_ipv6_route(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor);
 
 /* ---- for net/inet -------------------------------------------------------------------------- */
 

@@ -590,6 +590,16 @@ static void general(struct tcb *c, const struct tcp_rx *s, s64 now)
 {
     u64 seq = tcb_unwrap(c->rcv_nxt, s->seq);
     u64 end = seq + s->len + !!(s->flags & TCPF_SYN) + !!(s->flags & TCPF_FIN);
+    if (c->state == SOCK_SYN_RECV && s->flags & TCPF_SYN && seq == c->irs &&
+        !(s->flags & TCPF_RST)) {
+        /* Both open at once: the peer's SYN again, or its answer to ours. */
+        if (!(s->flags & TCPF_ACK))
+            tcb_send_syn(c, now);
+        else if (got_ack(c, s, seq, end, now) && c->state == SOCK_ESTABLISHED)
+            tcb_send_ack(c, now);
+        tcb_rearm(c, now);
+        return;
+    }
     if (!is_acceptable(c, s, seq, end, now))
         return;
     if (s->flags & TCPF_RST) {
@@ -597,13 +607,8 @@ static void general(struct tcb *c, const struct tcp_rx *s, s64 now)
         return;
     }
     if (s->flags & TCPF_SYN) {
-        if (c->state == SOCK_SYN_RECV &&
-            seq == c->irs) /* our answer was lost, or both open at once */
-            tcb_send_syn(c, now);
-        else
-            challenge(c, now);
-        if (!(c->state == SOCK_SYN_RECV && s->flags & TCPF_ACK))
-            return;
+        challenge(c, now);
+        return;
     }
     if (!(s->flags & TCPF_ACK))
         return;

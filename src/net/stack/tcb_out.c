@@ -68,14 +68,14 @@ u64 tcb_rcv_space(const struct tcb *c)
     return used < c->rcv_wnd_max ? c->rcv_wnd_max - used : 0;
 }
 
-/* Decides the window to announce and moves rcv_adv; never takes back what was announced. */
+/* Decides the window to announce and moves rcv_adv; what was announced stays acceptable. */
 static u16 pick_window(struct tcb *c)
 {
     u64 cur = c->rcv_adv > c->rcv_nxt ? c->rcv_adv - c->rcv_nxt : 0, space = tcb_rcv_space(c);
     u64 step = MIN((u64)c->rcv_mss, c->rcv_wnd_max / 2), unit = 1ULL << c->rcv_wscale;
     if (space < cur + step) /* RFC 9293 3.8.6.2.2: no small steps */
         space = cur;
-    u64 win = space > cur ? space / unit : (cur + unit - 1) / unit;
+    u64 win = MAX(space, cur) / unit; /* rounded up, it would creep beyond what there is room for */
     win = MIN(win, 65535ULL);
     c->rcv_adv = MAX(c->rcv_adv, c->rcv_nxt + win * unit);
     return (u16)win;
