@@ -159,8 +159,10 @@ static void grow_sndbuf(struct tcb *c)
     if (c->is_sndbuf_fixed)
         return;
     mutex_lock(&c->tx->lock);
-    if (c->tx->limit < want)
+    if (c->tx->limit < want) {
         c->tx->limit = want;
+        c->events |= TCB_WRITABLE; /* what a writer waits for has moved */
+    }
     mutex_unlock(&c->tx->lock);
 }
 
