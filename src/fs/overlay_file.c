@@ -96,8 +96,12 @@ static s64 ovl_read(struct file *f, struct uio *to, s64 *off)
     if (!real->ops->read)
         return -LX_EINVAL;
     s64 n = real->ops->read(real, to, off);
-    if (n >= 0 && real->inode->sb != f->inode->sb)
-        file_accessed(f);
+    const struct ovl_node *node = ovl_node(f->inode);
+    if (n >= 0 && ovl_has_upper(node) && !(file_io_flags(f) & LX_O_NOATIME)) {
+        /* The layer's time is the one that counts, by the rules of the mount that is seen. */
+        struct path p = {f->path.mnt, node->upper.dentry};
+        path_accessed(&p);
+    }
     return n;
 }
 

@@ -54,10 +54,6 @@ void dentry_shrink_tree(struct dentry *root);
 /* Frees unused dentries while there are too many. No locks held. */
 void dentry_shrink(void);
 
-/* ---- inode.c ------------------------------------------------------------------------------- */
-
-void path_accessed(const struct path *p);
-
 /* ---- mount.c ------------------------------------------------------------------------------- */
 
 extern struct rwlock mount_lock;

@@ -17,6 +17,8 @@ void unlock_rename(struct dentry *a, struct dentry *b);
 void dentry_unlinked(struct dentry *d);
 void dentry_move(struct dentry *d, struct dentry *target);
 void dentry_exchange(struct dentry *a, struct dentry *b);
+/* What was read at p moves its access time, by the rules of p's mount. */
+void path_accessed(const struct path *p);
 /* A mount of the subtree at p, in no namespace: a layer. */
 struct mount *mount_clone(struct mount *old, struct dentry *root) must_check;
 

@@ -339,3 +339,22 @@ TEST(no_reflinks)
     close(d);
     close(dir);
 }
+
+TEST(reading_moves_atime)
+{
+    char c;
+    struct timespec old[2] = {{1000, 0}, {2000, 0}};
+    write_file("at", "x");
+    CHECK_EQ(utimensat(AT_FDCWD, "at", old, 0), 0);
+    int fd = open("at", O_RDONLY);
+    CHECK_EQ(read(fd, &c, 1), 1);
+    close(fd);
+    CHECK(stat_of("at").st_atim.tv_sec > 2000);
+    CHECK_EQ(stat_of("at").st_mtim.tv_sec, 2000);
+    CHECK_EQ(utimensat(AT_FDCWD, "at", old, 0), 0);
+    fd = open("at", O_RDONLY | O_NOATIME);
+    CHECK_EQ(read(fd, &c, 1), 1);
+    close(fd);
+    CHECK_EQ(stat_of("at").st_atim.tv_sec, 1000);
+    unlink("at");
+}
