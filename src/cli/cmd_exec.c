@@ -15,7 +15,7 @@ int cmd_exec(const struct global_opts *g, int argc, char **argv)
     s64 npreserved = 0;
     struct oci_globals og;
     struct err e = {0};
-    const char *unused = NULL;
+    const char *apparmor = NULL, *label = NULL, *cgroup = NULL;
     const struct flag flags[] = {
         {"process", 'p', FLAG_STR, &x.process_path},
         {"pid-file", 0, FLAG_STR, &x.pid_file},
@@ -31,9 +31,9 @@ int cmd_exec(const struct global_opts *g, int argc, char **argv)
         {"no-new-privs", 0, FLAG_SWITCH, &x.is_no_new_privs},
         {"ignore-paused", 0, FLAG_SWITCH, &x.is_paused_ignored},
         {"no-subreaper", 0, FLAG_IGNORED_SWITCH, NULL}, /* `exec` never is one */
-        {"apparmor", 0, FLAG_STR, &unused},             /* profiles of the host's kernel: */
-        {"process-label", 0, FLAG_STR, &unused},        /* the guest never meets it */
-        {"cgroup", 0, FLAG_STR, &unused},
+        {"apparmor", 0, FLAG_STR, &apparmor},
+        {"process-label", 0, FLAG_STR, &label},
+        {"cgroup", 0, FLAG_STR, &cgroup},
     };
     oci_globals_from(g, &og);
     int n = flags_parse(flags, ARRAY_SIZE(flags), argc, argv, false, &e);
@@ -43,6 +43,12 @@ int cmd_exec(const struct global_opts *g, int argc, char **argv)
         n = err_set(&e, "'exec' needs a program to run, or --process");
     if (n >= 0 && n > 1 && x.process_path)
         n = err_set(&e, "'exec' takes a program to run or --process, not both");
+    if (n >= 0 && apparmor && *apparmor)
+        n = err_set(&e, "--apparmor has no meaning in the sandbox, whose kernel has no AppArmor");
+    if (n >= 0 && label && *label)
+        n = err_set(&e, "--process-label has no meaning in the sandbox, whose kernel has no SELinux");
+    if (n >= 0 && cgroup && *cgroup)
+        n = err_set(&e, "--cgroup is not supported: processes of a container share its cgroup");
     if (n < 0)
         return oci_fail(g, EXEC_FAILED, &e);
     x.id = argv[1];
