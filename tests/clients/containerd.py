@@ -59,19 +59,23 @@ def setup():
     put('/etc/containerd/config.toml', CONFIG % lab.path('lib/containerd'))
     daemon = Daemon('containerd', '-c', '/etc/containerd/config.toml', '-l', 'warn')
     daemon.ready(lambda: ctr('version', status=None).status == 0)
-    # An image archive as docker save writes it.
-    import hashlib, tarfile
+    import_image()
+
+
+def import_image(*opts):
+    """Imports an image archive as docker save writes it."""
+    import hashlib
     layer = open(lab.tarball(), 'rb').read()
     os.makedirs(lab.path('image'))
     with open(lab.path('image/layer.tar'), 'wb') as f:
         f.write(layer)
-    config = json.dumps({'architecture': 'amd64', 'os': 'linux', 'config': {'Env': ['PATH=/bin'], 'Cmd': ['sh']},
+    config = json.dumps({'architecture': 'amd64', 'os': 'linux', 'config': {'Env': ['PATH=/bin'], 'Cmd': ['sleep', '100000']},
                          'rootfs': {'type': 'layers', 'diff_ids': ['sha256:' + hashlib.sha256(layer).hexdigest()]}})
     name = hashlib.sha256(config.encode()).hexdigest() + '.json'
     put(lab.path('image', name), config)
     put(lab.path('image/manifest.json'), json.dumps([{'Config': name, 'RepoTags': [IMAGE], 'Layers': ['layer.tar']}]))
     run('tar', '-C', lab.path('image'), '-cf', lab.path('image.tar'), 'manifest.json', name, 'layer.tar')
-    ctr('images', 'import', lab.path('image.tar'))
+    ctr(*opts, 'images', 'import', lab.path('image.tar'))
 
 
 def cleanup():
