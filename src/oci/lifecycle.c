@@ -295,6 +295,9 @@ static int make_params(const struct oci_globals *g, const struct oci_create *c, 
         .npassed = c->npreserved,
         .nlanes = g->nlanes,
     };
+    /* Whoever waits for the end of our own output must not wait for the container's. */
+    for (int i = 0; i < 3 && m->tty >= 0; i++)
+        m->params.stdio[i] = -1;
     return 0;
 }
 
