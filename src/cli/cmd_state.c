@@ -1,4 +1,5 @@
 /* cvisor state, list, ps: commands that look. */
+#include <dirent.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -147,6 +148,33 @@ static void print_procs(const struct ctl_proc *procs, size_t n)
     }
 }
 
+/* The host processes below one that run programs of the container. Engines want the host's numbers
+ * in JSON: they look these up in /proc. */
+static void print_stubs(pid_t pid)
+{
+    char path[300], comm[32];
+    snprintf(path, sizeof(path), "/proc/%d/task", pid);
+    DIR *tasks = opendir(path);
+    for (struct dirent *d; tasks && (d = readdir(tasks));) {
+        int child;
+        snprintf(path, sizeof(path), "/proc/%d/task/%.20s/children", pid, d->d_name);
+        FILE *f = *d->d_name == '.' ? NULL : fopen(path, "re");
+        while (f && fscanf(f, "%d", &child) == 1) {
+            snprintf(path, sizeof(path), "/proc/%d/comm", child);
+            FILE *c = fopen(path, "re");
+            if (c && fgets(comm, sizeof(comm), c) && !strcmp(comm, "cvisor-stub\n"))
+                printf(",%d", child);
+            if (c)
+                fclose(c);
+            print_stubs(child);
+        }
+        if (f)
+            fclose(f);
+    }
+    if (tasks)
+        closedir(tasks);
+}
+
 int cmd_ps(const struct global_opts *g, int argc, char **argv)
 {
     static struct ctl_reply reply;
@@ -179,8 +207,8 @@ int cmd_ps(const struct global_opts *g, int argc, char **argv)
         print_procs(procs, nprocs);
         return 0;
     }
-    for (size_t i = 0; i < nprocs; i++)
-        printf("%s%d", i ? "," : "[", procs[i].pid);
-    puts(nprocs ? "]" : "[]");
+    printf("[%d", s.pid);
+    print_stubs(s.pid);
+    puts("]");
     return 0;
 }

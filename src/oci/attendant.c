@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "oci/rootns.h"
 #include "wire/control.h"
 
 /* ---- serving a link ------------------------------------------------------------------------ */
@@ -261,6 +262,8 @@ static noreturn_fn void attendant_main(const struct attendant_params *p, int syn
         give_up(sync, 125, errno, "cannot place the attendant's descriptors");
     if (chdir("/") < 0)
         give_up(fds[1], 125, errno, "cannot leave the working directory");
+    if (p->sandbox && p->ns && p->ns[OCI_NS_MNT].is_set && rootns_enter(p->sandbox, &e) < 0)
+        give_up(fds[1], 125, e.status, e.msg);
     await_sandbox(fds[0], fds[1], fds[3]);
     await_command(fds[1], SYNC_COMMIT);
     close(fds[1]);

@@ -314,7 +314,12 @@ static int run_failed(struct boot_error *e, int r, const struct boot_process *p)
                  "cannot run '%.300s': executable file not found in $PATH", name);
         return -1;
     }
-    return boot_fail(e, status, r, "run", name);
+    (void)boot_fail(e, status, r, "run", name);
+    /* Engines tell these errors apart by Go's words for them, which begin with a small letter. */
+    char *reason = strrchr(e->text, ':');
+    if (reason && reason[1] == ' ' && reason[2] >= 'A' && reason[2] <= 'Z')
+        reason[2] = (char)(reason[2] - 'A' + 'a');
+    return -1;
 }
 
 int container_exec(struct container *c, struct boot_process *p, struct start_fds *fds,

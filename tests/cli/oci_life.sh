@@ -34,7 +34,7 @@ oci exec -d --pid-file epid c1 sh -c 'sleep 0.3; echo done > /tmp/mark'; check $
 for i in 1 2 3 4 5 6 7 8 9 10; do [ -s "$bundle/rootfs/tmp/mark" ] && break; sleep 0.1; done
 check "$(cat "$bundle/rootfs/tmp/mark")" done "what the detached exec wrote"
 oci ps c1 | grep -q ' sh$' || bad "ps shows no sh: $(oci ps c1)"
-oci ps --format json c1 | grep -q '^\[1' || bad "ps --format json: $(oci ps --format json c1)"
+oci ps --format json c1 | grep -q "^\[$(oci state c1 | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p')[],]" || bad "ps --format json: $(oci ps --format json c1)"
 oci pause c1; check $? 0 pause
 check "$(field c1 status)" paused "status after pause"
 oci exec c1 true 2>err; check $? 255 "exec in a paused container"
