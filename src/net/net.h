@@ -64,6 +64,9 @@ enum net_sysctl_id {
     NSYS_KEEPALIVE_PROBES,
     NSYS_FIN_TIMEOUT,
     NSYS_TW_REUSE,
+    NSYS_WMEM_MAX,         /* core.wmem_max, core.rmem_max */
+    NSYS_RMEM_MAX,
+    NSYS_ROUTE_LOCALNET,   /* ipv4.conf.lo.route_localnet */
     NSYS_IPV6_DISABLED,    /* ipv6.conf.all.disable_ipv6 */
     NSYS_COUNT,
 };

@@ -35,6 +35,9 @@ struct lx_ifconf {
     u64 buf;
 };
 
+#define LX_SIOCGSTAMP_NEW   0x80108906U
+#define LX_SIOCGSTAMPNS_NEW 0x80108907U
+
 #define LO_FLAGS (LX_IFF_UP | LX_IFF_LOOPBACK | LX_IFF_RUNNING)
 
 bool netdev_nth(struct net_ns *ns, u32 nth, struct netdev_info *ret)
@@ -239,7 +242,12 @@ s64 net_ioctl(struct sock *sk, u32 cmd, u64 arg)
         return -LX_EINVAL;
     case LX_SIOCGSTAMP_OLD:
     case LX_SIOCGSTAMPNS_OLD:
-        return -LX_ENOENT; /* no stamp was taken */
+    case LX_SIOCGSTAMP_NEW:
+    case LX_SIOCGSTAMPNS_NEW:
+        if (!is_inet)
+            return -LX_ENOTTY;
+        return sock_get_stamp(sk, cmd == LX_SIOCGSTAMPNS_OLD || cmd == LX_SIOCGSTAMPNS_NEW,
+                              uaddr(arg));
     case LX_SIOCETHTOOL: {
         struct lx_ifreq r;
         int err = copy_in(&r, uaddr(arg), sizeof(r));

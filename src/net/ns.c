@@ -61,6 +61,9 @@ static const struct {
     [NSYS_KEEPALIVE_PROBES] = {"ipv4/tcp_keepalive_probes", 9},
     [NSYS_FIN_TIMEOUT] = {"ipv4/tcp_fin_timeout", 60},
     [NSYS_TW_REUSE] = {"ipv4/tcp_tw_reuse", 2},
+    [NSYS_WMEM_MAX] = {"core/wmem_max", 4194304},
+    [NSYS_RMEM_MAX] = {"core/rmem_max", 4194304},
+    [NSYS_ROUTE_LOCALNET] = {"ipv4/conf/lo/route_localnet", 0},
     [NSYS_IPV6_DISABLED] = {"ipv6/conf/all/disable_ipv6", 0},
 };
 

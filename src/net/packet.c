@@ -9,7 +9,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "abi/tty.h"
 #include "net/filter.h"
@@ -160,13 +159,6 @@ static bool enqueue(struct packet_sock *p, const struct packet_frame *f, u32 fro
     return true;
 }
 
-static s64 real_ns(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_REALTIME, &ts);
-    return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
-}
-
 /* REQUIRES packet_ns.lock. */
 static void hear(struct packet_sock *p, const struct packet_frame *f)
 {
@@ -187,8 +179,9 @@ static void hear(struct packet_sock *p, const struct packet_frame *f)
             return;
     }
     struct lx_sockaddr_ll sll = address_of(f);
-    bool is_ok = p->ring ? packet_ring_put(p->ring, f, from, keep, &sll, p->is_lossy, real_ns())
-                         : enqueue(p, f, from, keep);
+    bool is_ok = p->ring
+                     ? packet_ring_put(p->ring, f, from, keep, &sll, p->is_lossy, sock_real_ns())
+                     : enqueue(p, f, from, keep);
     if (is_ok) {
         atomic_fetch_add(&p->npackets, 1);
     } else {
@@ -262,7 +255,8 @@ static void loopback_input(struct net_ns *ns, const struct packet_frame *f)
         cb.ttl = ip[8];
         cb.tos = ip[1];
         /* Fragments find nobody to put them together; 127/8 from outside the stack is martian. */
-        if (head < WIRE_IP4 || get16(ip + 6) & 0x3fff || ip[12] == 127 || ip[16] == 127)
+        if (head < WIRE_IP4 || get16(ip + 6) & 0x3fff ||
+            ((ip[12] == 127 || ip[16] == 127) && !net_sysctl(ns, NSYS_ROUTE_LOCALNET)))
             return;
     } else if (f->protocol == LX_ETH_P_IPV6) {
         if (size < WIRE_IP6 || ip[0] >> 4 != 6)

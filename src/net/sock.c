@@ -46,6 +46,7 @@ int sock_init(struct sock *sk, const struct sock_ops *ops, struct net_ns *ns, u1
     sk->sndtimeo_ns = sk->rcvtimeo_ns = -1;
     sk->peek_off = -1;
     sk->incoming_cpu = -1;
+    sk->last_stamp_ns = -1;
     sk->txrehash = 1;
     sk->max_pacing_rate = UINT64_MAX;
     sk->peercred = SCM_WHO_NOBODY;
@@ -360,7 +361,7 @@ void sock_copy_peercred(struct sock *sk, struct sock *from)
         cred_put(old_groups);
 }
 
-static s64 real_ns(void)
+s64 sock_real_ns(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_REALTIME, &ts);
@@ -369,23 +370,55 @@ static s64 real_ns(void)
 
 s64 sock_stamp(const struct sock *sk)
 {
-    return sock_has(sk, SKF_TSTAMP | SKF_TSTAMPNS) || sk->tsflags ? real_ns() : 0;
+    return sock_has(sk, SKF_TSTAMP | SKF_TSTAMPNS | SKF_STAMPING) ||
+                   sk->tsflags & LX_SOF_RX_SOFTWARE
+               ? sock_real_ns()
+               : 0;
+}
+
+void sock_put_scm_timestamping(struct cmsg_out *c, s64 stamp_ns)
+{
+    s64 v[6] = {stamp_ns / NSEC_PER_SEC, stamp_ns % NSEC_PER_SEC};
+    cmsg_put(c, LX_SOL_SOCKET, LX_SO_TIMESTAMPING_OLD, v, sizeof(v));
 }
 
 void sock_put_timestamp(struct sock *sk, struct cmsg_out *c, s64 stamp_ns)
 {
-    if (!sock_has(sk, SKF_TSTAMP | SKF_TSTAMPNS))
+    bool is_asked = sock_has(sk, SKF_TSTAMP | SKF_TSTAMPNS);
+    u32 rx = LX_SOF_RX_SOFTWARE | LX_SOF_SOFTWARE;
+    if (!is_asked && !(sk->tsflags & rx)) {
+        if (sock_has(sk, SKF_STAMPING))
+            sk->last_stamp_ns = stamp_ns;
+        else if (unlikely(sk->last_stamp_ns == -1))
+            sk->last_stamp_ns = 0;
         return;
-    if (!stamp_ns)
-        stamp_ns = real_ns();
-    bool is_new = sock_has(sk, SKF_TSTAMP_NEW);
-    s64 v[2] = {stamp_ns / NSEC_PER_SEC, stamp_ns % NSEC_PER_SEC};
-    s32 type = is_new ? LX_SO_TIMESTAMPNS_NEW : LX_SO_TIMESTAMPNS_OLD;
-    if (!sock_has(sk, SKF_TSTAMPNS)) {
-        v[1] /= NSEC_PER_USEC;
-        type = is_new ? LX_SO_TIMESTAMP_NEW : LX_SO_TIMESTAMP_OLD;
     }
-    cmsg_put(c, LX_SOL_SOCKET, type, v, sizeof(v));
+    if (!stamp_ns)
+        stamp_ns = sock_real_ns();
+    if (is_asked) {
+        bool is_new = sock_has(sk, SKF_TSTAMP_NEW);
+        s64 v[2] = {stamp_ns / NSEC_PER_SEC, stamp_ns % NSEC_PER_SEC};
+        s32 type = is_new ? LX_SO_TIMESTAMPNS_NEW : LX_SO_TIMESTAMPNS_OLD;
+        if (!sock_has(sk, SKF_TSTAMPNS)) {
+            v[1] /= NSEC_PER_USEC;
+            type = is_new ? LX_SO_TIMESTAMP_NEW : LX_SO_TIMESTAMP_OLD;
+        }
+        cmsg_put(c, LX_SOL_SOCKET, type, v, sizeof(v));
+    }
+    if ((sk->tsflags & rx) == rx)
+        sock_put_scm_timestamping(c, stamp_ns);
+}
+
+s64 sock_get_stamp(struct sock *sk, bool is_ns, uaddr_t to)
+{
+    sock_set_flag(sk, SKF_STAMPING, true);
+    s64 ns = sk->last_stamp_ns;
+    if (ns == -1)
+        return -LX_ENOENT;
+    if (ns == 0)
+        sk->last_stamp_ns = ns = sock_real_ns();
+    s64 v[2] = {ns / NSEC_PER_SEC, ns % NSEC_PER_SEC / (is_ns ? 1 : NSEC_PER_USEC)};
+    return copy_out(to, v, sizeof(v));
 }
 
 /* ---- the file ------------------------------------------------------------------------------ */

@@ -136,6 +136,17 @@ struct sock_ops {
 #define SKF_BUSY_PREFER (1U << 24)
 #define SKF_DEAD        (1U << 25) /* its file is gone */
 #define SKF_HAS_PEERCRED (1U << 26)
+#define SKF_STAMPING    (1U << 27) /* SIOCGSTAMP was asked for: stamp everything */
+
+/* SO_TIMESTAMPING's flags that mean something here: software stamps. */
+#define LX_SOF_TX_SOFTWARE (1U << 1)
+#define LX_SOF_RX_SOFTWARE (1U << 3)
+#define LX_SOF_SOFTWARE    (1U << 4)
+#define LX_SOF_OPT_ID      (1U << 7)
+#define LX_SOF_TX_SCHED    (1U << 8)
+#define LX_SOF_TX_ACK      (1U << 9)
+#define LX_SOF_OPT_TSONLY  (1U << 11)
+#define LX_SOF_TX_ANY      (LX_SOF_TX_SOFTWARE | LX_SOF_TX_SCHED | LX_SOF_TX_ACK)
 
 struct skfilter;
 
@@ -170,6 +181,7 @@ struct sock {
     _Atomic u32 mark, tsflags, tskey;
     _Atomic u64 max_pacing_rate, txtime;
     _Atomic s32 txrehash;
+    _Atomic s64 last_stamp_ns; /* SIOCGSTAMP; -1: nothing was received, 0: received without a stamp */
 
     _Atomic u32 wmem, rmem;     /* bytes of messages: sent and not yet taken; waiting here (mq.h) */
     _Atomic u32 drops;          /* messages that found no room */
@@ -284,6 +296,11 @@ void sock_copy_peercred(struct sock *sk, struct sock *from);
 
 /* SO_TIMESTAMP and kin for a message that arrived at stamp_ns (CLOCK_REALTIME; 0: now). */
 void sock_put_timestamp(struct sock *sk, struct cmsg_out *c, s64 stamp_ns);
+/* SCM_TIMESTAMPING with a software stamp. */
+void sock_put_scm_timestamping(struct cmsg_out *c, s64 stamp_ns);
+/* SIOCGSTAMP and SIOCGSTAMPNS. */
+s64 sock_get_stamp(struct sock *sk, bool is_ns, uaddr_t to) must_check;
+s64 sock_real_ns(void); /* CLOCK_REALTIME */
 /* Current time for a queued message when the sock wants it, else 0. */
 s64 sock_stamp(const struct sock *sk);
 

@@ -72,8 +72,10 @@ static int set_buffer(struct sock *sk, bool is_snd, s32 v, bool is_forced)
             return -LX_EPERM;
         v = MAX(v, 0);
         v = MIN(v, 64 << 20); /* Linux: INT_MAX / 2; here memory of the sandbox */
-    } else if ((u32)v > SOCK_BUF_DEFAULT) {
-        v = SOCK_BUF_DEFAULT;
+    } else {
+        u64 max = (u64)net_sysctl(sk->ns, is_snd ? NSYS_WMEM_MAX : NSYS_RMEM_MAX);
+        max = MIN(max, 64ULL << 20);
+        v = (s32)MIN((u64)(u32)v, max);
     }
     v = MAX(v * 2, is_snd ? SOCK_MIN_SNDBUF : SOCK_MIN_RCVBUF);
     atomic_store(is_snd ? &sk->sndbuf : &sk->rcvbuf, v);
@@ -123,6 +125,24 @@ static int set_timestamp(struct sock *sk, s32 name, s32 v)
     if (v)
         sock_set_flag(sk, (is_ns ? SKF_TSTAMP | SKF_TSTAMPNS : SKF_TSTAMP) |
                               (is_new ? SKF_TSTAMP_NEW : 0), true);
+    return 0;
+}
+
+/* Hardware stamps are asked for and never come, as from an interface without them. */
+static int set_timestamping(struct sock *sk, u32 v)
+{
+    bool is_inet = sk->family == LX_AF_INET || sk->family == LX_AF_INET6;
+    if (v & ~0x7ffffU)
+        return -LX_EINVAL;
+    if (v & LX_SOF_TX_ANY && !is_inet)
+        return -LX_EOPNOTSUPP;
+    if (v & LX_SOF_OPT_ID && !(sk->tsflags & LX_SOF_OPT_ID) && sk->protocol == LX_IPPROTO_TCP &&
+        sk->type == LX_SOCK_STREAM && sock_state(sk) != SOCK_ESTABLISHED &&
+        sock_state(sk) != SOCK_CLOSE_WAIT)
+        return -LX_EINVAL;
+    if (v & LX_SOF_OPT_ID && !(sk->tsflags & LX_SOF_OPT_ID))
+        sk->tskey = 0;
+    sk->tsflags = v;
     return 0;
 }
 
@@ -210,10 +230,7 @@ static int set_int(struct sock *sk, s32 name, s32 v, const struct optval *val)
         return set_timestamp(sk, name, v);
     case LX_SO_TIMESTAMPING_OLD:
     case LX_SO_TIMESTAMPING_NEW:
-        if (v & ~0x7ffff)
-            return -LX_EINVAL;
-        sk->tsflags = (u32)v;
-        return 0;
+        return set_timestamping(sk, (u32)v);
     case LX_SO_RCVLOWAT:
         sk->rcvlowat = v < 0 ? INT32_MAX : v ? v : 1;
         changed(sk);

@@ -98,8 +98,8 @@ static s64 write_net_text(struct file *f, const struct pinode *pi, char *buf, si
 
 static const struct pnode core_table[] = {
     S("default_qdisc", "fq_codel"), I("netdev_max_backlog", 1000), I("optmem_max", 131072),
-    I("rmem_default", 212992),      I("rmem_max", 212992),         I("somaxconn", 4096),
-    I("wmem_default", 212992),      I("wmem_max", 212992),
+    I("rmem_default", 212992),      I("rmem_max", 4194304),         I("somaxconn", 4096),
+    I("wmem_default", 212992),      I("wmem_max", 4194304),
 };
 
 #define IPV4_CONF                                                                                  \

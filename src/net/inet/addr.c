@@ -140,7 +140,7 @@ int inet_route(const struct inet_sock *i, ipaddr *dst, const ipaddr *want_src, s
         }
     }
     if (has_src && ipaddr_is_v4(want_src) != is_v4)
-        return -LX_EINVAL; /* a v6 source cannot reach a v4 destination */
+        return is_v4 ? -LX_ENETUNREACH : -LX_EAFNOSUPPORT; /* the source is of the other kind */
     if (inet_is_remote(i->sk.ns, dst, oif))
         return route_out(i, dst, want_src, oif, ret_src);
     if (ipaddr_is_multicast(dst)) {

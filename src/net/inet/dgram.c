@@ -24,8 +24,8 @@ struct lx_sock_extended_err {
     u32 info, data;
 };
 
-#define EE_ORIGIN_ICMP  2
-#define EE_ORIGIN_ICMP6 3
+#define EE_CODE_COPIED 1 /* MSG_ZEROCOPY was served by a copy */
+#define ERRQ_MAX       256
 
 /* ---- connections --------------------------------------------------------------------------- */
 
@@ -371,6 +371,70 @@ void dgram_error(struct inet_sock *i, const struct nmsg *sent, u32 err, u8 type,
         sock_report(sk, (int)err);
 }
 
+static void queue_notice(struct inet_sock *i, const struct dgram_cb *cb, const struct wire *w)
+{
+    struct nmsg *e = mq_count(&i->errq) < ERRQ_MAX ? nmsg_new(w ? w->size : 0, NULL) : NULL;
+    if (!e)
+        return;
+    if (w)
+        memcpy(e->data, w->buf, w->size);
+    *dgram_cb(e) = *cb;
+    mq_push(&i->errq, e);
+    waitq_wake(&i->sk.wq, WAIT_ERR);
+}
+
+/* Numbers in a row make one notice. */
+static void notice_copied(struct inet_sock *i, const struct dgram_cb *from)
+{
+    u32 id = atomic_fetch_add(&i->zc_next, 1);
+    mutex_lock(&i->errq.lock);
+    struct nmsg *last = list_last(&i->errq.msgs, struct nmsg, node);
+    bool is_merged = last && dgram_cb(last)->ee_origin == EE_ORIGIN_ZEROCOPY &&
+                     dgram_cb(last)->ee_data == id - 1;
+    if (is_merged)
+        dgram_cb(last)->ee_data = id;
+    mutex_unlock(&i->errq.lock);
+    struct dgram_cb cb = *from;
+    cb.ee_origin = EE_ORIGIN_ZEROCOPY;
+    cb.ee_code = EE_CODE_COPIED;
+    cb.ee_info = cb.ee_data = id;
+    if (!is_merged)
+        queue_notice(i, &cb, NULL);
+}
+
+void dgram_sent(struct inet_sock *i, const struct smsg *m, const struct dgram_cb *from,
+                const u8 *payload, u32 size)
+{
+    u32 ts = i->sk.tsflags;
+    bool is_stream = i->sk.type == LX_SOCK_STREAM;
+    struct dgram_cb cb = *from;
+    cb.gso = 0;
+    if (is_stream) /* its level follows the family of the sock */
+        cb.daddr = inet_any(i);
+    if (m->flags & LX_MSG_ZEROCOPY && sock_has(&i->sk, SKF_ZEROCOPY))
+        notice_copied(i, &cb);
+    if (!(ts & LX_SOF_TX_ANY))
+        return;
+    struct wire w = {0};
+    if (payload && !(ts & LX_SOF_OPT_TSONLY))
+        w = wire_udp(from, payload, size);
+    cb.ee_errno = LX_ENOMSG;
+    cb.ee_origin = EE_ORIGIN_STAMP;
+    if (ts & LX_SOF_OPT_ID) /* a stream counts bytes and names the last */
+        cb.ee_data = atomic_fetch_add(&i->sk.tskey, is_stream ? size : 1) + (is_stream ? size - 1 : 0);
+    static const struct {
+        u32 flag, info;
+    } steps[] = {{LX_SOF_TX_SCHED, 1}, {LX_SOF_TX_SOFTWARE, 0}, {LX_SOF_TX_ACK, 2}};
+    for (size_t k = 0; k < ARRAY_SIZE(steps); k++) {
+        if (!(ts & steps[k].flag) || (steps[k].flag == LX_SOF_TX_ACK && !is_stream))
+            continue;
+        cb.ee_info = steps[k].info;
+        cb.tx_stamp_ns = sock_real_ns();
+        queue_notice(i, &cb, w.buf ? &w : NULL);
+    }
+    wire_free(&w);
+}
+
 /* ---- receiving ----------------------------------------------------------------------------- */
 
 static void dup_cb(struct nmsg *copy, const struct nmsg *from)
@@ -436,10 +500,23 @@ static void put_cmsgs(struct inet_sock *i, struct cmsg_out *c, const struct nmsg
         if (drops)
             cmsg_put(c, LX_SOL_SOCKET, LX_SO_RXQ_OVFL, &drops, sizeof(drops));
     }
+    if (unlikely(cb->gso) && i->is_gro) {
+        s32 gso = cb->gso;
+        cmsg_put(c, LX_IPPROTO_UDP, LX_UDP_GRO, &gso, sizeof(gso));
+    }
     if (inet_is_v6(i))
         put_ip6_cmsgs(i, c, cb);
     if (ipaddr_is_v4(&cb->daddr))
         put_ip_cmsgs(i, c, cb);
+}
+
+/* SO_ERROR follows the ICMP errors that are left. */
+static void next_soft_error(struct inet_sock *i)
+{
+    MUTEX_GUARD(&i->errq.lock);
+    const struct nmsg *next = list_first(&i->errq.msgs, struct nmsg, node);
+    bool is_icmp = next && dgram_cb(next)->ee_origin <= EE_ORIGIN_ICMP6;
+    atomic_store(&i->sk.err, is_icmp ? (s32)dgram_cb(next)->ee_errno : 0);
 }
 
 /* MSG_ERRQUEUE: the payload of what was sent, who said so, and why. */
@@ -458,11 +535,17 @@ static s64 recv_error(struct inet_sock *i, struct smsg *m)
                     .code = cb->ee_code,
                     .info = cb->ee_info,
                     .data = cb->ee_data}};
-    bool is_v4 = ipaddr_is_v4(&cb->daddr);
+    bool is_v4 = ipaddr_is_v4(&cb->daddr), is_icmp = cb->ee_origin <= EE_ORIGIN_ICMP6;
     u32 len = 0;
-    if (m->name)
+    if (m->name && is_icmp)
         inet_fill_sockaddr(i->sk.family, &cb->daddr, cb->dport, 0, m->name, &m->name_len);
     inet_fill_sockaddr(is_v4 ? LX_AF_INET : LX_AF_INET6, &cb->daddr, 0, 0, &err.offender, &len);
+    if (!is_icmp)
+        memset(&err.offender, 0, sizeof(err.offender));
+    if (cb->ee_origin == EE_ORIGIN_STAMP)
+        sock_put_scm_timestamping(m->cmsg, cb->tx_stamp_ns);
+    if (is_icmp)
+        next_soft_error(i);
     cmsg_put(m->cmsg, is_v4 ? LX_IPPROTO_IP : LX_IPPROTO_IPV6,
              is_v4 ? LX_IP_RECVERR : LX_IPV6_RECVERR, &err, (u32)sizeof(err.ee) + len);
     s64 n = nmsg_copy_out(e, m, 0);

@@ -184,6 +184,8 @@ void icmp_input(struct net_ns *ns, u8 *p, u32 size, const struct dgram_cb *cb)
     raw_deliver(ns, protocol, p, size, cb);
     if (size < ICMP_HDR)
         return;
+    if (is_v4 && !icmp_is_intact(p, size))
+        return;
     if (p[0] == (is_v4 ? ECHO_REP4 : ECHO_REP6)) {
         deliver_ping(ns, p, size, cb);
         return;
@@ -308,13 +310,18 @@ static s64 raw_send(struct sock *sk, struct smsg *m)
     if (r == 0) {
         u8 *p = buf + head;
         u32 n = (u32)size - head;
+        s32 off = i->checksum_off;
+        if (inet_is_v6(i) && off >= 0 && (u64)off + 2 > n)
+            r = -LX_EINVAL;
+        else if (inet_is_v6(i) && off >= 0)
+            wire_checksum(p, n, (u32)off, protocol, &cb);
+    }
+    if (r == 0) {
+        u8 *p = buf + head;
+        u32 n = (u32)size - head;
         bool is_icmp = protocol == (inet_is_v6(i) ? LX_IPPROTO_ICMPV6 : LX_IPPROTO_ICMP);
         if (inet_is_remote(sk->ns, &cb.daddr, cb.ifindex))
             r = stk_raw_send(i, protocol, p, n, &cb);
-        else if (is_icmp && inet_is_v6(i) && n >= 4)
-            icmp_checksum(p, n, &cb);
-        if (inet_is_remote(sk->ns, &cb.daddr, cb.ifindex))
-            ; /* sent */
         else if (is_icmp)
             icmp_input(sk->ns, p, n, &cb);
         else {

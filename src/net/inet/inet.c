@@ -14,6 +14,7 @@ int inet_sock_init(struct inet_sock *i, const struct sock_ops *ops, struct net_n
     list_init(&i->port_node);
     list_init(&i->tuple_node);
     i->ttl = i->mc_ttl = i->hops = i->mc_hops = -1;
+    i->checksum_off = type == LX_SOCK_RAW && protocol == LX_IPPROTO_ICMPV6 ? 2 : -1;
     i->pmtudisc = LX_IP_PMTUDISC_WANT;
     i->pmtudisc6 = LX_IPV6_PMTUDISC_WANT;
     i->opt = IPF_MC_LOOP | IPF_MC_ALL | IPF6_MC_LOOP | IPF6_MC_ALL | IPF6_AUTOFLOW;
@@ -159,7 +160,9 @@ int inet_getpeer(struct sock *sk, union saddr *ret, u32 *ret_len)
     struct inet_sock *i = inet_sk(sk);
     MUTEX_GUARD(&sk->lock);
     u32 state = sock_state(sk);
-    if (!i->dport || state == SOCK_SYN_SENT || (state == SOCK_CLOSED && sk->type == LX_SOCK_STREAM))
+    bool is_embryo = !atomic_load(&sk->ino); /* accept tells its address even if it was reset */
+    if (!i->dport || state == SOCK_SYN_SENT ||
+        (state == SOCK_CLOSED && sk->type == LX_SOCK_STREAM && !is_embryo))
         return -LX_ENOTCONN;
     inet_fill_sockaddr(sk->family, &i->daddr, i->dport, i->scope_id, ret, ret_len);
     return 0;

@@ -115,6 +115,8 @@ struct inet_sock {
     /* UDP */
     _Atomic bool is_cork, is_gro;
     _Atomic u32 gso_size;      /* UDP_SEGMENT */
+    _Atomic s32 checksum_off;  /* raw IPv6: where the kernel puts a checksum; -1: nowhere */
+    _Atomic u32 zc_next;       /* number of the next MSG_ZEROCOPY send */
     struct nmsg *corked;       /* what UDP_CORK and MSG_MORE hold back; guarded by sk.lock */
 
     struct mq rxq;             /* datagrams */
@@ -257,7 +259,13 @@ struct dgram_cb { /* nmsg.cb of a datagram */
     u32 ee_errno;
     u8 ee_origin, ee_type, ee_code;
     u32 ee_info, ee_data;
+    u16 gso;          /* UDP: the payload is segments of this size, not cut yet */
+    s64 tx_stamp_ns;  /* error queue, EE_ORIGIN_STAMP */
 };
+#define EE_ORIGIN_ICMP     2
+#define EE_ORIGIN_ICMP6    3
+#define EE_ORIGIN_STAMP    4
+#define EE_ORIGIN_ZEROCOPY 5
 /* The last word of nmsg.cb is the receiver that a waiting message is charged to. */
 _Static_assert(sizeof(struct dgram_cb) <= sizeof(((struct nmsg *)NULL)->cb) - 8, "nmsg.cb");
 static inline struct dgram_cb *dgram_cb(const struct nmsg *m)
@@ -294,6 +302,16 @@ void udp_error_arrived(struct net_ns *ns, const struct dgram_cb *sent, const u8 
 static inline bool inet_has_raw(struct net_ns *ns)
 {
     return !list_empty(&ns->inet_ns->raw);
+}
+/* What a send brings to the sender's own error queue: SO_TIMESTAMPING's transmit stamps and
+ * MSG_ZEROCOPY's notices. cb: the tuple; payload: of the datagram, or NULL for a stream. */
+void dgram_sent(struct inet_sock *i, const struct smsg *m, const struct dgram_cb *cb,
+                const u8 *payload, u32 size);
+/* Does a send with these flags owe its sender anything? */
+static inline bool dgram_owes(const struct inet_sock *i, const struct smsg *m)
+{
+    return unlikely(atomic_load_explicit(&i->sk.tsflags, memory_order_relaxed) & LX_SOF_TX_ANY) ||
+           unlikely(m->flags & LX_MSG_ZEROCOPY && sock_has(&i->sk, SKF_ZEROCOPY));
 }
 /* An ICMP error came back to i for a message it sent. */
 void dgram_error(struct inet_sock *i, const struct nmsg *sent, u32 err, u8 type, u8 code);

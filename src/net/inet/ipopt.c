@@ -480,8 +480,12 @@ static int ip6_set(struct inet_sock *i, s32 name, const struct optval *val)
     case LX_IPV6_UNICAST_IF:
         return val->len != sizeof(v) ? -LX_EINVAL : set_unicast_if(i, &i->ucast_if6, v);
     case LX_IPV6_CHECKSUM:
-        return i->sk.type == LX_SOCK_RAW && i->sk.protocol != LX_IPPROTO_ICMPV6 ? 0
-                                                                                : -LX_ENOPROTOOPT;
+        if (i->sk.type != LX_SOCK_RAW)
+            return -LX_ENOPROTOOPT;
+        if (i->sk.protocol == LX_IPPROTO_ICMPV6 || (v > 0 && v & 1))
+            return -LX_EINVAL;
+        i->checksum_off = MAX(v, -1);
+        return 0;
     case LX_IPV6_ADDRFORM:
         return -LX_EADDRNOTAVAIL;
     default:
@@ -531,6 +535,11 @@ static int ip6_get(struct inet_sock *i, s32 name, struct optval *val)
     case LX_IPV6_UNICAST_IF:
         v = (s32)net32((u32)i->ucast_if6);
         break;
+    case LX_IPV6_CHECKSUM:
+        if (i->sk.type != LX_SOCK_RAW)
+            return -LX_ENOPROTOOPT;
+        v = i->checksum_off;
+        break;
     case LX_IPV6_2292PKTOPTIONS:
         val->len = 0;
         return i->sk.type == LX_SOCK_STREAM ? 0 : -LX_ENOPROTOOPT;
@@ -557,7 +566,7 @@ static int udp_set(struct inet_sock *i, s32 name, const struct optval *val)
             return -LX_EINVAL;
         i->gso_size = (u32)v;
         return 0;
-    case LX_UDP_GRO: /* never merging is within its contract */
+    case LX_UDP_GRO:
         i->is_gro = v != 0;
         return 0;
     case LX_UDP_NO_CHECK6_TX: /* there are no checksums between local socks */
@@ -644,14 +653,15 @@ int inet_getsockopt(struct sock *sk, s32 level, s32 name, struct optval *val)
     case LX_IPPROTO_IP:
         return ip_get(i, name, val);
     case LX_IPPROTO_IPV6:
-        return inet_is_v6(i) ? ip6_get(i, name, val) : -LX_ENOPROTOOPT;
+        return inet_is_v6(i) ? ip6_get(i, name, val) : -LX_EOPNOTSUPP;
     case LX_IPPROTO_UDP:
         return sk->protocol == LX_IPPROTO_UDP && sk->type == LX_SOCK_DGRAM ? udp_get(i, name, val)
                                                                             : -LX_ENOPROTOOPT;
     case LX_SOL_RAW:
-    case LX_IPPROTO_ICMPV6:
         return raw_filter(i, level, name, NULL, val);
+    case LX_IPPROTO_ICMPV6:
+        return inet_is_v6(i) ? raw_filter(i, level, name, NULL, val) : -LX_EOPNOTSUPP;
     default:
-        return -LX_ENOPROTOOPT;
+        return inet_is_v6(i) ? -LX_ENOPROTOOPT : -LX_EOPNOTSUPP;
     }
 }

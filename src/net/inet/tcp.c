@@ -196,6 +196,8 @@ void tcp_fin(struct tcp_sock *t)
         tcp_done(t, 0);
     }
     waitq_wake(&psk->wq, WAIT_READABLE | WAIT_RDHUP | WAIT_HUP);
+    if (unlikely(e->peer->is_deferred))
+        tcp_undefer_locked(e->peer);
 }
 
 void tcp_rst(struct tcp_sock *t, int err)
@@ -222,7 +224,7 @@ void tcp_rst(struct tcp_sock *t, int err)
 static u32 listen_poll(struct tcp_sock *t)
 {
     MUTEX_GUARD(&t->in.sk.lock);
-    return t->nqueued ? WAIT_READABLE : 0;
+    return t->nqueued > t->ndeferred ? WAIT_READABLE : 0;
 }
 
 static u32 data_poll(struct tcp_sock *t, struct tcp_end *e)

@@ -50,6 +50,11 @@ struct tcp_sock {
                                  * owns a reference */
     _Atomic s64 retry_ns;
     _Atomic u32 nretries;
+    struct tcp_sock *deferrer;  /* in this listener's accept_q but not to be accepted before data
+                                 * comes (TCP_DEFER_ACCEPT); owned; guarded by the table's lock */
+    _Atomic bool is_deferred;
+    u32 ndeferred;              /* listener: such children; guarded by sk.lock */
+    _Atomic s64 rx_stamp_ns;    /* when the last bytes came, if the options ask for it */
 
     _Atomic bool is_nodelay, is_cork, is_quickack_off, is_fastopen_connect, is_save_syn, is_inq;
     _Atomic bool is_repair, is_thin_lto, is_thin_dupack;
@@ -98,6 +103,11 @@ int tcp_listen(struct sock *sk, s32 backlog) must_check;
 int tcp_accept(struct sock *sk, bool is_nonblock, struct sock **ret_child) must_check;
 int tcp_shutdown(struct sock *sk, u32 how) must_check;
 void tcp_syn_timeout(struct timer *timer);
+/* Data came for a child that waits for it: it may be accepted. Not under the table's lock. */
+void tcp_undefer(struct tcp_sock *child);
+void tcp_undefer_locked(struct tcp_sock *child); /* REQUIRES the table's lock */
+/* TCP_DEFER_ACCEPT as seconds. tcp_opt.c */
+s32 tcp_defer_seconds(const struct tcp_sock *l);
 /* Lets clients that wait for the backlog (or were filtered out) in. */
 void tcp_promote(struct tcp_sock *l);
 void tcp_release(struct sock *sk);

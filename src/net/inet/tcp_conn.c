@@ -165,6 +165,18 @@ void tcp_inherit(struct tcp_sock *c, struct tcp_sock *l)
     filter_inherit(cs, ls);
 }
 
+/* REQUIRES the table's lock and l's. */
+static void defer(struct tcp_sock *child, struct tcp_sock *l)
+{
+    sock_get(&l->in.sk);
+    child->deferrer = l;
+    child->is_deferred = true;
+    l->ndeferred++;
+    sock_get(&child->in.sk); /* the timer's */
+    if (timer_arm(&child->syn_timer, clock_mono_ns() + tcp_defer_seconds(l) * NSEC_PER_SEC) < 0)
+        tcp_put(child);
+}
+
 /*
  * Completes the handshake of c with listener l, making `child` its server side. 0; -LX_EAGAIN:
  * the backlog is full; -LX_ECONNREFUSED: l stopped listening. REQUIRES the table's lock.
@@ -196,12 +208,15 @@ static int establish(struct tcp_sock *c, struct tcp_sock *l, struct tcp_sock *ch
         sock_get(&child->in.sk); /* the queue's */
         list_add_tail(&l->accept_q, &child->accept_node);
         l->nqueued++;
+        if (unlikely(l->defer_accept))
+            defer(child, l);
     }
     tcp_unlock_two(c, l);
     if (r == 0) {
         STAT(c->in.sk.ns, tcp_active_opens);
         STAT(c->in.sk.ns, tcp_passive_opens);
-        waitq_wake_n(&l->in.sk.wq, WAIT_READABLE, 1);
+        if (!child->is_deferred)
+            waitq_wake_n(&l->in.sk.wq, WAIT_READABLE, 1);
     }
     return r;
 }
@@ -238,6 +253,44 @@ int tcp_admit(struct tcp_sock *l, struct tcp_sock *child)
     if (r == 0)
         waitq_wake_n(&l->in.sk.wq, WAIT_READABLE, 1);
     return r;
+}
+
+/* ---- TCP_DEFER_ACCEPT ---------------------------------------------------------------------- */
+
+/* Takes a child out of its listener's care. REQUIRES the table's lock. The listener, referenced, or
+ * NULL: it was not deferred. */
+static struct tcp_sock *end_deferral(struct tcp_sock *c)
+{
+    struct tcp_sock *l = take_ptr(c->deferrer);
+    if (!l)
+        return NULL;
+    mutex_lock(&l->in.sk.lock);
+    l->ndeferred--;
+    c->is_deferred = false;
+    mutex_unlock(&l->in.sk.lock);
+    if (timer_disarm(&c->syn_timer))
+        tcp_put(c);
+    return l;
+}
+
+void tcp_undefer_locked(struct tcp_sock *c)
+{
+    struct tcp_sock *l = end_deferral(c);
+    if (!l)
+        return;
+    waitq_wake_n(&l->in.sk.wq, WAIT_READABLE, 1);
+    tcp_put(l); /* not the last: a listener that is released ends all deferrals before */
+}
+
+void tcp_undefer(struct tcp_sock *c)
+{
+    struct inet_table *tab = inet_table_of(&c->in);
+    mutex_lock(&tab->lock);
+    struct tcp_sock *l = end_deferral(c);
+    mutex_unlock(&tab->lock);
+    if (l)
+        waitq_wake_n(&l->in.sk.wq, WAIT_READABLE, 1);
+    tcp_put(l);
 }
 
 /* A sock that connects to its own port: a simultaneous open with itself. */
@@ -278,6 +331,7 @@ void tcp_syn_timeout(struct timer *timer)
     if (leave_syn_q(t))
         tcp_done(t, LX_ETIMEDOUT);
     mutex_unlock(&tab->lock);
+    tcp_undefer(t);
     tcp_retry(t);
     tcp_put(t);
 }
@@ -572,17 +626,20 @@ int tcp_listen(struct sock *sk, s32 backlog)
 
 static struct tcp_sock *next_child(struct tcp_sock *l, int *ret_err, bool *ret_is_waiting)
 {
-    struct tcp_sock *c = NULL;
+    struct tcp_sock *c;
     MUTEX_GUARD(&l->in.sk.lock);
     *ret_err = sock_state(&l->in.sk) == SOCK_LISTEN ? 0 : -LX_EINVAL;
     *ret_is_waiting = !list_empty(&l->syn_q);
-    if (*ret_err == 0)
-        c = list_first(&l->accept_q, struct tcp_sock, accept_node);
-    if (c) {
+    if (*ret_err)
+        return NULL;
+    list_for_each(c, &l->accept_q, accept_node) {
+        if (c->is_deferred)
+            continue;
         list_del(&c->accept_node);
         l->nqueued--;
+        return c;
     }
-    return c;
+    return NULL;
 }
 
 int tcp_accept(struct sock *sk, bool is_nonblock, struct sock **ret_child)
@@ -640,6 +697,7 @@ static void stop_listening(struct tcp_sock *t)
         sock_set_flag(&c->in.sk, SKF_DEAD, true);
         abort_conn(c, 0);
         mutex_lock(&tab->lock);
+        tcp_put(end_deferral(c)); /* not the last: the listener is being released */
         if (sock_state(&c->in.sk) != SOCK_CLOSED)
             tcp_rst(c, 0);
         inet_put_port(&c->in);

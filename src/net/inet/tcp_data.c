@@ -198,10 +198,15 @@ static s64 send_bytes(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, u64
         r = write_piece(t, e, m, size - sent);
         if (r > 0) {
             sent += (u64)r;
-            if (e->conn)
+            if (e->conn) {
                 stk_tcp_push(e->conn, m->flags & LX_MSG_MORE || sent < size);
-            else
-                waitq_wake(&e->peer->in.sk.wq, WAIT_READABLE);
+                continue;
+            }
+            if (unlikely(sock_flags(psk) & (SKF_TSTAMP | SKF_STAMPING) || psk->tsflags))
+                e->peer->rx_stamp_ns = sock_real_ns();
+            if (unlikely(e->peer->is_deferred))
+                tcp_undefer(e->peer);
+            waitq_wake(&psk->wq, WAIT_READABLE);
             continue;
         }
         if (r < 0)
@@ -292,6 +297,8 @@ s64 tcp_send(struct sock *sk, struct smsg *m)
         r = send_bytes(t, e, m, size, deadline);
     if (r == -LX_EPIPE && !e->conn && !atomic_load(&sk->err) && !(sock_shut(sk) & SHUT_SND))
         return send_into_void(t, e, m);
+    if (r > 0 && dgram_owes(&t->in, m))
+        dgram_sent(&t->in, m, &(struct dgram_cb){.daddr = t->in.daddr}, NULL, (u32)MIN(r, (s64)UINT32_MAX));
     return r < 0 ? stream_error(sk, m, r) : r;
 }
 
@@ -373,6 +380,12 @@ static bool can_recv(struct reading *r)
     return bq_end_of_read(q) > q->head + r->skip || (is_over && q->hold == UINT64_MAX);
 }
 
+static bool has_bytes(struct reading *r)
+{
+    MUTEX_GUARD(&r->e->rx->lock);
+    return bq_end_of_read(r->e->rx) > r->e->rx->head + r->skip;
+}
+
 /* Why reading ends with nothing queued: 0 for end of file, or an error; 1: it may wait. */
 static s64 why_empty(struct tcp_sock *t, struct tcp_end *e)
 {
@@ -419,6 +432,8 @@ static s64 read_bytes(struct reading *r, u64 target, s64 deadline)
             break;
         if (!r->copied) {
             err = why_empty(r->t, r->e);
+            if (err == 0 && has_bytes(r)) /* they came before the end that was just seen */
+                continue;
             if (err <= 0)
                 break;
             if (!deadline) {
@@ -509,6 +524,8 @@ s64 tcp_recv(struct sock *sk, struct smsg *m)
         if (peek_off >= 0)
             sk->peek_off = r.is_peek ? peek_off + (s32)n : MAX(0, peek_off - (s32)n);
     }
+    if (n > 0)
+        sock_put_timestamp(sk, m->cmsg, t->rx_stamp_ns);
     if (n >= 0 && unlikely(t->is_inq))
         put_inq(t, e, m);
     return n;

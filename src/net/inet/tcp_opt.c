@@ -151,6 +151,11 @@ static s32 retrans_to_secs(s32 n)
     return period;
 }
 
+s32 tcp_defer_seconds(const struct tcp_sock *l)
+{
+    return retrans_to_secs(l->defer_accept);
+}
+
 static int set_congestion(struct tcp_sock *t, const struct optval *val)
 {
     char name[TCP_CA_NAME] = "";
@@ -330,7 +335,7 @@ static int tcp_get(struct tcp_sock *t, s32 name, s32 *ret)
         break;
     case LX_TCP_MAXSEG:
         v = is_open(state) ? (t->maxseg ? MIN(t->maxseg - 12, 32768) : 32741)
-                           : (t->maxseg ? t->maxseg : 524);
+                           : (t->maxseg ? t->maxseg : 536);
         break;
     case LX_TCP_CORK:
         v = t->is_cork;

@@ -209,6 +209,22 @@ void udp_input(struct net_ns *ns, const struct dgram_cb *cb, const u8 *payload, 
     sock_put(&to->sk);
 }
 
+/* Cuts a message that was sent as segments for a receiver that does not take them whole. */
+static void deliver_segments(struct inet_sock *to, const struct nmsg *msg)
+{
+    u32 gso = dgram_cb(msg)->gso;
+    for (u32 at = 0; at < msg->size; at += gso) {
+        u32 n = MIN(gso, msg->size - at);
+        struct nmsg *m = nmsg_new(n, NULL);
+        if (!m)
+            return;
+        memcpy(m->data, msg->data + at, n);
+        *dgram_cb(m) = *dgram_cb(msg);
+        dgram_cb(m)->gso = 0;
+        dgram_deliver(to, m);
+    }
+}
+
 /* Consumes msg. */
 static int route_message(struct inet_sock *from, struct nmsg *msg)
 {
@@ -230,7 +246,12 @@ static int route_message(struct inet_sock *from, struct nmsg *msg)
     struct inet_sock *to = find_one(t, msg);
     if (to) {
         STAT(from->sk.ns, udp_in);
-        dgram_deliver(to, msg);
+        if (unlikely(cb->gso) && !to->is_gro) {
+            deliver_segments(to, msg);
+            nmsg_free(msg);
+        } else {
+            dgram_deliver(to, msg);
+        }
         sock_put(&to->sk);
         return 0;
     }
@@ -311,11 +332,9 @@ static int cork(struct inet_sock *i, struct nmsg *msg, bool is_more)
     return 0;
 }
 
-/* Sends size bytes as datagrams of gso_size. */
+/* Sends size bytes as datagrams of gso_size: to many receivers one by one. */
 static int send_segments(struct inet_sock *i, struct smsg *m, const struct dgram_send *s, u64 size)
 {
-    if ((size + s->gso_size - 1) / s->gso_size > UDP_MAX_SEGS)
-        return -LX_EINVAL;
     while (size) {
         struct nmsg *msg;
         u64 n = MIN(size, (u64)s->gso_size);
@@ -352,7 +371,10 @@ static s64 udp_send(struct sock *sk, struct smsg *m)
         return -LX_EMSGSIZE;
     if (sock_shut(sk) & SHUT_SND)
         return -LX_EPIPE;
-    if (s.gso_size && size > s.gso_size) {
+    bool is_cut = s.gso_size && size > s.gso_size;
+    if (is_cut && (size + s.gso_size - 1) / s.gso_size > UDP_MAX_SEGS)
+        return -LX_EINVAL;
+    if (is_cut && (ipaddr_is_multicast(&s.dest.addr) || ipaddr_is_broadcast(&s.dest.addr))) {
         r = send_segments(i, m, &s, size);
         return r < 0 ? r : (s64)size;
     }
@@ -360,6 +382,10 @@ static s64 udp_send(struct sock *sk, struct smsg *m)
     if (r < 0)
         return r;
     address(i, msg, &s);
+    if (is_cut)
+        dgram_cb(msg)->gso = (u16)s.gso_size;
+    if (dgram_owes(i, m))
+        dgram_sent(i, m, dgram_cb(msg), msg->data, msg->size);
     bool is_more = i->is_cork || m->flags & LX_MSG_MORE;
     if (unlikely(is_more || i->corked)) {
         r = cork(i, msg, is_more);

@@ -56,6 +56,17 @@ void icmp_checksum(u8 *p, u32 size, const struct dgram_cb *cb)
                                           : transport_sum(p, size, LX_IPPROTO_ICMPV6, cb));
 }
 
+bool icmp_is_intact(const u8 *p, u32 size)
+{
+    return fold(sum16(p, size, 0)) == 0;
+}
+
+void wire_checksum(u8 *p, u32 size, u32 off, u8 protocol, const struct dgram_cb *cb)
+{
+    put16(p + off, 0);
+    put16(p + off, transport_sum(p, size, protocol, cb));
+}
+
 void ip_header(u8 *p, u32 total, u8 protocol, const struct dgram_cb *cb)
 {
     memset(p, 0, WIRE_IP4);

@@ -44,6 +44,9 @@ void put16(u8 *p, u16 v);
 u16 get16(const u8 *p);
 void put32(u8 *p, u32 v);
 void icmp_checksum(u8 *p, u32 size, const struct dgram_cb *cb);
+bool icmp_is_intact(const u8 *p, u32 size);
+/* A transport's checksum, with the pseudo header, at p + off. */
+void wire_checksum(u8 *p, u32 size, u32 off, u8 protocol, const struct dgram_cb *cb);
 void ip_header(u8 *p, u32 total, u8 protocol, const struct dgram_cb *cb);
 
 /* icmp.c: a packet of this protocol came in: raw socks get a copy. No reference is dropped here. */

@@ -11,6 +11,7 @@
 
 #define MAX_REQUEST  131072U
 #define MAX_GROUPS   64
+#define MAX_QUEUED   1024U /* messages of others that wait at one socket */
 
 struct netlink_ns {
     struct mutex lock;
@@ -171,6 +172,66 @@ static int nl_getpeer(struct sock *sk, union saddr *ret, u32 *ret_len)
     return 0;
 }
 
+/* ---- messages to other sockets ------------------------------------------------------------- */
+
+struct nl_from { /* nmsg.cb */
+    u32 pid, group;
+};
+
+/* Queues a copy at `to`, or tells it that it missed one. */
+static void give(struct nl_sock *to, const u8 *data, u32 size, u32 pid, u32 group, bool is_user)
+{
+    struct sock *sk = &to->sk;
+    u32 keep = filter_run_bytes(sk, data, size);
+    if (!keep)
+        return;
+    struct nmsg *m = mq_count(&to->rxq) < MAX_QUEUED ? nmsg_new(MIN(size, keep), NULL) : NULL;
+    if (!m) {
+        if (!(to->opt >> LX_NETLINK_NO_ENOBUFS & 1))
+            sock_report(sk, LX_ENOBUFS);
+        atomic_fetch_add(&sk->drops, 1);
+        return;
+    }
+    memcpy(m->data, data, m->size);
+    struct nl_from from = {pid, group};
+    memcpy(m->cb, &from, sizeof(from));
+    if (is_user) {
+        m->scm.who = scm_who_current();
+        m->scm.has_who = true;
+    }
+    mq_push(&to->rxq, m);
+    waitq_wake(&sk->wq, WAIT_READABLE);
+}
+
+/* To one socket by its port. -LX_ECONNREFUSED. */
+static int unicast(struct nl_sock *n, u32 pid, const u8 *data, u32 size)
+{
+    struct netlink_ns *ns = n->sk.ns->netlink_ns;
+    struct nl_sock *o;
+    MUTEX_GUARD(&ns->lock);
+    list_for_each(o, &ns->bound, node) {
+        if (o->sk.protocol != n->sk.protocol || o->portid != pid)
+            continue;
+        give(o, data, size, n->portid, 0, true);
+        return 0;
+    }
+    return -LX_ECONNREFUSED;
+}
+
+void nl_broadcast(struct net_ns *net, s32 protocol, u32 group, const struct nl_sock *from,
+                  u32 except_pid, const void *data, u32 size)
+{
+    struct netlink_ns *ns = net->netlink_ns;
+    struct nl_sock *o;
+    MUTEX_GUARD(&ns->lock);
+    list_for_each(o, &ns->bound, node) {
+        if (o == from || o->sk.protocol != protocol || !(o->groups >> (group - 1) & 1) ||
+            (except_pid && o->portid == except_pid))
+            continue;
+        give(o, data, size, from ? from->portid : 0, group, from);
+    }
+}
+
 /* ---- requests ------------------------------------------------------------------------------ */
 
 /* Queues what b holds as one datagram. */
@@ -227,11 +288,12 @@ static void dump_step(struct nl_sock *n, struct nlbuf *b)
     b->seq = d->seq;
     b->flags = LX_NLM_F_MULTI;
     b->size = 0;
-    bool is_over = d->step(n, d, b);
-    if (is_over) {
+    /* The end is a datagram of its own, unless nothing came before it in this one. */
+    bool is_over = d->is_over || (d->is_over = d->step(n, d, b));
+    if (is_over && !b->size) {
         s32 *err = nl_begin(b, LX_NLMSG_DONE, 0, sizeof(s32));
         if (err) {
-            *err = 0;
+            *err = d->err;
             (void)nl_end(b);
             n->is_dumping = false;
         }
@@ -248,6 +310,7 @@ static int start_dump(struct nl_sock *n, struct nlbuf *b, const struct lx_nlmsgh
     flush(n, b);
     n->dump = *d;
     n->dump.cursor = 0;
+    n->dump.is_over = false;
     n->dump.pid = n->portid;
     n->dump.seq = req->seq;
     n->dump.req_size = MIN(req->len - (u32)sizeof(*req), (u32)sizeof(n->dump.req));
@@ -287,6 +350,8 @@ static void handle(struct nl_sock *n, struct nlbuf *b, const struct lx_nlmsghdr 
     b->pid = n->portid;
     b->seq = req->seq;
     b->flags = 0;
+    if (r == 0 && req->flags & LX_NLM_F_ACK)
+        flush(n, b); /* the acknowledgement is a datagram of its own */
     if (r < 0 || req->flags & LX_NLM_F_ACK)
         answer(n, b, req, r);
 }
@@ -350,10 +415,14 @@ static s64 nl_send(struct sock *sk, struct smsg *m)
         free(buf);
         return -LX_EFAULT;
     }
+    if (groups)
+        nl_broadcast(sk->ns, sk->protocol, (u32)__builtin_ctz(groups) + 1, n, pid, buf, (u32)size);
     if (!pid)
         handle_all(n, buf, (u32)size);
+    else
+        r = unicast(n, pid, buf, (u32)size);
     free(buf);
-    return pid ? -LX_ECONNREFUSED : (s64)size;
+    return r < 0 ? r : (s64)size;
 }
 
 /* ---- receiving ----------------------------------------------------------------------------- */
@@ -370,6 +439,11 @@ static void continue_dump(struct nl_sock *n)
     free(b.data);
 }
 
+static void dup_from(struct nmsg *copy, const struct nmsg *from)
+{
+    memcpy(copy->cb, from->cb, sizeof(struct nl_from));
+}
+
 static s64 nl_recv(struct sock *sk, struct smsg *m)
 {
     struct nl_sock *n = nl_sk(sk);
@@ -381,7 +455,7 @@ static s64 nl_recv(struct sock *sk, struct smsg *m)
     for (;;) {
         int r = sock_error(sk);
         if (r == 0)
-            r = mq_take(&n->rxq, m->flags & LX_MSG_PEEK, 0, m->uio->left, NULL, &msg, &skip);
+            r = mq_take(&n->rxq, m->flags & LX_MSG_PEEK, 0, m->uio->left, dup_from, &msg, &skip);
         if (r < 0)
             return r;
         if (msg)
@@ -397,17 +471,19 @@ static s64 nl_recv(struct sock *sk, struct smsg *m)
         if (r < 0)
             return sock_wait_error(r, deadline);
     }
+    struct nl_from from;
+    memcpy(&from, msg->cb, sizeof(from));
     if (m->name)
-        fill_addr(0, 0, m->name, &m->name_len);
+        fill_addr(from.pid, from.group ? 1U << (from.group - 1) : 0, m->name, &m->name_len);
     s64 r = nmsg_copy_out(msg, m, skip);
     if (r >= 0) {
-        if (n->opt >> LX_NETLINK_PKTINFO & 1) {
-            u32 group = 0;
-            cmsg_put(m->cmsg, LX_SOL_NETLINK, LX_NETLINK_PKTINFO, &group, sizeof(group));
-        }
+        if (n->opt >> LX_NETLINK_PKTINFO & 1)
+            cmsg_put(m->cmsg, LX_SOL_NETLINK, LX_NETLINK_PKTINFO, &from.group, sizeof(from.group));
         if (sock_has(sk, SKF_PASSCRED)) {
-            struct lx_ucred kernel = {0};
-            cmsg_put(m->cmsg, LX_SOL_SOCKET, LX_SCM_CREDENTIALS, &kernel, sizeof(kernel));
+            struct lx_ucred u = {0}; /* the kernel */
+            if (msg->scm.has_who)
+                scm_who_to_ucred(&msg->scm.who, &u);
+            cmsg_put(m->cmsg, LX_SOL_SOCKET, LX_SCM_CREDENTIALS, &u, sizeof(u));
         }
     }
     nmsg_free(msg);

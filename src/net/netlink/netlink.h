@@ -57,6 +57,8 @@ struct nl_sock;
 struct nl_dump {
     bool (*step)(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b);
     u64 cursor;
+    s32 err;      /* what NLMSG_DONE says; 0 or negative */
+    bool is_over; /* step has said so; NLMSG_DONE is left */
     u32 pid, seq;
     union {
         u8 req[128]; /* the request's payload, as far as it fits */
@@ -82,6 +84,10 @@ static inline struct nl_sock *nl_sk(struct sock *sk)
 {
     return container_of(sk, struct nl_sock, sk);
 }
+
+/* To every member of a group: from a socket, or from the kernel (NULL). Takes leaves only. */
+void nl_broadcast(struct net_ns *ns, s32 protocol, u32 group, const struct nl_sock *from,
+                  u32 except_pid, const void *data, u32 size);
 
 /*
  * One request. 0 with *ret_dump untouched: answered (into b) or nothing to say; sets ret_dump->step

@@ -117,6 +117,22 @@ static int set_link(struct net_ns *ns, const struct lx_nlmsghdr *req)
     return is_up && !(ifi->change & ~(u32)LX_IFF_UP) && !has_attrs ? 0 : -LX_EOPNOTSUPP;
 }
 
+/* The loopback cannot be removed; others are not there. */
+static int del_link(struct net_ns *ns, const struct lx_nlmsghdr *req)
+{
+    const struct lx_ifinfomsg *ifi = nl_payload(req, sizeof(*ifi));
+    bool is_lo = false;
+    if (!ifi)
+        return -LX_EINVAL;
+    if (ifi->index > 0)
+        is_lo = ifi->index == LO_IFINDEX;
+    else if (!is_name_attr(req, IFLA_IFNAME, &is_lo) && !is_name_attr(req, IFLA_ALT_IFNAME, &is_lo))
+        return -LX_EINVAL;
+    if (is_lo)
+        return -LX_EOPNOTSUPP;
+    return ns->stack ? rt_change(ns, req) : -LX_ENODEV;
+}
+
 /* ---- addresses ----------------------------------------------------------------------------- */
 
 static void put_addr(struct nlbuf *b, u8 family)
@@ -389,6 +405,39 @@ static int dump_request(u16 type, struct nl_dump *d)
     }
 }
 
+/*
+ * NETLINK_GET_STRICT_CHK: what a dump cannot filter by must be zero. The answer is a dump that ends
+ * with the error.
+ */
+static int strict_error(struct net_ns *ns, const struct lx_nlmsghdr *req)
+{
+    const struct lx_ifinfomsg *ifi = nl_payload(req, sizeof(*ifi));
+    const struct lx_ifaddrmsg *ifa = nl_payload(req, sizeof(*ifa));
+    const struct lx_rtmsg *rtm = nl_payload(req, sizeof(*rtm));
+    switch (req->type) {
+    case LX_RTM_GETLINK:
+        if (!ifi || ifi->pad || ifi->type || ifi->flags || ifi->change || ifi->index)
+            return -LX_EINVAL;
+        return 0;
+    case LX_RTM_GETADDR:
+        if (!ifa || ifa->prefixlen || ifa->flags || ifa->scope)
+            return -LX_EINVAL;
+        return ifa->index && !netdev_exists(ns, (s32)ifa->index) ? -LX_ENODEV : 0;
+    case LX_RTM_GETROUTE:
+        if (!rtm || rtm->dst_len || rtm->src_len || rtm->tos || rtm->scope ||
+            rtm->flags & ~(u32)(LX_RTM_F_CLONED | LX_RTM_F_PREFIX))
+            return -LX_EINVAL;
+        return 0;
+    case LX_RTM_GETRULE:
+        if (!rtm || rtm->dst_len || rtm->src_len || rtm->tos || rtm->table || rtm->protocol ||
+            rtm->scope || rtm->type || rtm->flags)
+            return -LX_EINVAL;
+        return 0;
+    default:
+        return 0;
+    }
+}
+
 int nl_route_request(struct nl_sock *n, const struct lx_nlmsghdr *req, struct nlbuf *b,
                      struct nl_dump *d)
 {
@@ -400,8 +449,12 @@ int nl_route_request(struct nl_sock *n, const struct lx_nlmsghdr *req, struct nl
     bool is_get = (type & 3) == 2;
     if (!is_get && !net_capable(n->sk.ns, LX_CAP_NET_ADMIN))
         return -LX_EPERM;
-    if (is_get && (req->flags & LX_NLM_F_DUMP))
-        return dump_request(type, d);
+    if (is_get && (req->flags & LX_NLM_F_DUMP)) {
+        int r = dump_request(type, d);
+        if (r == 0 && n->opt >> LX_NETLINK_GET_STRICT_CHK & 1 && (d->err = strict_error(n->sk.ns, req)) < 0)
+            d->step = dump_nothing;
+        return r;
+    }
     switch (type) {
     case LX_RTM_GETLINK:
         return get_link(n->sk.ns, req, b);
@@ -412,6 +465,8 @@ int nl_route_request(struct nl_sock *n, const struct lx_nlmsghdr *req, struct nl
     case LX_RTM_NEWLINK:
     case LX_RTM_SETLINK:
         return set_link(n->sk.ns, req);
+    case LX_RTM_DELLINK:
+        return del_link(n->sk.ns, req);
     default:
         return is_get ? -LX_EOPNOTSUPP : rt_change(n->sk.ns, req);
     }

@@ -257,6 +257,12 @@ static bool can_recv(struct reading *r)
     return r->q->tail > r->q->head + r->skip || r->q->is_eof;
 }
 
+static bool has_bytes(struct reading *r)
+{
+    MUTEX_GUARD(&r->q->lock);
+    return r->q->tail > r->q->head + r->skip;
+}
+
 static s64 read_bytes(struct reading *r, u64 target, s64 deadline)
 {
     struct sock *sk = &r->u->sk;
@@ -271,7 +277,10 @@ static s64 read_bytes(struct reading *r, u64 target, s64 deadline)
         if (r->copied >= target)
             break;
         err = sock_error(sk);
-        if (err || sock_shut(sk) & SHUT_RCV)
+        bool is_over = sock_shut(sk) & SHUT_RCV;
+        if (!err && is_over && has_bytes(r)) /* they came before the end that was just seen */
+            continue;
+        if (err || is_over)
             break;
         if (!deadline) {
             err = -LX_EAGAIN;
