@@ -4,12 +4,15 @@
  */
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -169,27 +172,74 @@ static void do_pread(long n)
     close(fd);
 }
 
-static void do_pipe(long n)
+/* n round trips of one byte between this process and a child; fd[0] and fd[1] are the two sides. */
+static void ping_pong(long n, const int in[2], const int out[2])
 {
-    int a[2], b[2];
     char c = 0;
-    if (pipe(a) || pipe(b))
-        abort();
     pid_t pid = fork();
     if (pid == 0) {
         for (long i = 0; i < n; i++)
-            if (read(a[0], &c, 1) != 1 || write(b[1], &c, 1) != 1)
+            if (read(in[1], &c, 1) != 1 || write(out[1], &c, 1) != 1)
                 _exit(1);
         _exit(0);
     }
     for (long i = 0; i < n; i++)
-        if (write(a[1], &c, 1) != 1 || read(b[0], &c, 1) != 1)
+        if (write(out[0], &c, 1) != 1 || read(in[0], &c, 1) != 1)
             abort();
     waitpid(pid, NULL, 0);
+}
+
+static void do_pipe(long n)
+{
+    int a[2], b[2];
+    if (pipe(a) || pipe(b))
+        abort();
+    ping_pong(n, (int[]){b[0], a[0]}, (int[]){a[1], b[1]});
     for (int i = 0; i < 2; i++) {
         close(a[i]);
         close(b[i]);
     }
+}
+
+static void do_unix(long n)
+{
+    int p[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, p))
+        abort();
+    ping_pong(n, p, p);
+    close(p[0]);
+    close(p[1]);
+}
+
+static void do_tcp(long n)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(a);
+    int l = socket(AF_INET, SOCK_STREAM, 0), p[2], on = 1;
+    p[0] = socket(AF_INET, SOCK_STREAM, 0);
+    if (bind(l, (struct sockaddr *)&a, len) || listen(l, 1) ||
+        getsockname(l, (struct sockaddr *)&a, &len) || connect(p[0], (struct sockaddr *)&a, len))
+        abort();
+    p[1] = accept(l, NULL, NULL);
+    for (int i = 0; i < 2; i++)
+        setsockopt(p[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    ping_pong(n, p, p);
+    close(l);
+    close(p[0]);
+    close(p[1]);
+}
+
+/* The same with everything on one core. */
+static void do_pipe_1(long n)
+{
+    pin(0);
+    do_pipe(n);
+}
+
+static void do_tcp_1(long n)
+{
+    pin(0);
+    do_tcp(n);
 }
 
 static void do_clock(long n)
@@ -212,7 +262,9 @@ int main(int argc, char **argv)
         {"mmap_munmap", do_mmap, 1000},   {"nanosleep_50us", do_sleep, 100},
         {"stat", do_stat, 2000},          {"open_close", do_open_close, 1000},
         {"pread_4k", do_pread, 2000},     {"pipe", do_pipe, 500},
-        {"clock_gettime", do_clock, 20000},
+        {"clock_gettime", do_clock, 20000}, {"unix_rtt", do_unix, 500},
+        {"tcp_rtt", do_tcp, 500},         {"pipe_1core", do_pipe_1, 500},
+        {"tcp_rtt_1core", do_tcp_1, 500}, /* these two last: they pin the process */
     };
     /* A 10 MB process, for fork. */
     size_t size = 10 << 20;

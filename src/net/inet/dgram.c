@@ -220,7 +220,7 @@ int dgram_prepare(struct inet_sock *i, const struct smsg *m, struct dgram_send *
     *s = (struct dgram_send){.tos = -1, .ttl = -1, .oif = sk->bound_dev, .gso_size = i->gso_size};
     if (m->name_len) {
         r = name_dest(i, m, &s->dest);
-        if (r == 0 && sk->protocol == LX_IPPROTO_UDP && !s->dest.port)
+        if (r == 0 && sk->type == LX_SOCK_DGRAM && sk->protocol == LX_IPPROTO_UDP && !s->dest.port)
             r = -LX_EINVAL;
     }
     mutex_lock(&sk->lock);
@@ -474,6 +474,8 @@ static void put_ip6_cmsgs(struct inet_sock *i, struct cmsg_out *c, const struct 
         struct lx_in6_pktinfo pi = {cb->daddr, (u32)(cb->ifindex ? cb->ifindex : LO_IFINDEX)};
         cmsg_put(c, LX_IPPROTO_IPV6, LX_IPV6_PKTINFO, &pi, sizeof(pi));
     }
+    if (ipaddr_is_v4(&cb->daddr)) /* the rest is IPv4's own, as IPPROTO_IP asks for it */
+        return;
     if (opt & IPF6_RECVHOPLIMIT) {
         v = cb->ttl;
         cmsg_put(c, LX_IPPROTO_IPV6, LX_IPV6_HOPLIMIT, &v, sizeof(v));

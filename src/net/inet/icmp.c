@@ -85,7 +85,9 @@ static bool is_filtered(struct inet_sock *i, s32 protocol, u8 type)
     return i->icmp6_filter[type / 32] >> (type % 32) & 1;
 }
 
-void raw_deliver(struct net_ns *ns, s32 protocol, const u8 *p, u32 size, const struct dgram_cb *cb)
+/* ip: the header as its sender wrote it (20 bytes), or NULL: one is made. */
+static void deliver_raw(struct net_ns *ns, s32 protocol, const u8 *ip, const u8 *p, u32 size,
+                        const struct dgram_cb *cb)
 {
     struct inet_ns *n = ns->inet_ns;
     struct inet_sock *i;
@@ -101,13 +103,20 @@ void raw_deliver(struct net_ns *ns, s32 protocol, const u8 *p, u32 size, const s
         struct nmsg *m = nmsg_new(size + head, NULL);
         if (!m)
             continue;
-        if (head)
+        if (head && ip)
+            memcpy(m->data, ip, head);
+        else if (head)
             ip_header(m->data, size + head, (u8)protocol, cb);
         if (size)
             memcpy(m->data + head, p, size);
         *dgram_cb(m) = *cb;
         dgram_deliver(i, m);
     }
+}
+
+void raw_deliver(struct net_ns *ns, s32 protocol, const u8 *p, u32 size, const struct dgram_cb *cb)
+{
+    deliver_raw(ns, protocol, NULL, p, size, cb);
 }
 
 /* An echo reply for the echo socket whose identifier it carries. */
@@ -276,8 +285,11 @@ static int take_header(u8 *buf, u64 size, struct dgram_cb *cb, u8 *ret_protocol,
     memcpy(&src, buf + 12, 4);
     if (src)
         cb->saddr = ipaddr_v4(src);
+    else
+        memcpy(buf + 12, cb->saddr.b + 12, 4);
     cb->ttl = buf[8];
     cb->tos = buf[1];
+    ip_finish(buf, head, (u32)size);
     *ret_protocol = buf[9];
     *ret_head = head;
     return 0;
@@ -326,7 +338,7 @@ static s64 raw_send(struct sock *sk, struct smsg *m)
             icmp_input(sk->ns, p, n, &cb);
         else {
             show(sk->ns, protocol, p, n, &cb);
-            raw_deliver(sk->ns, protocol, p, n, &cb);
+            deliver_raw(sk->ns, protocol, head == IP_HDR ? buf : NULL, p, n, &cb);
         }
     }
     free(buf);

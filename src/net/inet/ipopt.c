@@ -627,6 +627,19 @@ static int raw_filter(struct inet_sock *i, s32 level, s32 name, const struct opt
     return r;
 }
 
+/* IPV6_CHECKSUM at SOL_RAW, where ICMPv6 socks may set it too. */
+static int raw_checksum(struct inet_sock *i, const struct optval *val)
+{
+    s32 v;
+    int r = i->sk.type == LX_SOCK_RAW ? optval_int(val, &v) : -LX_ENOPROTOOPT;
+    if (r < 0)
+        return r;
+    if (v > 0 && v & 1)
+        return -LX_EINVAL;
+    i->checksum_off = MAX(v, -1);
+    return 0;
+}
+
 int inet_setsockopt(struct sock *sk, s32 level, s32 name, const struct optval *val)
 {
     struct inet_sock *i = inet_sk(sk);
@@ -640,6 +653,8 @@ int inet_setsockopt(struct sock *sk, s32 level, s32 name, const struct optval *v
                                                                             : -LX_ENOPROTOOPT;
     case LX_SOL_RAW:
     case LX_IPPROTO_ICMPV6:
+        if (level == LX_SOL_RAW && inet_is_v6(i) && name == LX_IPV6_CHECKSUM)
+            return raw_checksum(i, val);
         return raw_filter(i, level, name, val, NULL);
     default:
         return -LX_ENOPROTOOPT;
@@ -662,6 +677,6 @@ int inet_getsockopt(struct sock *sk, s32 level, s32 name, struct optval *val)
     case LX_IPPROTO_ICMPV6:
         return inet_is_v6(i) ? raw_filter(i, level, name, NULL, val) : -LX_EOPNOTSUPP;
     default:
-        return inet_is_v6(i) ? -LX_ENOPROTOOPT : -LX_EOPNOTSUPP;
+        return inet_is_v6(i) || level == LX_SOL_SOCKET ? -LX_ENOPROTOOPT : -LX_EOPNOTSUPP;
     }
 }

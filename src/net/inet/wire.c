@@ -81,6 +81,15 @@ void ip_header(u8 *p, u32 total, u8 protocol, const struct dgram_cb *cb)
     put16(p + 10, fold(sum16(p, WIRE_IP4, 0)));
 }
 
+void ip_finish(u8 *p, u32 head, u32 total)
+{
+    put16(p + 2, (u16)total);
+    if (!get16(p + 4))
+        put16(p + 4, (u16)net_random());
+    put16(p + 10, 0);
+    put16(p + 10, fold(sum16(p, head, 0)));
+}
+
 static void ip6_header(u8 *p, u32 payload, u8 protocol, const struct dgram_cb *cb)
 {
     put32(p, 0x60000000U | (u32)cb->tos << 20);

@@ -48,6 +48,8 @@ bool icmp_is_intact(const u8 *p, u32 size);
 /* A transport's checksum, with the pseudo header, at p + off. */
 void wire_checksum(u8 *p, u32 size, u32 off, u8 protocol, const struct dgram_cb *cb);
 void ip_header(u8 *p, u32 total, u8 protocol, const struct dgram_cb *cb);
+/* IP_HDRINCL: what the kernel fills into a header that its sender wrote: length, id, checksum. */
+void ip_finish(u8 *p, u32 head, u32 total);
 
 /* icmp.c: a packet of this protocol came in: raw socks get a copy. No reference is dropped here. */
 void raw_deliver(struct net_ns *ns, s32 protocol, const u8 *p, u32 size, const struct dgram_cb *cb);
