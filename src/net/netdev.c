@@ -205,6 +205,36 @@ static s64 ifreq_ioctl(struct net_ns *ns, u32 cmd, u64 arg, s64 (*fn)(struct net
     return v < 0 || !is_answer ? v : copy_out(uaddr(arg), &r, sizeof(r));
 }
 
+struct lx_ethtool_ts_info {
+    u32 cmd, stamping;
+    s32 phc_index;
+    u32 tx_types, tx_reserved[3], rx_filters, rx_reserved[3];
+};
+#define ETHTOOL_GLINK       0x0aU
+#define ETHTOOL_GET_TS_INFO 0x41U
+
+/* What the loopback answers: that its link is up, and that it has software stamps. */
+static s64 ethtool(u64 arg)
+{
+    u32 cmd;
+    int r = get_user(cmd, uaddr(arg));
+    if (r < 0)
+        return r;
+    if (cmd == ETHTOOL_GLINK) {
+        u32 v[2] = {cmd, 1};
+        return copy_out(uaddr(arg), v, sizeof(v));
+    }
+    if (cmd == ETHTOOL_GET_TS_INFO) {
+        struct lx_ethtool_ts_info t = {
+            .cmd = cmd,
+            .stamping = LX_SOF_TX_SOFTWARE | LX_SOF_RX_SOFTWARE | LX_SOF_SOFTWARE,
+            .phc_index = -1,
+        };
+        return copy_out(uaddr(arg), &t, sizeof(t));
+    }
+    return -LX_EOPNOTSUPP;
+}
+
 s64 net_ioctl(struct sock *sk, u32 cmd, u64 arg)
 {
     bool is_inet = sk->family == LX_AF_INET || sk->family == LX_AF_INET6 ||
@@ -254,7 +284,7 @@ s64 net_ioctl(struct sock *sk, u32 cmd, u64 arg)
         if (err < 0)
             return err;
         r.name[LX_IFNAMSIZ - 1] = 0;
-        return netdev_index(sk->ns, r.name) ? -LX_EOPNOTSUPP : -LX_ENODEV;
+        return netdev_index(sk->ns, r.name) ? ethtool(r.ptr) : -LX_ENODEV;
     }
     case LX_SIOCADDRT:
     case LX_SIOCDELRT:

@@ -285,12 +285,8 @@ static void loopback_input(struct net_ns *ns, const struct packet_frame *f)
         return;
     }
     raw_deliver(ns, protocol, l4, n, &cb);
-    if (protocol == LX_IPPROTO_UDP && n >= WIRE_UDP && get16(l4 + 4) >= WIRE_UDP &&
-        get16(l4 + 4) <= n) {
-        cb.sport = get16(l4);
-        cb.dport = get16(l4 + 2);
-        udp_input(ns, &cb, l4 + WIRE_UDP, get16(l4 + 4) - WIRE_UDP);
-    }
+    if (protocol == LX_IPPROTO_UDP)
+        udp_input(ns, &cb, l4, n);
 }
 
 static s64 packet_send(struct sock *sk, struct smsg *m)

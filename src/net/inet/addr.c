@@ -141,6 +141,9 @@ int inet_route(const struct inet_sock *i, ipaddr *dst, const ipaddr *want_src, s
     }
     if (has_src && ipaddr_is_v4(want_src) != is_v4)
         return is_v4 ? -LX_ENETUNREACH : -LX_EAFNOSUPPORT; /* the source is of the other kind */
+    if (!oif && is_v4 && has_src && want_src->b[12] == 127 &&
+        (ipaddr_is_multicast(dst) || ipaddr_is_broadcast(dst)))
+        oif = LO_IFINDEX; /* the source names the interface */
     if (inet_is_remote(i->sk.ns, dst, oif))
         return route_out(i, dst, want_src, oif, ret_src);
     if (ipaddr_is_multicast(dst)) {

@@ -383,6 +383,16 @@ static void queue_notice(struct inet_sock *i, const struct dgram_cb *cb, const s
     waitq_wake(&i->sk.wq, WAIT_ERR);
 }
 
+void dgram_too_big(struct inet_sock *i, const struct dgram_send *s)
+{
+    struct dgram_cb cb = {.daddr = s->dest.addr,
+                          .dport = s->dest.port,
+                          .ee_errno = LX_EMSGSIZE,
+                          .ee_origin = EE_ORIGIN_LOCAL,
+                          .ee_info = LO_MTU};
+    queue_notice(i, &cb, NULL);
+}
+
 /* Numbers in a row make one notice. */
 static void notice_copied(struct inet_sock *i, const struct dgram_cb *from)
 {
@@ -512,12 +522,17 @@ static void put_cmsgs(struct inet_sock *i, struct cmsg_out *c, const struct nmsg
         put_ip_cmsgs(i, c, cb);
 }
 
+static bool is_icmp_error(const struct dgram_cb *cb)
+{
+    return cb->ee_origin == EE_ORIGIN_ICMP || cb->ee_origin == EE_ORIGIN_ICMP6;
+}
+
 /* SO_ERROR follows the ICMP errors that are left. */
 static void next_soft_error(struct inet_sock *i)
 {
     MUTEX_GUARD(&i->errq.lock);
     const struct nmsg *next = list_first(&i->errq.msgs, struct nmsg, node);
-    bool is_icmp = next && dgram_cb(next)->ee_origin <= EE_ORIGIN_ICMP6;
+    bool is_icmp = next && is_icmp_error(dgram_cb(next));
     atomic_store(&i->sk.err, is_icmp ? (s32)dgram_cb(next)->ee_errno : 0);
 }
 
@@ -537,9 +552,9 @@ static s64 recv_error(struct inet_sock *i, struct smsg *m)
                     .code = cb->ee_code,
                     .info = cb->ee_info,
                     .data = cb->ee_data}};
-    bool is_v4 = ipaddr_is_v4(&cb->daddr), is_icmp = cb->ee_origin <= EE_ORIGIN_ICMP6;
+    bool is_v4 = ipaddr_is_v4(&cb->daddr), is_icmp = is_icmp_error(cb);
     u32 len = 0;
-    if (m->name && is_icmp)
+    if (m->name && cb->ee_origin <= EE_ORIGIN_ICMP6)
         inet_fill_sockaddr(i->sk.family, &cb->daddr, cb->dport, 0, m->name, &m->name_len);
     inet_fill_sockaddr(is_v4 ? LX_AF_INET : LX_AF_INET6, &cb->daddr, 0, 0, &err.offender, &len);
     if (!is_icmp)

@@ -339,6 +339,8 @@ static s64 raw_send(struct sock *sk, struct smsg *m)
         else {
             show(sk->ns, protocol, p, n, &cb);
             deliver_raw(sk->ns, protocol, head == IP_HDR ? buf : NULL, p, n, &cb);
+            if (protocol == LX_IPPROTO_UDP)
+                udp_input(sk->ns, &cb, p, n);
         }
     }
     free(buf);

@@ -27,6 +27,7 @@ int inet_sock_init(struct inet_sock *i, const struct sock_ops *ops, struct net_n
 
 void inet_sock_done(struct inet_sock *i)
 {
+    inet_leave_all(i);
     mq_purge(&i->rxq);
     mq_purge(&i->errq);
 }

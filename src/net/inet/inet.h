@@ -40,6 +40,8 @@ struct inet_table {
 
 struct inet_ns {
     struct inet_table tcp, udp, icmp, icmp6;
+    struct mutex mc_lock;
+    struct list groups; /* struct mc_group: what the sockets here have joined; guarded by mc_lock */
     struct mutex raw_lock;
     struct list raw; /* inet_sock.port_node of raw socks; guarded by raw_lock */
     /* Counters of /proc/net/snmp and netstat. */
@@ -242,6 +244,9 @@ void inet_sock_done(struct inet_sock *i);
 int inet_setsockopt(struct sock *sk, s32 level, s32 name, const struct optval *val) must_check;
 int inet_getsockopt(struct sock *sk, s32 level, s32 name, struct optval *val) must_check;
 bool inet_is_member(struct inet_sock *i, const ipaddr *group);
+/* Has any socket of the namespace joined the group? */
+bool inet_is_joined(struct net_ns *ns, const ipaddr *group);
+void inet_leave_all(struct inet_sock *i);
 
 /* Families of socks */
 int tcp_create(struct net_ns *ns, u16 family, struct sock **ret_sk) must_check;
@@ -262,6 +267,7 @@ struct dgram_cb { /* nmsg.cb of a datagram */
     u16 gso;          /* UDP: the payload is segments of this size, not cut yet */
     s64 tx_stamp_ns;  /* error queue, EE_ORIGIN_STAMP */
 };
+#define EE_ORIGIN_LOCAL    1
 #define EE_ORIGIN_ICMP     2
 #define EE_ORIGIN_ICMP6    3
 #define EE_ORIGIN_STAMP    4
@@ -313,6 +319,8 @@ static inline bool dgram_owes(const struct inet_sock *i, const struct smsg *m)
     return unlikely(atomic_load_explicit(&i->sk.tsflags, memory_order_relaxed) & LX_SOF_TX_ANY) ||
            unlikely(m->flags & LX_MSG_ZEROCOPY && sock_has(&i->sk, SKF_ZEROCOPY));
 }
+/* IPV6_RECVERR: a message of i was too big for the interface. */
+void dgram_too_big(struct inet_sock *i, const struct dgram_send *s);
 /* An ICMP error came back to i for a message it sent. */
 void dgram_error(struct inet_sock *i, const struct nmsg *sent, u32 err, u8 type, u8 code);
 

@@ -2,6 +2,7 @@
  * Options of IPPROTO_IP, IPPROTO_IPV6, IPPROTO_UDP, IPPROTO_RAW and IPPROTO_ICMPV6, and multicast
  * memberships. An int option of IPPROTO_IP may be given as one byte.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "net/inet/inet.h"
@@ -94,6 +95,66 @@ bool inet_is_member(struct inet_sock *i, const ipaddr *group)
     return false;
 }
 
+struct mc_group {
+    struct list node;
+    ipaddr group;
+    u32 count;
+};
+
+/* REQUIRES mc_lock. */
+static struct mc_group *find_group(struct inet_ns *n, const ipaddr *group)
+{
+    struct mc_group *g;
+    list_for_each(g, &n->groups, node) {
+        if (ipaddr_equal(&g->group, group))
+            return g;
+    }
+    return NULL;
+}
+
+bool inet_is_joined(struct net_ns *ns, const ipaddr *group)
+{
+    static const ipaddr all6 = {.b = {0xff, 2, [15] = 1}};
+    ipaddr all4 = ipaddr_v4(net32(0xe0000001));
+    if (ipaddr_equal(group, &all4) || ipaddr_equal(group, &all6))
+        return true;
+    MUTEX_GUARD(&ns->inet_ns->mc_lock);
+    return find_group(ns->inet_ns, group);
+}
+
+static int count_group(struct net_ns *ns, const ipaddr *group)
+{
+    struct inet_ns *n = ns->inet_ns;
+    MUTEX_GUARD(&n->mc_lock);
+    struct mc_group *g = find_group(n, group);
+    if (!g) {
+        g = calloc(1, sizeof(*g));
+        if (!g)
+            return -LX_ENOBUFS;
+        g->group = *group;
+        list_add_tail(&n->groups, &g->node);
+    }
+    g->count++;
+    return 0;
+}
+
+static void uncount_group(struct net_ns *ns, const ipaddr *group)
+{
+    struct inet_ns *n = ns->inet_ns;
+    MUTEX_GUARD(&n->mc_lock);
+    struct mc_group *g = find_group(n, group);
+    if (g && --g->count == 0) {
+        list_del(&g->node);
+        free(g);
+    }
+}
+
+void inet_leave_all(struct inet_sock *i)
+{
+    while (i->nmembers)
+        uncount_group(i->sk.ns, &i->members[--i->nmembers].group);
+}
+
 static int join(struct inet_sock *i, const ipaddr *group, s32 ifindex)
 {
     if (!ipaddr_is_multicast(group))
@@ -104,9 +165,14 @@ static int join(struct inet_sock *i, const ipaddr *group, s32 ifindex)
         return -LX_ENODEV;
     if (inet_is_member(i, group))
         return -LX_EADDRINUSE;
+    int r = count_group(i->sk.ns, group);
+    if (r < 0)
+        return r;
     MUTEX_GUARD(&i->sk.lock);
-    if (i->nmembers == MC_MAX)
+    if (i->nmembers == MC_MAX) {
+        uncount_group(i->sk.ns, group);
         return -LX_ENOBUFS;
+    }
     i->members[i->nmembers++] = (struct mc_member){*group, ifindex};
     return 0;
 }
@@ -117,6 +183,7 @@ static int leave(struct inet_sock *i, const ipaddr *group, s32 ifindex)
     for (u32 n = 0; n < i->nmembers; n++) {
         if (ipaddr_equal(&i->members[n].group, group) &&
             (!ifindex || i->members[n].ifindex == ifindex)) {
+            uncount_group(i->sk.ns, group);
             i->members[n] = i->members[--i->nmembers];
             return 0;
         }

@@ -53,6 +53,8 @@ struct inet_ns *inet_ns_new(void)
     inet_table_init(&n->udp);
     inet_table_init(&n->icmp);
     inet_table_init(&n->icmp6);
+    mutex_init(&n->mc_lock, "inet_groups");
+    list_init(&n->groups);
     mutex_init(&n->raw_lock, "inet_raw");
     list_init(&n->raw);
     return n;

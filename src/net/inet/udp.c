@@ -83,28 +83,26 @@ static struct inet_sock *find_one(struct inet_table *t, const struct nmsg *msg)
     return best;
 }
 
-static bool takes_group(struct inet_sock *i, const ipaddr *group)
+/* Members, and with IP_MULTICAST_ALL whoever is bound so while anybody here is a member. */
+static bool takes_group(struct inet_sock *i, const ipaddr *group, bool is_joined)
 {
     u64 all = ipaddr_is_v4(group) ? IPF_MC_ALL : IPF6_MC_ALL;
-    if (inet_is_member(i, group))
-        return true;
-    if (i->nmembers || !(inet_opt(i) & all))
-        return false;
-    return false; /* nobody on this interface asked for the group */
+    return is_joined && (inet_opt(i) & all || inet_is_member(i, group));
 }
 
 /* Every receiver of a multicast or broadcast datagram; false: there was none. Consumes msg. */
-static bool deliver_all(struct inet_table *t, struct nmsg *msg)
+static bool deliver_all(struct net_ns *ns, struct inet_table *t, struct nmsg *msg)
 {
     const struct dgram_cb *cb = dgram_cb(msg);
     bool is_mc = ipaddr_is_multicast(&cb->daddr);
     struct inet_sock *found[MAX_FANOUT], *i;
     u32 n = 0;
+    bool is_joined = is_mc && inet_is_joined(ns, &cb->daddr);
     mutex_lock(&t->lock);
     struct port_bucket *b = inet_find_bucket(t, cb->dport);
     if (b) {
         list_for_each(i, &b->holders, port_node) {
-            if (n == MAX_FANOUT || !dgram_score(i, cb) || (is_mc && !takes_group(i, &cb->daddr)))
+            if (n == MAX_FANOUT || !dgram_score(i, cb) || (is_mc && !takes_group(i, &cb->daddr, is_joined)))
                 continue;
             sock_get(&i->sk);
             found[n++] = i;
@@ -126,7 +124,7 @@ bool udp_arrived(struct net_ns *ns, struct nmsg *msg)
     struct inet_table *t = &ns->inet_ns->udp;
     const struct dgram_cb *cb = dgram_cb(msg);
     if (ipaddr_is_multicast(&cb->daddr) || !ipaddr_is_local(ns, &cb->daddr)) {
-        (void)deliver_all(t, msg); /* nobody is told that a group has no members */
+        (void)deliver_all(ns, t, msg); /* nobody is told that a group has no members */
         return true;
     }
     struct inet_sock *to = find_one(t, msg);
@@ -167,7 +165,7 @@ static int send_out(struct inet_sock *from, struct nmsg *msg)
     bool is_v4 = ipaddr_is_v4(&cb->daddr);
     int r = stk_udp_send(from, msg);
     if (ipaddr_is_multicast(&cb->daddr) && inet_opt(from) & (is_v4 ? IPF_MC_LOOP : IPF6_MC_LOOP))
-        (void)deliver_all(inet_table_of(from), msg); /* members here, if any */
+        (void)deliver_all(from->sk.ns, inet_table_of(from), msg); /* members here, if any */
     else
         nmsg_free(msg);
     return r;
@@ -191,16 +189,23 @@ static void show(struct net_ns *ns, const struct nmsg *msg, bool is_refused)
     wire_free(&w);
 }
 
-void udp_input(struct net_ns *ns, const struct dgram_cb *cb, const u8 *payload, u32 size)
+void udp_input(struct net_ns *ns, const struct dgram_cb *from, const u8 *p, u32 size)
 {
-    struct nmsg *msg = nmsg_new(size, NULL);
+    struct dgram_cb cb = *from;
+    u32 n = size >= WIRE_UDP ? get16(p + 4) : 0;
+    if (n < WIRE_UDP || n > size || !ipaddr_is_local(ns, &cb.daddr) || !udp_is_intact(p, n, &cb))
+        return;
+    struct nmsg *msg = nmsg_new(n - WIRE_UDP, NULL);
     if (!msg)
         return;
-    if (size)
-        memcpy(msg->data, payload, size);
-    *dgram_cb(msg) = *cb;
+    if (msg->size)
+        memcpy(msg->data, p + WIRE_UDP, msg->size);
+    cb.sport = get16(p);
+    cb.dport = get16(p + 2);
+    *dgram_cb(msg) = cb;
     struct inet_sock *to = find_one(&ns->inet_ns->udp, msg);
     if (!to) {
+        show(ns, msg, true);
         nmsg_free(msg);
         return;
     }
@@ -236,11 +241,8 @@ static int route_message(struct inet_sock *from, struct nmsg *msg)
     cb->ifindex = LO_IFINDEX;
     show(from->sk.ns, msg, false);
     if (ipaddr_is_multicast(&cb->daddr) || ipaddr_is_broadcast(&cb->daddr)) {
-        u64 loop = ipaddr_is_v4(&cb->daddr) ? IPF_MC_LOOP : IPF6_MC_LOOP;
-        if (ipaddr_is_multicast(&cb->daddr) && !(inet_opt(from) & loop))
-            nmsg_free(msg);
-        else
-            (void)deliver_all(t, msg); /* members, if any */
+        /* The loopback brings back what is sent on it whatever IP_MULTICAST_LOOP says. */
+        (void)deliver_all(from->sk.ns, t, msg); /* members, if any */
         return 0;
     }
     struct inet_sock *to = find_one(t, msg);
@@ -356,7 +358,7 @@ static s64 udp_send(struct sock *sk, struct smsg *m)
     struct dgram_send s;
     struct nmsg *msg;
     u64 size = m->uio->left;
-    if (size > 0xffff)
+    if (size > 0xffff && !inet_is_v6(i))
         return -LX_EMSGSIZE;
     if (m->flags & LX_MSG_OOB)
         return -LX_EOPNOTSUPP;
@@ -367,8 +369,11 @@ static s64 udp_send(struct sock *sk, struct smsg *m)
         r = sock_error(sk);
     if (r < 0)
         return r;
-    if (size > (ipaddr_is_v4(&s.dest.addr) ? UDP_MAX_V4 : UDP_MAX_V6))
+    if (size > (ipaddr_is_v4(&s.dest.addr) ? UDP_MAX_V4 : UDP_MAX_V6)) {
+        if (!ipaddr_is_v4(&s.dest.addr) && inet_opt(i) & IPF6_RECVERR)
+            dgram_too_big(i, &s);
         return -LX_EMSGSIZE;
+    }
     if (sock_shut(sk) & SHUT_SND)
         return -LX_EPIPE;
     bool is_cut = s.gso_size && size > s.gso_size;

@@ -61,6 +61,13 @@ bool icmp_is_intact(const u8 *p, u32 size)
     return fold(sum16(p, size, 0)) == 0;
 }
 
+bool udp_is_intact(const u8 *p, u32 size, const struct dgram_cb *cb)
+{
+    if (!get16(p + 6)) /* none: right for IPv4 only (RFC 8200 8.1) */
+        return ipaddr_is_v4(&cb->daddr);
+    return transport_sum(p, size, LX_IPPROTO_UDP, cb) == 0;
+}
+
 void wire_checksum(u8 *p, u32 size, u32 off, u8 protocol, const struct dgram_cb *cb)
 {
     put16(p + off, 0);

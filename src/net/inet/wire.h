@@ -45,6 +45,7 @@ u16 get16(const u8 *p);
 void put32(u8 *p, u32 v);
 void icmp_checksum(u8 *p, u32 size, const struct dgram_cb *cb);
 bool icmp_is_intact(const u8 *p, u32 size);
+bool udp_is_intact(const u8 *p, u32 size, const struct dgram_cb *cb);
 /* A transport's checksum, with the pseudo header, at p + off. */
 void wire_checksum(u8 *p, u32 size, u32 off, u8 protocol, const struct dgram_cb *cb);
 void ip_header(u8 *p, u32 total, u8 protocol, const struct dgram_cb *cb);
@@ -58,8 +59,8 @@ void icmp_input(struct net_ns *ns, u8 *p, u32 size, const struct dgram_cb *cb);
 /* The error that a host sends back about a packet that it could not deliver: to those who look. */
 void icmp_show_error(struct net_ns *ns, const struct wire *about, const struct dgram_cb *cb,
                      u8 type, u8 code);
-/* udp.c: a datagram that came in by a packet socket. */
-void udp_input(struct net_ns *ns, const struct dgram_cb *cb, const u8 *payload, u32 size);
+/* udp.c: a datagram, with its header, that a packet or raw socket sent. */
+void udp_input(struct net_ns *ns, const struct dgram_cb *cb, const u8 *p, u32 size);
 
 /* tcp_wire.c: steps of a connection as the segments that they stand for. */
 struct tcp_sock;
