@@ -202,6 +202,7 @@ static s64 send_bytes(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, u64
                 stk_tcp_push(e->conn, m->flags & LX_MSG_MORE || sent < size);
                 continue;
             }
+            struct sock *psk = &e->peer->in.sk;
             if (unlikely(sock_flags(psk) & (SKF_TSTAMP | SKF_STAMPING) || psk->tsflags))
                 e->peer->rx_stamp_ns = sock_real_ns();
             if (unlikely(e->peer->is_deferred))

@@ -379,7 +379,9 @@ static s64 udp_send(struct sock *sk, struct smsg *m)
     bool is_cut = s.gso_size && size > s.gso_size;
     if (is_cut && (size + s.gso_size - 1) / s.gso_size > UDP_MAX_SEGS)
         return -LX_EINVAL;
-    if (is_cut && (ipaddr_is_multicast(&s.dest.addr) || ipaddr_is_broadcast(&s.dest.addr))) {
+    bool is_whole = !ipaddr_is_multicast(&s.dest.addr) && !ipaddr_is_broadcast(&s.dest.addr) &&
+                    !inet_is_remote(sk->ns, &s.dest.addr, s.oif);
+    if (is_cut && !is_whole) {
         r = send_segments(i, m, &s, size);
         return r < 0 ? r : (s64)size;
     }
