@@ -399,6 +399,11 @@ s64 cred_ambient(struct task *t, u64 op, u64 cap, u64 arg4, u64 arg5)
     return finish(t, c, 0);
 }
 
+bool cred_has_no_new_privs(const struct task *t)
+{
+    return t->cred->is_no_new_privs || atomic_load(&t->is_nnp_forced);
+}
+
 int cred_set_no_new_privs(struct task *t)
 {
     if (t->cred->is_no_new_privs)
@@ -476,7 +481,7 @@ static int read_file_caps(struct file *exe, const struct cred *c, struct file_ca
 static void apply_set_id(struct task *t, struct file *exe, struct cred *c)
 {
     struct inode *i = exe->inode;
-    if ((exe->path.mnt->flags & LX_MS_NOSUID) || t->cred->is_no_new_privs)
+    if ((exe->path.mnt->flags & LX_MS_NOSUID) || cred_has_no_new_privs(t))
         return;
     if (!(i->mode & (LX_S_ISUID | LX_S_ISGID)))
         return;
@@ -520,8 +525,8 @@ int cred_for_exec(struct task *t, struct file *exe, bool is_unsafe, struct exec_
     bool is_setid = c->euid != old->uid || c->egid != old->gid;
     bool is_id_change = c->euid != old->euid || c->egid != old->egid;
     if ((is_setid || !is_subset(c->cap_permitted, old->cap_permitted)) &&
-        (is_unsafe || old->is_no_new_privs)) {
-        if (!ns_capable(c->user_ns, LX_CAP_SETUID) || old->is_no_new_privs) {
+        (is_unsafe || cred_has_no_new_privs(t))) {
+        if (!ns_capable(c->user_ns, LX_CAP_SETUID) || cred_has_no_new_privs(t)) {
             c->euid = c->uid;
             c->egid = c->gid;
         }

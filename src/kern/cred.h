@@ -32,6 +32,7 @@ s64 cred_ambient(struct task *t, u64 op, u64 cap, u64 arg4, u64 arg5) must_check
 struct file;
 int cred_restrict(struct task *t, struct file *landlock_ruleset) must_check;
 int cred_set_no_new_privs(struct task *t) must_check;
+bool cred_has_no_new_privs(const struct task *t);
 
 /* exec: the credentials of the new program. */
 struct exec_creds {

@@ -48,6 +48,8 @@ void seccomp_put(struct seccomp_filter *f)
 void seccomp_inherit(struct task *child, struct task *t)
 {
     struct seccomp_filter *old = child->seccomp;
+    if (cred_has_no_new_privs(t))
+        atomic_store(&child->is_nnp_forced, true);
     child->seccomp_mode = t->seccomp_mode;
     child->seccomp = t->seccomp;
     seccomp_get(child->seccomp);
@@ -133,7 +135,7 @@ static noreturn_fn void kill_by_filter(struct task *t, u32 action)
     mutex_lock(&t->tg->sig_lock);
     bool is_alone = t->tg->ntasks == 1;
     mutex_unlock(&t->tg->sig_lock);
-    if (action == LX_SECCOMP_RET_KILL_PROCESS || is_alone)
+    if (action != LX_SECCOMP_RET_KILL_THREAD || is_alone)
         tgroup_exit_start(t->tg, LX_SIGSYS);
     task_exit_thread(t, LX_SIGSYS);
 }
@@ -234,6 +236,17 @@ static bool is_in_chain(const struct seccomp_filter *f, const struct seccomp_fil
     return f == NULL;
 }
 
+/* Only one filter of a chain can be listened to. */
+static bool has_listener(struct seccomp_filter *chain)
+{
+    for (; chain; chain = chain->prev) {
+        MUTEX_GUARD(&chain->lock);
+        if (chain->listener)
+            return true;
+    }
+    return false;
+}
+
 /* Under sig_lock: the thread whose filters are not ours' ancestors, or NULL. */
 static struct task *find_diverged(struct task *t)
 {
@@ -314,28 +327,30 @@ static s64 set_filter(struct task *t, u32 flags, uaddr_t prog)
                       LX_SECCOMP_FILTER_FLAG_SPEC_ALLOW | LX_SECCOMP_FILTER_FLAG_NEW_LISTENER |
                       LX_SECCOMP_FILTER_FLAG_TSYNC_ESRCH |
                       LX_SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
-    bool has_listener = flags & LX_SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    bool is_listened = flags & LX_SECCOMP_FILTER_FLAG_NEW_LISTENER;
     if (flags & ~known)
         return -LX_EINVAL;
-    if ((flags & LX_SECCOMP_FILTER_FLAG_TSYNC) && has_listener &&
+    if ((flags & LX_SECCOMP_FILTER_FLAG_TSYNC) && is_listened &&
         !(flags & LX_SECCOMP_FILTER_FLAG_TSYNC_ESRCH))
         return -LX_EINVAL; /* both would return a number */
-    if ((flags & LX_SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) && !has_listener)
+    if ((flags & LX_SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) && !is_listened)
         return -LX_EINVAL;
     struct seccomp_filter *f = NULL;
     s64 r = read_filter(t, prog, &f);
     if (r < 0)
         return r;
-    if (!t->cred->is_no_new_privs && !ns_capable(t->cred->user_ns, LX_CAP_SYS_ADMIN))
+    if (!cred_has_no_new_privs(t) && !ns_capable(t->cred->user_ns, LX_CAP_SYS_ADMIN))
         r = -LX_EACCES;
     else if (t->seccomp_mode == LX_SECCOMP_MODE_STRICT)
         r = -LX_EINVAL;
     else if (f->ninsns + FILTER_TOLL + (t->seccomp ? t->seccomp->depth : 0) > MAX_PATH_INSNS)
         r = -LX_ENOMEM;
+    else if (is_listened && has_listener(t->seccomp))
+        r = -LX_EBUSY;
     f->is_logging = flags & LX_SECCOMP_FILTER_FLAG_LOG;
     struct file *listener = NULL;
     int fd = -1;
-    if (r == 0 && has_listener) {
+    if (r == 0 && is_listened) {
         r = seccomp_listener_new(f, flags, &listener);
         if (r == 0) {
             fd = fd_install(listener, 0, LX_O_CLOEXEC);
@@ -352,7 +367,7 @@ static s64 set_filter(struct task *t, u32 flags, uaddr_t prog)
     r = attach(t, f, flags);
     if (r != 0 && fd >= 0)
         ignore_result(fd_close(fd)); /* it was there a moment ago */
-    return r != 0 ? r : has_listener ? fd : 0;
+    return r != 0 ? r : is_listened ? fd : 0;
 }
 
 static s64 set_strict(struct task *t)

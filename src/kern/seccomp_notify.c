@@ -19,6 +19,8 @@
 #define IOCTL_NOTIF_ID_VALID_OLD IOC(2, 2, 8)
 #define IOCTL_NOTIF_ADDFD       IOC(1, 3, 24)
 
+#define IOC_SIZE_MASK           (0x3fffU << 16)
+
 struct lx_notif {
     u64 id;
     u32 pid, flags;
@@ -56,6 +58,7 @@ struct seccomp_listener {
     u64 next_id;
     struct seccomp_filter *filter; /* owned by the file */
     bool is_closed, is_orphan;     /* the file is gone; no task has the filter any more */
+    bool is_wait_killable;         /* immutable: once read, a call waits for its answer or death */
     struct waitq wait;             /* supervisors and polls */
 };
 
@@ -86,6 +89,12 @@ static struct seccomp_listener *listener_of(struct seccomp_filter *f)
     return l && ref_get_unless_zero(&l->ref) ? l : NULL;
 }
 
+static bool must_die(struct task *t)
+{
+    MUTEX_GUARD(&t->tg->sig_lock);
+    return t->is_exit_requested;
+}
+
 bool seccomp_notify(struct task *t, struct seccomp_filter *f, const struct lx_seccomp_data *d,
                     s64 *ret_result)
 {
@@ -103,10 +112,11 @@ bool seccomp_notify(struct task *t, struct seccomp_filter *f, const struct lx_se
     for (;;) {
         mutex_lock(&l->lock);
         bool is_over = n.state == NOTIF_REPLIED || l->is_closed;
+        bool is_sure = n.state == NOTIF_SENT && l->is_wait_killable;
         mutex_unlock(&l->lock);
-        if (is_over || r < 0)
+        if (is_over || (is_sure ? must_die(t) : r < 0))
             break;
-        r = park_interruptible(NO_DEADLINE);
+        r = is_sure ? park_uninterruptible(NO_DEADLINE) : park_interruptible(NO_DEADLINE);
     }
     mutex_lock(&l->lock);
     list_del(&n.node);
@@ -114,7 +124,7 @@ bool seccomp_notify(struct task *t, struct seccomp_filter *f, const struct lx_se
     mutex_unlock(&l->lock);
     listener_put(l);
     if (!is_replied) {
-        *ret_result = r < 0 ? -LX_ERESTARTSYS : -LX_ENOSYS;
+        *ret_result = r < 0 || must_die(t) ? -LX_ERESTARTSYS : -LX_ENOSYS;
         return false;
     }
     if (n.flags & LX_SECCOMP_USER_NOTIF_FLAG_CONTINUE)
@@ -137,12 +147,14 @@ static bool take_init(struct seccomp_listener *l, struct task *self, struct lx_n
         ret->id = n->id;
         ret->pid = (u32)task_tid_in(n->task, task_pid_ns(self));
         ret->data = *n->data;
+        if (l->is_wait_killable)
+            parker_wake(&n->task->parker); /* it waits otherwise from now on */
         return true;
     }
     return false;
 }
 
-static s64 notif_recv(struct seccomp_listener *l, struct file *f, u64 arg)
+static s64 notif_recv(struct seccomp_listener *l, u64 arg)
 {
     struct lx_notif out;
     struct task *self = task_current();
@@ -153,8 +165,6 @@ static s64 notif_recv(struct seccomp_listener *l, struct file *f, u64 arg)
         return -LX_EINVAL;
     int r = 0;
     if (!take_init(l, self, &out)) {
-        if (file_is_nonblock(f))
-            return -LX_ENOENT;
         r = wait_event_interruptible(&l->wait, WAIT_IN, take_init(l, self, &out) || l->is_orphan,
                                      NO_DEADLINE);
     }
@@ -205,11 +215,14 @@ static s64 notif_id_valid(struct seccomp_listener *l, u64 arg)
 }
 
 /* Puts a file of the supervisor into the waiting task's table. */
-static s64 notif_addfd(struct seccomp_listener *l, u64 arg)
+static s64 notif_addfd(struct seccomp_listener *l, u64 arg, u64 size)
 {
     struct lx_notif_addfd a;
-    if (copy_in(&a, uaddr(arg), sizeof(a)) < 0)
-        return -LX_EFAULT;
+    if (size < sizeof(a) || size >= PAGE_SIZE)
+        return -LX_EINVAL;
+    int e = copy_in_struct(&a, sizeof(a), uaddr(arg), size);
+    if (e < 0)
+        return e;
     if ((a.flags & ~(u32)(LX_SECCOMP_ADDFD_FLAG_SETFD | LX_SECCOMP_ADDFD_FLAG_SEND)) ||
         (a.newfd_flags & ~(u32)LX_O_CLOEXEC) ||
         (a.newfd && !(a.flags & LX_SECCOMP_ADDFD_FLAG_SETFD)))
@@ -262,16 +275,16 @@ static s64 notif_addfd(struct seccomp_listener *l, u64 arg)
 static s64 listener_ioctl(struct file *f, u32 cmd, u64 arg)
 {
     struct seccomp_listener *l = f->priv;
+    if ((cmd & ~IOC_SIZE_MASK) == (IOCTL_NOTIF_ADDFD & ~IOC_SIZE_MASK))
+        return notif_addfd(l, arg, (cmd & IOC_SIZE_MASK) >> 16);
     switch (cmd) {
     case IOCTL_NOTIF_RECV:
-        return notif_recv(l, f, arg);
+        return notif_recv(l, arg);
     case IOCTL_NOTIF_SEND:
         return notif_send(l, arg);
     case IOCTL_NOTIF_ID_VALID:
     case IOCTL_NOTIF_ID_VALID_OLD:
         return notif_id_valid(l, arg);
-    case IOCTL_NOTIF_ADDFD:
-        return notif_addfd(l, arg);
     default:
         return -LX_EINVAL;
     }
@@ -345,6 +358,7 @@ int seccomp_listener_new(struct seccomp_filter *f, u32 flags, struct file **ret_
     list_init(&l->notifs);
     waitq_init(&l->wait);
     l->next_id = 1;
+    l->is_wait_killable = flags & LX_SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     int r = file_new_anon("anon_inode:seccomp notify", 0600, &listener_ops, l, LX_O_RDWR,
                           FMODE_READ | FMODE_WRITE | FMODE_STREAM, ret_f);
     if (r < 0) {

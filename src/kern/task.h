@@ -370,6 +370,7 @@ struct task {
     u64 fault_addr, fault_trapno, fault_err; /* of the last fault, for signal frames */
     bool is_result_set;          /* the call set registers itself (sigreturn, exec) */
 
+    _Atomic bool is_nnp_forced;     /* no_new_privs that came with another thread's filters */
     struct seccomp_filter *seccomp; /* owned; NULL none */
     u32 seccomp_mode;
     struct ptrace_state *ptrace; /* ptrace.c's; NULL: never traced; freed with the task */

@@ -149,7 +149,7 @@ static s64 prctl_cred(struct task *t, int op, const u64 a[6])
     case LX_PR_SET_NO_NEW_PRIVS:
         return a[1] != 1 || has_args(a[2], a[3], a[4]) ? -LX_EINVAL : cred_set_no_new_privs(t);
     case LX_PR_GET_NO_NEW_PRIVS:
-        return a[1] || has_args(a[2], a[3], a[4]) ? -LX_EINVAL : c->is_no_new_privs;
+        return a[1] || has_args(a[2], a[3], a[4]) ? -LX_EINVAL : cred_has_no_new_privs(t);
     case LX_PR_GET_SECCOMP:
         return t->seccomp_mode;
     case LX_PR_SET_SECCOMP:

@@ -187,7 +187,6 @@ static void put_caps(struct seq *s, const struct cred *c)
                (unsigned long long)c->cap_inheritable, (unsigned long long)c->cap_permitted,
                (unsigned long long)c->cap_effective, (unsigned long long)c->cap_bounding,
                (unsigned long long)c->cap_ambient);
-    seq_printf(s, "NoNewPrivs:\t%d\n", c->is_no_new_privs);
 }
 
 void seq_cpu_list(struct seq *s, u64 mask)
@@ -285,6 +284,7 @@ int show_pid_status(struct seq *s, const struct pinode *pi)
         put_memory(s, mm);
     put_signals(s, &sg);
     put_caps(s, c);
+    seq_printf(s, "NoNewPrivs:\t%d\n", c->is_no_new_privs || atomic_load(&t->is_nnp_forced));
     put_tail(s, t);
     if (mm)
         mm_put(mm);
