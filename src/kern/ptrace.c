@@ -319,6 +319,8 @@ void ptrace_exec_event(struct task *t, u64 old_tid)
 {
     if (!ptrace_is_traced(t))
         return;
+    memset(t->ptrace->dr, 0, sizeof(t->ptrace->dr)); /* addresses of another program */
+    t->ptrace->dr7 = 0;
     if (is_event_on(t, LX_PTRACE_EVENT_EXEC)) {
         event_stop(t, LX_PTRACE_EVENT_EXEC, old_tid);
     } else if (!t->ptrace->is_seized) {
@@ -423,8 +425,11 @@ static bool is_step_mode(const struct task *t)
 
 bool ptrace_arm_step(struct task *t)
 {
-    if (!is_step_mode(t))
+    bool is_watching = ptrace_is_watching(t);
+    if (!is_watching && !is_step_mode(t))
         return false;
+    if (is_watching)
+        ptrace_watch_begin(t);
     struct uregs *regs = uctx_regs(t->uctx);
     if (!(regs->eflags & EFLAGS_TF)) {
         regs->eflags |= EFLAGS_TF;
@@ -444,6 +449,11 @@ void ptrace_disarm_step(struct task *t)
         return;
     uctx_regs(t->uctx)->eflags &= ~(u64)EFLAGS_TF;
     uctx_regs_changed(t->uctx);
+}
+
+bool ptrace_trap(struct task *t, struct lx_siginfo *info)
+{
+    return ptrace_watch_end(t, is_step_mode(t), info);
 }
 
 void ptrace_call_stepped(struct task *t)

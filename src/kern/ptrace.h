@@ -35,6 +35,8 @@ struct ptrace_state {
     u8 call_op;             /* LX_PTRACE_SYSCALL_INFO_* of the stop */
     u32 seccomp_data;
     u64 call_nr, call_args[6]; /* of the stop, for GET_SYSCALL_INFO */
+    u64 dr[4], dr6, dr7;    /* debug registers */
+    u64 watched[4];         /* what the watched places held before the step; own thread */
 };
 
 /* ---- ptrace.c ------------------------------------------------------------------------------ */
@@ -56,6 +58,19 @@ void ptrace_call_stepped(struct task *t);  /* the step was over a system call */
 void ptrace_handler_step(struct task *t);  /* a signal frame was made: a step ends at the handler */
 /* The tracee goes on as told. Under its sig_lock. */
 void ptrace_resume_locked(struct task *t, enum ptrace_resume how, int signo);
+
+/* A trap of the application: false: it was ours alone, for debug registers that were not hit. */
+bool ptrace_trap(struct task *t, struct lx_siginfo *info);
+
+/* ---- ptrace_watch.c ------------------------------------------------------------------------ */
+
+/* Debug register n of a stopped tracee. -LX_EINVAL, -LX_ENOSPC, -LX_EIO (there is none of that number). */
+int ptrace_set_debugreg(struct ptrace_state *ps, u32 n, u64 value) must_check;
+u64 ptrace_get_debugreg(const struct ptrace_state *ps, u32 n);
+bool ptrace_is_watching(const struct task *t);
+/* Around an instruction; own thread. end: false: nothing to tell. is_stepped: the tracer steps, too. */
+void ptrace_watch_begin(struct task *t);
+bool ptrace_watch_end(struct task *t, bool is_stepped, struct lx_siginfo *info);
 
 /* ---- ptrace_req.c -------------------------------------------------------------------------- */
 

@@ -6,6 +6,7 @@
 
 #define USER_SIZE      928 /* struct user */
 #define USER_REGS_SIZE (27 * 8)
+#define USER_DEBUGREG  848
 #define EFLAGS_SETTABLE                                                                            \
     (0x1U | 0x4U | 0x10U | 0x40U | 0x80U | 0x100U | 0x400U | 0x800U | 0x4000U | 0x10000U | 0x40000U)
 #define NT_PRSTATUS   1
@@ -98,7 +99,9 @@ static s64 peek_user(struct task *c, u64 addr, u64 data)
     u64 word = 0;
     if (addr % 8 || addr >= USER_SIZE)
         return -LX_EIO;
-    if (addr < USER_REGS_SIZE)
+    if (addr >= USER_DEBUGREG)
+        word = ptrace_get_debugreg(c->ptrace, (u32)(addr - USER_DEBUGREG) / 8);
+    else if (addr < USER_REGS_SIZE)
         memcpy(&word, (u8 *)uctx_regs(c->uctx) + addr, sizeof(word));
     return put_user(word, uaddr(data));
 }
@@ -107,8 +110,10 @@ static s64 poke_user(struct task *c, u64 addr, u64 word)
 {
     if (addr % 8 || addr >= USER_SIZE)
         return -LX_EIO;
+    if (addr >= USER_DEBUGREG && addr < USER_DEBUGREG + 64)
+        return ptrace_set_debugreg(c->ptrace, (u32)(addr - USER_DEBUGREG) / 8, word);
     if (addr >= USER_REGS_SIZE)
-        return -LX_EIO; /* no debug registers: gdb then steps */
+        return -LX_EIO;
     struct uregs want = *uctx_regs(c->uctx);
     memcpy((u8 *)&want + addr, &word, sizeof(word));
     return set_regs(c, &want);

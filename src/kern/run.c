@@ -213,6 +213,8 @@ static void handle_fault(struct task *t, const struct uevent *ev)
     t->fault_err = ev->err;
     if (info.si_signo < 1 || info.si_signo > LX_NSIG)
         info.si_signo = LX_SIGSEGV;
+    if (unlikely(t->ptrace != NULL) && info.si_signo == LX_SIGTRAP && !ptrace_trap(t, &info))
+        return;
     log_debug("task %d: fault: signal %d code %d at %llx rip %llx", t->pid->nr[0], info.si_signo,
               info.si_code, (unsigned long long)ev->addr,
               (unsigned long long)uctx_regs(t->uctx)->rip);
