@@ -307,6 +307,7 @@ static bool leave_signals(struct task *t, int code)
     struct task *i;
     mutex_lock(&g->sig_lock);
     t->is_exit_requested = true;
+    ptrace_trapped(t);
     bool is_last = --g->nlive == 0;
     if (is_last && !g->is_exiting) {
         g->is_exiting = true;

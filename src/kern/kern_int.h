@@ -203,6 +203,7 @@ void aio_init(void);
 bool ptrace_is_traced(const struct task *t);
 bool ptrace_makes_exec_unsafe(const struct task *t);
 bool ptrace_has_trap(const struct task *t); /* under sig_lock: must stop for its tracer */
+void ptrace_trapped(struct task *t); /* under sig_lock: its tracer need not wait for a stop */
 void ptrace_trap_stop(struct task *t);      /* that, or a group stop of a tracee; own thread, no locks */
 void ptrace_continued(struct task *t);      /* under sig_lock: SIGCONT */
 void ptrace_exit_event(struct task *t, int code);

@@ -36,6 +36,10 @@ int ptrace_link(struct task *t, struct task *tracer, u32 options, bool is_seized
     mutex_lock(&t->tg->sig_lock);
     ps->tracer = tracer;
     t->ptrace = ps;
+    if (atomic_load(&t->state) == TASK_STOPPED) {
+        ps->is_trapping = true;
+        task_kick(t);
+    }
     mutex_unlock(&t->tg->sig_lock);
     list_add_tail(&tracer->tracees, &ps->node);
     return 0;
@@ -49,6 +53,7 @@ void ptrace_unlink(struct task *t)
     ps->tracer = NULL;
     ps->options = 0;
     ps->is_trap_wanted = ps->is_listening = false;
+    ptrace_trapped(t);
     atomic_fetch_and(&t->call_work, ~CALL_WORK_TRACE);
     /* A group stop that it was kept out of is its business now. */
     if (t->tg->stop != TG_RUNNING && !t->is_exit_requested && !t->is_stop_requested) {
@@ -141,6 +146,14 @@ void ptrace_resume_locked(struct task *t, enum ptrace_resume how, int signo)
     parker_wake(&t->parker);
 }
 
+void ptrace_trapped(struct task *t)
+{
+    if (!t->ptrace || !t->ptrace->is_trapping)
+        return;
+    t->ptrace->is_trapping = false;
+    waitq_wake(&t->tg->stop_wait, WAIT_ALL);
+}
+
 int ptrace_stop(struct task *t, int code, int why, u64 message, const struct lx_siginfo *info)
 {
     struct tgroup *g = t->tg;
@@ -149,6 +162,7 @@ int ptrace_stop(struct task *t, int code, int why, u64 message, const struct lx_
     bool is_end = code == (LX_SIGTRAP | LX_PTRACE_EVENT_EXIT << 8);
     ptrace_disarm_step(t);
     mutex_lock(&g->sig_lock);
+    ptrace_trapped(t);
     if (!ps->tracer || (t->is_exit_requested && !is_end)) {
         mutex_unlock(&g->sig_lock);
         return 0;
@@ -221,8 +235,8 @@ void ptrace_trap_stop(struct task *t)
     struct tgroup *g = t->tg;
     mutex_lock(&g->sig_lock);
     bool is_seized = t->ptrace->is_seized;
-    int signo = g->stop != TG_RUNNING ? g->stop_signo : LX_SIGTRAP;
-    bool is_stop = t->is_stop_requested;
+    bool is_stop = t->is_stop_requested || t->ptrace->is_trapping;
+    int signo = g->stop != TG_RUNNING || t->ptrace->is_trapping ? g->stop_signo : LX_SIGTRAP;
     t->ptrace->is_trap_wanted = false;
     mutex_unlock(&g->sig_lock);
     if (is_seized)
@@ -238,17 +252,19 @@ bool ptrace_wants_attention(const struct task *t)
 
 bool ptrace_has_trap(const struct task *t)
 {
-    return ptrace_is_traced(t) && t->ptrace->is_trap_wanted;
+    return ptrace_is_traced(t) && (t->ptrace->is_trap_wanted || t->ptrace->is_trapping);
 }
 
-/* Under sig_lock: SIGCONT. A listening tracee reports that the stop is over. */
+/* Under sig_lock: SIGCONT. A seized tracee reports that a stop is over: at once if it is listening.
+ */
 void ptrace_continued(struct task *t)
 {
     struct ptrace_state *ps = t->ptrace;
-    if (!ptrace_is_traced(t) || !ps->is_listening)
+    if (!ptrace_is_traced(t) || !ps->is_seized)
         return;
     ps->is_trap_wanted = true;
-    ptrace_resume_locked(t, RESUME_CONT, 0);
+    if (ps->is_listening)
+        ptrace_resume_locked(t, RESUME_CONT, 0);
     task_kick(t);
 }
 

@@ -31,6 +31,7 @@ struct ptrace_state {
     bool has_info;
     struct lx_siginfo info;
     u64 message;
+    bool is_trapping;       /* was in a group stop when attached to: stops for us, whatever comes */
     bool is_trap_wanted;    /* PTRACE_INTERRUPT, or the first stop of a seized child */
     u8 call_op;             /* LX_PTRACE_SYSCALL_INFO_* of the stop */
     u32 seccomp_data;

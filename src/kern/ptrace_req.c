@@ -304,6 +304,30 @@ static s64 trace_me(struct task *t)
     return r;
 }
 
+static bool is_dying(struct task *t)
+{
+    MUTEX_GUARD(&t->tg->sig_lock);
+    return t->is_exit_requested;
+}
+
+/* Until the group stop that c was in is one for us: a SIGCONT right after attaching is too late for
+ * it. */
+static void wait_trapped(struct task *t, struct task *c)
+{
+    struct waiter w;
+    waiter_init_thread(&w, WAIT_ALL);
+    waitq_add(&c->tg->stop_wait, &w);
+    for (;;) {
+        mutex_lock(&c->tg->sig_lock);
+        bool is_trapping = c->ptrace->is_trapping;
+        mutex_unlock(&c->tg->sig_lock);
+        if (!is_trapping || is_dying(t))
+            break;
+        (void)park_uninterruptible(NO_DEADLINE);
+    }
+    waitq_del(&c->tg->stop_wait, &w);
+}
+
 static s64 attach(struct task *t, s32 pid, bool is_seize, u64 addr, u64 options)
 {
     if (is_seize && (addr || (options & ~(u64)LX_PTRACE_O_MASK)))
@@ -326,12 +350,7 @@ static s64 attach(struct task *t, s32 pid, bool is_seize, u64 addr, u64 options)
         if (c->mm)
             aspace_fastpath_off(c->mm->as, FASTPATH_OFF_TRACED, true);
         mutex_unlock(&c->ptr_lock);
-        mutex_lock(&c->tg->sig_lock);
-        if (atomic_load(&c->state) == TASK_STOPPED) { /* its stop becomes one for us */
-            c->is_stop_requested = true;
-            task_kick(c);
-        }
-        mutex_unlock(&c->tg->sig_lock);
+        wait_trapped(t, c);
         if (!is_seize)
             (void)signal_send(c->tg, c, NULL, LX_SIGSTOP, SIGNAL_FORCE);
     }
@@ -358,6 +377,8 @@ static s64 listen(struct task *c)
     if (!c->ptrace->is_seized || c->ptrace->code >> 8 != LX_PTRACE_EVENT_STOP)
         return -LX_EIO;
     c->ptrace->is_listening = true;
+    if (c->ptrace->is_trap_wanted) /* something happened since it stopped: it says so */
+        ptrace_resume_locked(c, RESUME_CONT, 0);
     return 0;
 }
 

@@ -486,6 +486,56 @@ TEST(init_ends_as_tracer)
     CHECK_EQ(run_child(init_leaves_tracee, NULL), 0);
 }
 
+static void stopping(void *arg)
+{
+    raise(SIGSTOP);
+    _exit(2);
+}
+
+/* Attaching to a stopped process turns its stop into one for the tracer, before a SIGCONT can come.
+ */
+TEST(seize_of_stopped)
+{
+    int st;
+    for (int i = 0; i < 20; i++) {
+        pid_t pid = spawn(stopping, NULL);
+        CHECK_EQ(waitpid(pid, &st, WUNTRACED), pid);
+        CHECK(WIFSTOPPED(st));
+        CHECK_EQ(ptrace(PTRACE_SEIZE, pid, NULL, NULL), 0);
+        CHECK_EQ(kill(pid, SIGCONT), 0);
+        CHECK_EQ(next_stop(pid) >> 8, SIGSTOP | PTRACE_EVENT_STOP << 8);
+        CHECK_EQ(ptrace(PTRACE_LISTEN, pid, NULL, NULL), 0); /* the SIGCONT has been: it tells so */
+        CHECK_EQ(next_stop(pid) >> 8, SIGTRAP | PTRACE_EVENT_STOP << 8);
+        CHECK_EQ(ptrace(PTRACE_CONT, pid, NULL, NULL), 0);
+        CHECK_EQ(next_stop(pid) >> 8, SIGCONT);
+        CHECK_EQ(ptrace(PTRACE_CONT, pid, NULL, NULL), 0);
+        CHECK_EQ(next_stop(pid), 2 << 8);
+    }
+}
+
+/* Debug registers can be written and read back; what cannot be is told. */
+TEST(debug_registers)
+{
+    pid_t pid = start(traced, NULL);
+    long at = offsetof(struct user, u_debugreg);
+#define DR(n) ((void *)(at + (n)*8L))
+    for (int i = 0; i < 8; i++)
+        if (i != 4 && i != 5)
+            CHECK_EQ(ptrace(PTRACE_POKEUSER, pid, DR(i), NULL), 0);
+    CHECK_ERR(ptrace(PTRACE_POKEUSER, pid, DR(4), NULL), EIO);
+    long word = (long)&shared_word;
+    CHECK_EQ(ptrace(PTRACE_POKEUSER, pid, DR(0), (void *)word), 0);
+    CHECK_EQ(ptrace(PTRACE_POKEUSER, pid, DR(7), (void *)0x90001L), 0); /* 8 bytes, written to */
+    CHECK_EQ(ptrace(PTRACE_PEEKUSER, pid, DR(0), NULL), word);
+    CHECK_EQ(ptrace(PTRACE_PEEKUSER, pid, DR(7), NULL), 0x90001);
+    CHECK_ERR(ptrace(PTRACE_POKEUSER, pid, DR(0), (void *)(word + 1)), EINVAL); /* not aligned */
+    CHECK_EQ(ptrace(PTRACE_POKEUSER, pid, DR(7), NULL), 0);
+    CHECK_ERR(ptrace(PTRACE_POKEUSER, pid, DR(1), (void *)-4096L), EINVAL); /* the kernel's */
+#undef DR
+    kill(pid, SIGKILL);
+    CHECK_EQ(next_stop(pid), SIGKILL);
+}
+
 static void loop(void *arg)
 {
     for (;;)
