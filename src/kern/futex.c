@@ -165,6 +165,81 @@ s64 futex_call(struct task *t, const u64 a[6])
     }
 }
 
+/* ---- the calls of their own (Linux 6.7) ---------------------------------------------------- */
+
+#define FUTEX2_SIZE_MASK 0x03U
+#define FUTEX2_SIZE_U32  0x02U
+#define FUTEX2_PRIVATE   0x80U
+
+struct lx_futex_waitv {
+    u64 val, uaddr;
+    u32 flags, reserved;
+};
+
+/* The flags of futex(2) for those of a futex2 call, or -LX_EINVAL: words of 32 bits, no NUMA words. */
+static int decode_flags2(u32 flags)
+{
+    if ((flags & ~(FUTEX2_SIZE_MASK | FUTEX2_PRIVATE)) ||
+        (flags & FUTEX2_SIZE_MASK) != FUTEX2_SIZE_U32)
+        return -LX_EINVAL;
+    return flags & FUTEX2_PRIVATE ? LX_FUTEX_PRIVATE_FLAG : 0;
+}
+
+s64 futex2_wake(struct task *t, u64 uaddr, u64 mask, s32 nr, u32 flags)
+{
+    int op = decode_flags2(flags);
+    if (op < 0 || mask == 0 || mask > UINT32_MAX || uaddr % 4 != 0)
+        return -LX_EINVAL;
+    if (nr == 0)
+        return 0; /* unlike FUTEX_WAKE, which wakes one */
+    if (futex_pi_has_waiters(t, uaddr, op & LX_FUTEX_PRIVATE_FLAG))
+        return -LX_EINVAL;
+    return aspace_futex(t->mm->as, uaddr, LX_FUTEX_WAKE_BITSET | op, (u32)nr, 0, 0, (u32)mask);
+}
+
+s64 futex2_wait(struct task *t, const u64 a[6])
+{
+    int op = decode_flags2((u32)a[3]);
+    s64 deadline = NO_DEADLINE;
+    s32 clock = (s32)a[5];
+    if (op < 0 || a[1] > UINT32_MAX || a[2] > UINT32_MAX)
+        return -LX_EINVAL;
+    if (a[4]) {
+        if (clock != LX_CLOCK_REALTIME && clock != LX_CLOCK_MONOTONIC)
+            return -LX_EINVAL;
+        int r = copy_in_timespec(uaddr(a[4]), &deadline);
+        if (r < 0)
+            return r;
+        if (clock == LX_CLOCK_REALTIME)
+            op |= LX_FUTEX_CLOCK_REALTIME;
+        else
+            deadline = time_ns_mono_to_host(t, deadline);
+    }
+    if (a[2] == 0 || a[0] % 4 != 0)
+        return -LX_EINVAL;
+    s64 r = uctx_futex_wait(t->uctx, a[0], LX_FUTEX_WAIT_BITSET | op, (u32)a[1], deadline, (u32)a[2]);
+    return r == -LX_EINTR ? -LX_ERESTARTSYS : r; /* made again as a whole: its time is absolute */
+}
+
+s64 futex2_requeue(struct task *t, uaddr_t waiters, u32 flags, s32 nr_wake, s32 nr_requeue)
+{
+    struct lx_futex_waitv w[2];
+    int op[2];
+    if (flags || !waiters.v)
+        return -LX_EINVAL;
+    if (copy_in(w, waiters, sizeof(w)) < 0)
+        return -LX_EFAULT;
+    for (int i = 0; i < 2; i++) {
+        op[i] = decode_flags2(w[i].flags);
+        if (op[i] < 0 || w[i].reserved || w[i].val > UINT32_MAX || w[i].uaddr % 4 != 0)
+            return -LX_EINVAL;
+    }
+    if (nr_wake < 0 || nr_requeue < 0 || op[0] != op[1])
+        return -LX_EINVAL; /* between private and shared words there is nothing to move */
+    return aspace_futex(t->mm->as, w[0].uaddr, LX_FUTEX_CMP_REQUEUE | op[0], (u32)nr_wake,
+                        (u32)nr_requeue, w[1].uaddr, (u32)w[0].val);
+}
+
 /* ---- robust lists -------------------------------------------------------------------------- */
 
 static bool read_u64(struct task *t, u64 addr, u64 *ret)

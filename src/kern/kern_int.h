@@ -145,6 +145,7 @@ struct ksignal {
     int signo; /* 0: nothing to deliver */
     struct lx_siginfo info;
     struct lx_sigaction act;
+    u64 cont_seq; /* the group's when it was taken: a later SIGCONT undoes a stop */
 };
 /* Stops, exits and drops what needs no handler; own thread, no locks. */
 bool signal_get(struct task *t, struct ksignal *ret);

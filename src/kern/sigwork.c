@@ -14,13 +14,10 @@ static bool is_pgrp_orphaned_now(struct tgroup *g)
     return is_orphaned;
 }
 
-/* A stop signal's default action. Called and returns without locks. */
-static void default_stop(struct task *t, int signo)
+/* A stop signal's default action, off when SIGCONTs came since seq. Called and returns without locks. */
+static void default_stop(struct task *t, int signo, u64 seq)
 {
     struct tgroup *g = t->tg;
-    mutex_lock(&g->sig_lock);
-    u64 seq = g->cont_seq;
-    mutex_unlock(&g->sig_lock);
     if (signo != LX_SIGSTOP && is_pgrp_orphaned_now(g))
         return; /* nobody could continue it */
     mutex_lock(&g->sig_lock);
@@ -39,6 +36,7 @@ static int next_signal(struct task *t, struct ksignal *ks) NO_THREAD_ANALYSIS
         signo = signal_take_locked(t, ~t->blocked, &ks->info, &timer);
     if (!signo)
         return 0;
+    ks->cont_seq = g->cont_seq;
     if (timer) {
         mutex_unlock(&g->sig_lock);
         timer_signal_taken(timer, &ks->info);
@@ -102,7 +100,7 @@ bool signal_get(struct task *t, struct ksignal *ret)
         if (is_unkillable && !(SIGMASK(signo) & SIGMASK_UNBLOCKABLE))
             continue;
         if (SIGMASK(signo) & SIGMASK_STOP) {
-            default_stop(t, signo);
+            default_stop(t, signo, ret->cont_seq);
             continue;
         }
         if (signal_default_is_core(signo))

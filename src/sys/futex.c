@@ -10,6 +10,21 @@ s64 sys_futex(struct task *t, const u64 a[6])
     return futex_call(t, a);
 }
 
+s64 sys_futex_wake(struct task *t, const u64 a[6])
+{
+    return futex2_wake(t, a[0], a[1], (s32)a[2], (u32)a[3]);
+}
+
+s64 sys_futex_wait(struct task *t, const u64 a[6])
+{
+    return futex2_wait(t, a);
+}
+
+s64 sys_futex_requeue(struct task *t, const u64 a[6])
+{
+    return futex2_requeue(t, uaddr(a[0]), (u32)a[1], (s32)a[2], (s32)a[3]);
+}
+
 s64 sys_set_robust_list(struct task *t, const u64 a[6])
 {
     if (a[1] != ROBUST_HEAD_SIZE)

@@ -103,6 +103,77 @@ TEST(bitsets_and_requeue)
         pthread_join(th[i], NULL);
 }
 
+#ifndef SYS_futex_wake
+#define SYS_futex_wake    454
+#define SYS_futex_wait    455
+#define SYS_futex_requeue 456
+#endif
+#define U32     2u
+#define PRIVATE 0x80u
+
+struct waitv {
+    uint64_t val, uaddr;
+    uint32_t flags, reserved;
+};
+
+static void *waiter2(void *arg)
+{
+    unsigned long mask = (unsigned long)arg;
+    if (syscall(SYS_futex_wait, &word, 7L, mask, U32 | PRIVATE, NULL, 0) == 0)
+        __atomic_fetch_add(&nwoken, 1, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+
+/* futex_wake, futex_wait and futex_requeue; a kernel of before 6.7 has none of them. */
+TEST(calls_of_their_own)
+{
+    volatile uint32_t f = 1;
+    if (syscall(SYS_futex_wake, &f, 0xffffffffUL, 1, U32) < 0 && errno == ENOSYS)
+        return;
+    CHECK_EQ(syscall(SYS_futex_wake, &f, 0xffffffffUL, 1, U32), 0);
+    CHECK_ERR(syscall(SYS_futex_wake, &f, 0L, 1, U32), EINVAL);
+    CHECK_ERR(syscall(SYS_futex_wake, &f, 1L << 32, 1, U32), EINVAL);
+    CHECK_ERR(syscall(SYS_futex_wake, &f, 1L, 1, 0x100 | U32), EINVAL);
+    CHECK_ERR(syscall(SYS_futex_wait, &f, 2L, 1L, U32, NULL, 0), EAGAIN);
+    CHECK_ERR(syscall(SYS_futex_wait, &f, 1L, 0L, U32, NULL, 0), EINVAL);
+    CHECK_ERR(syscall(SYS_futex_wait, &f, 1L << 32, 1L, U32, NULL, 0), EINVAL);
+    CHECK_ERR(syscall(SYS_futex_wait, (char *)&f + 1, 1L, 1L, U32, NULL, 0), EINVAL);
+    CHECK_ERR(syscall(SYS_futex_wait, 8L, 1L, 1L, U32, NULL, 0), EFAULT);
+    struct timespec at = after_ms(CLOCK_MONOTONIC, 20), bad = {0, 1000000000};
+    CHECK_ERR(syscall(SYS_futex_wait, &f, 1L, 1L, U32, &at, CLOCK_BOOTTIME), EINVAL);
+    CHECK_ERR(syscall(SYS_futex_wait, &f, 1L, 1L, U32, &bad, CLOCK_MONOTONIC), EINVAL);
+    CHECK_ERR(syscall(SYS_futex_wait, &f, 1L, 1L, U32, &at, CLOCK_MONOTONIC), ETIMEDOUT);
+    at = after_ms(CLOCK_REALTIME, 20);
+    CHECK_ERR(syscall(SYS_futex_wait, &f, 1L, 1L, U32 | PRIVATE, &at, CLOCK_REALTIME), ETIMEDOUT);
+
+    pthread_t th[3];
+    word = 7;
+    word2 = 9;
+    nwoken = 0;
+    for (int i = 0; i < 3; i++)
+        pthread_create(&th[i], NULL, waiter2, (void *)(1UL << i));
+    struct waitv w[2] = {{7, (uintptr_t)&word, U32 | PRIVATE, 0}, {9, (uintptr_t)&word2, U32 | PRIVATE, 0}};
+    CHECK_ERR(syscall(SYS_futex_requeue, w, 1, 0, 0), EINVAL);
+    CHECK_ERR(syscall(SYS_futex_requeue, NULL, 0, 0, 0), EINVAL);
+    CHECK_ERR(syscall(SYS_futex_requeue, 8L, 0, 0, 0), EFAULT);
+    CHECK_ERR(syscall(SYS_futex_requeue, w, 0, -1, 0), EINVAL);
+    w[0].val = 8;
+    CHECK_ERR(syscall(SYS_futex_requeue, w, 0, 0, 1), EAGAIN);
+    w[0].val = 7;
+    int nmoved = 0;
+    while (nmoved < 3) /* the threads come when they come */
+        nmoved += (int)syscall(SYS_futex_requeue, w, 0, 0, 3);
+    CHECK_EQ(nwoken, 0);
+    CHECK_EQ(syscall(SYS_futex_wake, &word, 0xffffffffUL, 9, U32 | PRIVATE), 0);
+    CHECK_EQ(syscall(SYS_futex_wake, &word2, 0xffffffffUL, 0, U32 | PRIVATE), 0); /* none is none */
+    CHECK_EQ(syscall(SYS_futex_wake, &word2, 8L, 9, U32 | PRIVATE), 0);
+    CHECK_EQ(syscall(SYS_futex_wake, &word2, 5L, 9, U32 | PRIVATE), 2);
+    CHECK_EQ(futex(&word2, FUTEX_WAKE_PRIVATE, 9, NULL, NULL, 0), 1); /* they meet futex(2) */
+    for (int i = 0; i < 3; i++)
+        pthread_join(th[i], NULL);
+    CHECK_EQ(nwoken, 3);
+}
+
 TEST(wake_op)
 {
     pthread_t th;

@@ -728,6 +728,26 @@ TEST(stop_and_cont_restart_calls)
     CHECK_EQ(run_child(reader, NULL), 0);
 }
 
+static void pausing(void *arg)
+{
+    for (;;)
+        pause();
+}
+
+/* A SIGCONT undoes a stop that its target has begun to look at. */
+TEST(cont_right_after_stop)
+{
+    for (int i = 0; i < 300; i++) {
+        pid_t pid = spawn(pausing, NULL);
+        CHECK_EQ(kill(pid, SIGSTOP), 0);
+        CHECK_EQ(kill(pid, SIGCONT), 0);
+        CHECK_EQ(kill(pid, SIGTERM), 0);
+        int st = -1;
+        CHECK_EQ(waitpid(pid, &st, WUNTRACED), pid);
+        CHECK_EQ(st, SIGTERM);
+    }
+}
+
 TEST(nanosleep_tells_what_is_left)
 {
     struct timespec ts = {5, 0}, rem = {0, 0};
