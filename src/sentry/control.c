@@ -178,8 +178,6 @@ static void link_serve(struct link *l, struct request *q)
     l->is_given_up = true;
     mutex_unlock(&l->lock);
     link_signal(l, LX_SIGKILL);
-    (void)!container_ask_start(
-        l->c); /* it may wait for that: then it learns that it was given up */
 }
 
 /* Waits for the process of an exec, tells its end. */
@@ -410,6 +408,8 @@ static void serve_create(int fd, struct request *q)
         link_put(l);
     } else {
         link_serve(l, q);
+        /* It may wait for its start: then it learns that it was given up. */
+        (void)!container_ask_start(l->c);
     }
     link_put(l);
 }
