@@ -17,6 +17,7 @@ struct global_opts {
     const char *root, *debug_log_path;
     bool is_log_json, is_systemd_cgroup;
     bool is_network_sandbox;
+    bool is_network_none; /* asked for: containers have their namespace's interfaces otherwise */
     const char *egress; /* NULL: no limit */
 };
 

@@ -134,6 +134,7 @@ int main(int argc, char **argv)
             if (strcmp(optarg, "none") && strcmp(optarg, "sandbox"))
                 return complain(2, "--network takes 'none' (loopback only) or 'sandbox', not '%s'", optarg);
             g.is_network_sandbox = !strcmp(optarg, "sandbox");
+            g.is_network_none = !g.is_network_sandbox;
             break;
         case OPT_EGRESS:
             if (!netns_is_egress(optarg))

@@ -70,6 +70,8 @@ void oci_globals_from(const struct global_opts *g, struct oci_globals *ret)
         .log_path = g->debug_log_path,
         .strace_path = g->strace_path,
         .is_systemd_cgroup = g->is_systemd_cgroup,
+        .is_network_none = g->is_network_none,
+        .egress = g->egress,
     };
 }
 

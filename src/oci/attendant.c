@@ -1,6 +1,8 @@
 /* See attendant.h. */
 #include "oci/attendant.h"
 
+#include "oci/netns.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -13,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -243,6 +246,9 @@ static noreturn_fn void attendant_main(const struct attendant_params *p, int syn
     if (p->is_own_tty && ioctl(p->tty, TIOCSCTTY, 0) < 0)
         give_up(sync, 125, errno, "cannot take the container's terminal");
     if (p->sandbox) {
+        struct stat left; /* the command's network namespace: the host's */
+        if (stat("/proc/self/ns/net", &left) < 0)
+            give_up(sync, 125, errno, "cannot examine the network namespace");
         if (p->ns && enter_namespaces(p->ns, &e) < 0)
             give_up(sync, 125, e.status, e.msg);
         /* Without a name of its own a container has that of its uts namespace. */
@@ -253,6 +259,10 @@ static noreturn_fn void attendant_main(const struct attendant_params *p, int syn
         if (sync_send(sync, SYNC_NAMESPACES) < 0)
             _exit(1);
         await_command(sync, SYNC_GO);
+        /* By now an engine has put into it what the container is to have. */
+        if (!p->pod && !p->is_network_none && p->ns && p->ns[OCI_NS_NET].is_set &&
+            netns_take_entered(&left, p->egress, p->sandbox, &e) < 0)
+            give_up(sync, 125, e.status, e.msg);
         if ((p->pod ? sandbox_join(p->sandbox, p->link, p->pod, &sb, &e)
                     : sandbox_start(p->sandbox, &sb, &e)) < 0)
             give_up(sync, 125, e.status, e.msg);

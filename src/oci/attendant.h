@@ -31,7 +31,9 @@ struct sync_msg {
 
 struct attendant_params {
     const struct oci_namespace *ns;       /* of the spec; NULL: stays in the command's */
-    const struct sandbox_params *sandbox; /* a container's; NULL: an exec */
+    struct sandbox_params *sandbox;       /* a container's; NULL: an exec */
+    bool is_network_none;                 /* the interfaces of its namespace are left alone */
+    const char *egress;                   /* see netns.h */
     const char *pod;                      /* id of the container whose sandbox is joined, or NULL */
     int link;        /* exec: the connection, with the request sent; pod: a fresh one; else -1 */
     int tty;         /* whose window size is passed on; -1: none */

@@ -158,6 +158,8 @@ static int kill_attendant(const struct oci_state *s, struct err *e)
 /* ---- create -------------------------------------------------------------------------------- */
 
 struct making {
+    bool is_network_none;
+    const char *egress;
     struct oci_spec *spec;
     struct oci_boot boot;
     struct bootcfg cfg;
@@ -494,6 +496,8 @@ static int bring_up(const struct oci_create *c, struct making *m, struct oci_sta
     char state;
     m->attendant.ns = m->spec->linux_.ns;
     m->attendant.sandbox = &m->params;
+    m->attendant.is_network_none = m->is_network_none;
+    m->attendant.egress = m->egress;
     if (m->tty >= 0) {
         m->attendant.tty = m->tty;
         m->attendant.is_own_tty = true;
@@ -539,6 +543,8 @@ int oci_create(const struct oci_globals *g, const struct oci_create *c, struct o
     static struct making m = {.tty = -1, .sync = -1, .lock = -1};
     struct oci_state s = {.dir = -1, .sandbox_dir = -1};
     m.attendant.tty = m.attendant.link = -1;
+    m.is_network_none = g->is_network_none;
+    m.egress = g->egress;
     if (load_bundle(c, &m, e) < 0 || state_root(g->root, true, &m.root, e) < 0)
         return -1;
     if (state_create(m.root, c->id, &s, &m.lock, e) < 0)

@@ -20,6 +20,8 @@ struct oci_globals {
     const char *log_path; /* of sentry and gofer; NULL: in the container's directory */
     const char *strace_path;
     bool is_systemd_cgroup;
+    bool is_network_none;
+    const char *egress; /* as --egress says it, or NULL */
 };
 
 struct oci_create {

@@ -402,6 +402,38 @@ int netns_take(const char *path, const char *egress, struct sandbox_params *p, s
     return r;
 }
 
+/* Any interface but the loopback. */
+static bool has_interface(void)
+{
+    FILE *f = fopen("/proc/self/net/dev", "re");
+    char line[512], name[64];
+    bool is_any = false;
+    while (f && fgets(line, sizeof(line), f))
+        is_any |= sscanf(line, " %63[^: ]:", name) == 1 && strchr(line, ':') && strcmp(name, "lo") != 0;
+    if (f)
+        fclose(f);
+    return is_any;
+}
+
+int netns_take_entered(const struct stat *left, const char *egress, struct sandbox_params *p,
+                       struct err *e)
+{
+    struct stat here, hosts;
+    struct netcfg c = {0};
+    if (stat("/proc/self/ns/net", &here) < 0)
+        return err_errno(e, "cannot examine the network namespace");
+    if ((here.st_ino == left->st_ino && here.st_dev == left->st_dev) ||
+        (stat("/proc/1/ns/net", &hosts) == 0 && here.st_ino == hosts.st_ino &&
+         here.st_dev == hosts.st_dev) ||
+        !has_interface())
+        return 0;
+    int r = egress && !netcfg_parse_egress(&c, egress)
+                ? err_set(e, "--egress takes deny or allow:CIDR[:PORT[-PORT]],…, not '%s'", egress)
+                : take(&c, p, e);
+    netcfg_done(&c);
+    return r;
+}
+
 bool netns_is_egress(const char *text)
 {
     struct netcfg c = {0};

@@ -50,14 +50,29 @@ static int make_dirs(const char *path, struct err *e)
     }
 }
 
+/* An ordinary user of the host who is root in a user namespace, as rootless engines make one. */
+static bool is_mapped_root(void)
+{
+    char text[64] = "";
+    const char *user = getenv("USER");
+    int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0)
+        close(fd);
+    unsigned long from, to, count;
+    if (n <= 0 || sscanf(text, "%lu %lu %lu", &from, &to, &count) != 3)
+        return false;
+    return !(from == 0 && to == 0 && count == 4294967295UL) && !(user && !strcmp(user, "root"));
+}
+
 int state_root(const char *root, bool is_made, char **ret_path, struct err *e)
 {
     char buf[4096];
     if (!root) {
         const char *run = getenv("XDG_RUNTIME_DIR");
-        if (geteuid() == 0 || !run || *run != '/')
-            snprintf(buf, sizeof(buf), geteuid() == 0 ? "/run/cvisor" : "/tmp/cvisor-%u",
-                     geteuid());
+        bool is_root = geteuid() == 0 && !is_mapped_root();
+        if (is_root || !run || *run != '/')
+            snprintf(buf, sizeof(buf), is_root ? "/run/cvisor" : "/tmp/cvisor-%u", geteuid());
         else
             snprintf(buf, sizeof(buf), "%s/cvisor", run);
         root = buf;
