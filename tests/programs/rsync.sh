@@ -18,4 +18,4 @@ rsync -aHXS --numeric-ids --itemize-changes src/ dst/
 cmp s.txt d.txt && echo same
 getfattr --only-values -n user.note dst/a/f5; echo
 test "$(stat -c %b dst/sparse)" -lt 1000 && echo sparse
-rm src/a/f9; echo new > src/a/f10; touch -d '2021-03-03' src/a; rsync -aH --delete --itemize-changes src/ dst/ | sort
+rm src/a/f9; echo new > src/a/f10; touch -d '2021-02-02' src/a/f10; touch -d '2021-03-03' src/a; rsync -aH --delete --itemize-changes src/ dst/ | sort
