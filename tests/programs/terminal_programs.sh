@@ -37,7 +37,7 @@ open('text', 'w').write(''.join('line %d\n' % i for i in range(1, 200)))
 print('vim', run(['vi', '-u', 'NONE', 'text'], [('line 1', ':%s/line/row/\r'), ('row 199', 'GoNEW\x1b:wq\r')]))
 print(open('text').read().splitlines()[0], open('text').read().splitlines()[-1])
 print('less', run(['less', 'text'], [('row 1', '/row 150\r'), ('row 150', 'q')]))
-run_sleep = "sh -c 'echo r''un; sleep 100'\r"
+run_sleep = "sh -c 'echo r''un; exec sleep 100'\r"  # exec: a shell that is told between fork and exec keeps it to itself
 print('shell', run(['bash', '--norc', '-i'], [('ready> ', run_sleep), ('run\r\n', '\x1a'), ('Stopped', 'jobs\r'),
       ('Stopped', 'kill %1; fg\r'), ('Terminated', "sh -c 'echo r''un; cat'\r"), ('run\r\n', 'hello\r'),
       ('hello\r\nhello', '\x03'), ('ready> ', 'exit 7\r')]))
