@@ -424,10 +424,18 @@ enum oci_status state_status(const struct oci_state *s)
         }
         return OCI_ST_STOPPED;
     }
-    if (client_request(s, CTL_STATE, 0, 0, CLIENT_QUICK_MS, &reply, NULL) < 0)
-        return !state_is_alive(s) ? OCI_ST_STOPPED
-               : reply.is_timeout ? OCI_ST_RUNNING
-                                  : OCI_ST_CREATING;
+    if (client_request(s, CTL_STATE, 0, 0, CLIENT_QUICK_MS, &reply, NULL) < 0) {
+        if (!state_is_alive(s))
+            return OCI_ST_STOPPED;
+        if (reply.is_timeout)
+            return OCI_ST_RUNNING;
+        /* Nobody answers: it is being made, by a command that is at it, or it is ending. */
+        int lock = take_lock(s->dir, 0, NULL);
+        if (lock < 0)
+            return OCI_ST_CREATING;
+        close(lock);
+        return OCI_ST_STOPPED;
+    }
     switch (reply.m.a) {
     case CTL_ST_CREATED:
         return OCI_ST_CREATED;
