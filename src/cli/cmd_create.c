@@ -67,8 +67,7 @@ static int await(pid_t pid, int sig_fd)
         if (r < 0 && errno != EINTR)
             return SIGKILL;
         struct signalfd_siginfo si;
-        if (read(sig_fd, &si, sizeof(si)) == sizeof(si) && si.ssi_signo != SIGCHLD &&
-            si.ssi_signo != SIGPIPE)
+        if (read(sig_fd, &si, sizeof(si)) == sizeof(si) && si.ssi_signo != SIGCHLD)
             kill(pid, (int)si.ssi_signo);
     }
 }
@@ -82,7 +81,7 @@ int cmd_run(const struct global_opts *g, int argc, char **argv)
     oci_globals_from(g, &og);
     if (parse(argc, argv, &f, &e) < 0)
         return oci_fail(g, 1, &e);
-    int sig_fd = f.c.is_detached ? -1 : attend_signals();
+    int sig_fd = f.c.is_detached ? -1 : attend_signals(SIGNAL_BIT(SIGPIPE));
     int r = oci_create(&og, &f.c, &made, &e);
     if (r < 0) {
         console_restore();

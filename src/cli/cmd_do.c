@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,13 +13,13 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "cli/cmd.h"
+#include "oci/attendant.h"
+#include "oci/console.h"
 #include "oci/netns.h"
 #include "oci/sandbox.h"
 #include "wire/control.h"
@@ -37,30 +36,6 @@ struct do_opts {
     u32 nenv;
     char **argv;
 };
-
-static struct termios saved_termios;
-static bool is_terminal_raw;
-
-static void terminal_restore(void)
-{
-    if (is_terminal_raw)
-        tcsetattr(STDIN_FILENO, TCSADRAIN, &saved_termios);
-    is_terminal_raw = false;
-}
-
-static int terminal_raw(struct err *e)
-{
-    struct termios raw;
-    if (tcgetattr(STDIN_FILENO, &saved_termios) < 0)
-        return err_errno(e, "cannot read the terminal's settings");
-    raw = saved_termios;
-    cfmakeraw(&raw);
-    if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) < 0)
-        return err_errno(e, "cannot change the terminal's settings");
-    is_terminal_raw = true;
-    atexit(terminal_restore);
-    return 0;
-}
 
 static int add_env(struct do_opts *o, const char *entry)
 {
@@ -260,49 +235,13 @@ static int open_log(const char *path)
                 : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 }
 
-static void send_ctl(int control, u32 type, s32 a, s32 b)
-{
-    u8 buf[256];
-    struct ctl_msg m = {.type = type, .a = a, .b = b};
-    size_t n = ctl_encode(&m, buf, sizeof(buf));
-    /* A sandbox that has just ended takes no more messages; its end is reported elsewhere. */
-    if (send(control, buf, n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
-        return;
-}
-
-static void send_winsize(int control)
-{
-    struct winsize ws;
-    if (ioctl(STDIN_FILENO, TIOCGWINSZ, &ws) == 0)
-        send_ctl(control, CTL_WINSIZE, ws.ws_row, ws.ws_col);
-}
-
-/* Dies as the program did, so that our own parent sees the same. */
-static int pass_on(int status)
-{
-    terminal_restore();
-    if (WIFSIGNALED(status)) {
-        struct rlimit no_core = {0, 0};
-        int sig = WTERMSIG(status);
-        setrlimit(RLIMIT_CORE, &no_core);
-        signal(sig, SIG_DFL);
-        sigset_t set;
-        sigemptyset(&set);
-        sigaddset(&set, sig);
-        sigprocmask(SIG_UNBLOCK, &set, NULL);
-        raise(sig);
-        return 128 + sig;
-    }
-    return WEXITSTATUS(status);
-}
-
 static int gone(struct sandbox *sb)
 {
     int status = 0;
     pid_t r = waitpid(sb->sentry, &status, 0);
     sb->sentry = -1;
     sandbox_destroy(sb);
-    terminal_restore();
+    console_restore();
     if (r > 0 && WIFSIGNALED(status))
         return complain(EXIT_SANDBOX, "the sandbox died: its sentry was ended by signal %d (%s)",
                         WTERMSIG(status), strsignal(WTERMSIG(status)));
@@ -310,45 +249,19 @@ static int gone(struct sandbox *sb)
                     r > 0 ? WEXITSTATUS(status) : -1);
 }
 
-/* Until the sandbox reports its end: signals in, messages out. */
-static int attend(struct sandbox *sb, int sig_fd, bool is_tty)
+/* Until the sandbox reports its end. Dies as the program did, so that our own parent sees the same. */
+static int attend_sandbox(struct sandbox *sb, int sig_fd, bool is_tty)
 {
-    for (;;) {
-        struct pollfd fds[] = {{sb->control, POLLIN, 0}, {sig_fd, POLLIN, 0}};
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
-            return complain(EXIT_SANDBOX, "poll: %s", strerror(errno));
-        if (fds[1].revents & POLLIN) {
-            struct signalfd_siginfo si;
-            if (read(sig_fd, &si, sizeof(si)) == sizeof(si)) {
-                if (si.ssi_signo == SIGWINCH) {
-                    if (is_tty)
-                        send_winsize(sb->control);
-                } else if (si.ssi_signo != SIGCHLD) {
-                    send_ctl(sb->control, CTL_SIGNAL, (s32)si.ssi_signo, 0);
-                }
-            }
-        }
-        if (!(fds[0].revents & (POLLIN | POLLHUP | POLLERR)))
-            continue;
-        static u8 buf[CTL_MAX_MSG];
-        struct ctl_msg m;
-        ssize_t n = recv(sb->control, buf, sizeof(buf), 0);
-        if (n <= 0 || !ctl_decode(buf, (size_t)n, &m))
-            return gone(sb);
-        switch (m.type) {
-        case CTL_STARTED:
-            break;
-        case CTL_FAILED:
-            sandbox_destroy(sb);
-            terminal_restore();
-            return complain(m.a, "%s", m.data.p);
-        case CTL_EXITED:
-            sandbox_destroy(sb);
-            return pass_on(m.a);
-        default:
-            break;
-        }
-    }
+    struct ctl_msg m;
+    if (!attend_link(sb->control, sig_fd, is_tty ? STDIN_FILENO : -1, &m))
+        return gone(sb);
+    sandbox_destroy(sb);
+    console_restore();
+    if (m.type == CTL_FAILED)
+        return complain(m.a, "%s", m.data.p);
+    if (WIFSIGNALED(m.a))
+        die_as(m.a);
+    return WEXITSTATUS(m.a);
 }
 
 /* A standard descriptor that is closed stays so for the program; meanwhile nothing of ours may get
@@ -419,20 +332,8 @@ int cmd_do(const struct global_opts *g, int argc, char **argv)
     if (strace_fd < 0)
         return complain(EXIT_SANDBOX, "cannot open '%s': %s", g->strace_path, strerror(errno));
 
-    sigset_t set;
-    sigfillset(&set);
-    const int kept[] = {SIGSEGV, SIGBUS,  SIGILL,  SIGFPE,  SIGTRAP, SIGABRT,
-                        SIGSYS,  SIGTTIN, SIGTTOU, SIGTSTP, SIGCONT};
-    for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
-        sigdelset(&set, kept[i]);
     /* What our caller ignores (nohup, a background job) is not for the program either. */
-    u64 ignored = ignored_signals();
-    for (int s = 1; s <= SIGRTMAX; s++)
-        if ((ignored >> (s - 1) & 1) && s != SIGCHLD)
-            sigdelset(&set, s);
-    signal(SIGCHLD, SIG_DFL); /* ignored, our children could not be waited for */
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    int sig_fd = signalfd(-1, &set, SFD_CLOEXEC);
+    int sig_fd = attend_signals(ignored_signals() | (o.is_tty ? 0 : SIGNAL_BIT(SIGWINCH)));
     if (sig_fd < 0)
         return complain(EXIT_SANDBOX, "signalfd: %s", strerror(errno));
 
@@ -446,16 +347,16 @@ int cmd_do(const struct global_opts *g, int argc, char **argv)
     for (int i = 0; i < 3; i++)
         if (closed_stdio & 1U << i)
             params.stdio[i] = -1;
-    if (o.is_tty && terminal_raw(&e) < 0)
+    if (o.is_tty && console_raw(STDIN_FILENO, &e) < 0)
         return complain(EXIT_SANDBOX, "%s", e.msg);
     if (g->is_network_sandbox && netns_take(o.netns, g->egress, &params, &e) < 0) {
-        terminal_restore();
+        console_restore();
         return complain(EXIT_SANDBOX, "%s", e.msg);
     }
     struct sandbox sb;
     if (sandbox_start(&params, &sb, &e) < 0) {
-        terminal_restore();
+        console_restore();
         return complain(EXIT_SANDBOX, "%s", e.msg);
     }
-    return attend(&sb, sig_fd, o.is_tty);
+    return attend_sandbox(&sb, sig_fd, o.is_tty);
 }

@@ -42,7 +42,7 @@ static void tell_size(int link, int tty)
         tell(link, CTL_WINSIZE, ws.ws_row, ws.ws_col);
 }
 
-int attend_signals(void)
+int attend_signals(u64 ignored)
 {
     sigset_t set;
     sigfillset(&set);
@@ -50,6 +50,12 @@ int attend_signals(void)
                         SIGSYS,  SIGTTIN, SIGTTOU, SIGTSTP, SIGCONT};
     for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
         sigdelset(&set, kept[i]);
+    for (int s = 1; s <= SIGRTMAX; s++) {
+        if (s == SIGCHLD || !(ignored & SIGNAL_BIT(s)))
+            continue;
+        signal(s, SIG_IGN);
+        sigdelset(&set, s);
+    }
     signal(SIGCHLD, SIG_DFL); /* ignored, children could not be waited for */
     sigprocmask(SIG_BLOCK, &set, NULL);
     return signalfd(-1, &set, SFD_CLOEXEC);
@@ -62,32 +68,37 @@ static void on_signal(int link, int sig_fd, int tty)
         return;
     if (si.ssi_signo == SIGWINCH && tty >= 0)
         tell_size(link, tty);
-    else if (si.ssi_signo != SIGCHLD && si.ssi_signo != SIGPIPE)
+    else if (si.ssi_signo != SIGCHLD)
         tell(link, CTL_SIGNAL, (s32)si.ssi_signo, 0);
 }
 
-int attend(int link, int sig_fd, int tty)
+bool attend_link(int link, int sig_fd, int tty, struct ctl_msg *ret_m)
 {
     static u8 buf[CTL_MAX_MSG];
     for (;;) {
         struct pollfd fds[] = {{link, POLLIN, 0}, {sig_fd, POLLIN, 0}};
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
-            return SIGKILL;
+        if (poll(fds, 2, -1) < 0)
+            continue;
         if (fds[1].revents & POLLIN)
             on_signal(link, sig_fd, tty);
         if (!(fds[0].revents & (POLLIN | POLLHUP | POLLERR)))
             continue;
-        struct ctl_msg m;
         ssize_t n = recv(link, buf, sizeof(buf), 0);
-        if (n <= 0 || !ctl_decode(buf, (size_t)n, &m))
-            return SIGKILL; /* the sandbox is gone, and everything in it */
-        if (m.type == CTL_EXITED)
-            return m.a;
-        if (m.type == CTL_FAILED)
-            return (m.a & 0xff) << 8;
-        if (m.type == CTL_STARTED)
+        if (n <= 0 || !ctl_decode(buf, (size_t)n, ret_m))
+            return false;
+        if (ret_m->type == CTL_EXITED || ret_m->type == CTL_FAILED)
+            return true;
+        if (ret_m->type == CTL_STARTED)
             tell_size(link, tty);
     }
+}
+
+int attend(int link, int sig_fd, int tty)
+{
+    struct ctl_msg m;
+    if (!attend_link(link, sig_fd, tty, &m))
+        return SIGKILL; /* the sandbox is gone, and everything in it */
+    return m.type == CTL_EXITED ? m.a : (m.a & 0xff) << 8;
 }
 
 void die_as(int status)
@@ -240,7 +251,7 @@ static noreturn_fn void attendant_main(const struct attendant_params *p, int syn
     prctl(PR_SET_NAME, p->sandbox ? "cvisor-init" : "cvisor-exec");
     if (setsid() < 0 && errno != EPERM)
         give_up(sync, 125, errno, "cannot begin a session");
-    int sig_fd = attend_signals();
+    int sig_fd = attend_signals(SIGNAL_BIT(SIGPIPE));
     if (sig_fd < 0)
         give_up(sync, 125, errno, "cannot take signals");
     if (p->is_own_tty && ioctl(p->tty, TIOCSCTTY, 0) < 0)

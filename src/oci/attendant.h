@@ -14,6 +14,8 @@
 #include "oci/sandbox.h"
 #include "oci/spec.h"
 
+struct ctl_msg;
+
 enum sync_type {
     /* attendant → command */
     SYNC_NAMESPACES = 1, /* its namespaces are made; waits for SYNC_GO */
@@ -47,10 +49,17 @@ int sync_send(int sync, enum sync_type type) must_check;
 /* Waits for `type`; on SYNC_FAILED e has the sentence and e->status the exit status. */
 int sync_await(int sync, enum sync_type type, struct err *e) must_check;
 
-/* Serves a link until its process ends: signals (blocked, through sig_fd) and window sizes in; its
- * wait status out. For an exec in the foreground. */
+/*
+ * Serves a link until its process ends: signals (blocked, through sig_fd) and window sizes in,
+ * CTL_EXITED or CTL_FAILED out (what it points to lasts until the next call). False: the sandbox is gone.
+ */
+bool attend_link(int link, int sig_fd, int tty, struct ctl_msg *ret_m) must_check;
+/* The same for its wait status alone, that of a killed process when the sandbox is gone. */
 int attend(int link, int sig_fd, int tty);
-int attend_signals(void); /* blocks what can be passed on; a signalfd, or -1 */
+
+#define SIGNAL_BIT(s) (1ULL << ((s) - 1))
+/* Blocks what can be passed on, ignores what is in `ignored` (SIGNAL_BIT); a signalfd, or -1. */
+int attend_signals(u64 ignored);
 /* Ends this process as that status says. */
 noreturn_fn void die_as(int status);
 

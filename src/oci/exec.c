@@ -201,7 +201,7 @@ static int run_here(const struct oci_exec *x, int link, bool is_terminal, int *r
                     struct err *e)
 {
     static struct ctl_reply reply;
-    int sig_fd = attend_signals();
+    int sig_fd = attend_signals(SIGNAL_BIT(SIGPIPE));
     if (sig_fd < 0)
         return err_errno(e, "cannot take signals");
     if (client_receive(link, CLIENT_FOREVER, &reply, e) < 0)
