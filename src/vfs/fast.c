@@ -17,9 +17,8 @@
 
 struct fast_reg {
     struct list node, table_node;
-    struct fdtable *table; /* not owned: its end drops this */
-    struct file *file;     /* not owned: the slot's */
-    struct aspace *as;     /* owned */
+    struct file *file; /* not owned: the slot's */
+    struct aspace *as; /* owned */
     u32 window;
     int fd;
 };
@@ -28,92 +27,73 @@ static struct mutex fast_lock = MUTEX_INIT("vfs.fast");
 static struct list regs = LIST_INIT(regs); /* guarded by fast_lock */
 static _Atomic u32 nregs;                  /* written under fast_lock */
 
-/* Takes r away; the reference to its space is for the caller to put without the lock. */
-static struct aspace *drop(struct fast_reg *r)
+/* Takes r away, to be released without the lock. */
+static void drop(struct fast_reg *r, struct list *dropped)
 {
-    struct aspace *as = r->as;
-    aspace_file_hide(as, r->window);
+    aspace_file_hide(r->as, r->window);
     list_del(&r->node);
-    atomic_fetch_sub(&nregs, 1);
     list_del(&r->table_node);
+    list_add_tail(dropped, &r->node);
+    atomic_fetch_sub(&nregs, 1);
     atomic_fetch_sub(&r->file->nfast, 1);
     atomic_fetch_sub(&r->file->inode->nfast, 1);
-    free(r);
-    return as;
 }
 
-typedef bool (*reg_pred)(const struct fast_reg *r, const void *arg);
-
-static void drop_where(reg_pred is_meant, const void *arg)
+static void release(struct list *dropped)
 {
-    while (atomic_load(&nregs)) {
-        struct aspace *as = NULL;
-        struct fast_reg *r;
-        mutex_lock(&fast_lock);
-        list_for_each (r, &regs, node) {
-            if (is_meant(r, arg)) {
-                as = drop(r);
-                break;
-            }
-        }
-        mutex_unlock(&fast_lock);
-        if (!as)
-            return;
-        aspace_put(as);
+    struct fast_reg *r;
+    while ((r = list_first(dropped, struct fast_reg, node))) {
+        list_del(&r->node);
+        aspace_put(r->as);
+        free(r);
     }
 }
 
-static bool is_inode(const struct fast_reg *r, const void *arg)
+/* Each of them NULL: any. */
+static void drop_where(const struct inode *i, const struct aspace *as)
 {
-    return r->file->inode == arg;
-}
-
-static bool is_any(const struct fast_reg *r, const void *arg)
-{
-    (void)r;
-    return !arg;
+    struct list dropped = LIST_INIT(dropped);
+    struct fast_reg *r, *next;
+    if (!atomic_load(&nregs))
+        return;
+    mutex_lock(&fast_lock);
+    list_for_each_safe (r, next, &regs, node) {
+        if ((!i || r->file->inode == i) && (!as || r->as == as))
+            drop(r, &dropped);
+    }
+    mutex_unlock(&fast_lock);
+    release(&dropped);
 }
 
 void fast_drop_inode(struct inode *i)
 {
     if (atomic_load(&i->nfast))
-        drop_where(is_inode, i);
-}
-
-void fast_drop_all(void)
-{
-    drop_where(is_any, NULL);
-}
-
-static bool is_space(const struct fast_reg *r, const void *arg)
-{
-    return r->as == arg;
+        drop_where(i, NULL);
 }
 
 void fast_drop_space(const struct aspace *as)
 {
-    drop_where(is_space, as);
+    drop_where(NULL, as);
+}
+
+void fast_drop_all(void)
+{
+    drop_where(NULL, NULL);
 }
 
 void fast_drop_file(struct fdtable *t, struct file *f)
 {
+    struct list dropped = LIST_INIT(dropped);
+    struct fast_reg *r, *next;
     if (!atomic_load(&f->nfast))
         return;
-    for (;;) {
-        struct aspace *as = NULL;
-        struct fast_reg *r;
-        mutex_lock(&fast_lock);
-        list_for_each (r, fdtable_fast(t), table_node) {
-            if (r->file == f) {
-                as = drop(r);
-                break;
-            }
-        }
-        mutex_unlock(&fast_lock);
-        if (!as)
-            return;
-        aspace_put(as);
+    mutex_lock(&fast_lock);
+    list_for_each_safe (r, next, fdtable_fast(t), table_node) {
+        if (r->file == f)
+            drop(r, &dropped);
     }
+    mutex_unlock(&fast_lock);
+    release(&dropped);
 }
 
 /* Nothing that the reads would have to tell or to move. */
@@ -127,6 +107,7 @@ static bool is_quiet(const struct file *f)
 
 static void make(struct file *f, int fd, struct fdtable *t, struct aspace *as, struct uctx *ctx)
 {
+    struct list dropped = LIST_INIT(dropped);
     struct inode *i = f->inode;
     int host_fd;
     u64 size = atomic_load(&i->size);
@@ -139,31 +120,29 @@ static void make(struct file *f, int fd, struct fdtable *t, struct aspace *as, s
     list_for_each (old, fdtable_fast(t), table_node) {
         if (old->fd == fd && old->as == as) { /* another thread's doing */
             uctx_set_table(ctx, fdtable_id(t));
-            goto out;
+            goto unneeded;
         }
     }
     int window = aspace_file_map(as, host_fd, size);
     if (window < 0)
-        goto out;
+        goto unneeded;
     aspace_get(as);
-    *r = (struct fast_reg){.table = t, .file = f, .as = as, .window = (u32)window, .fd = fd};
+    *r = (struct fast_reg){.file = f, .as = as, .window = (u32)window, .fd = fd};
     list_add_tail(&regs, &r->node);
-    atomic_fetch_add(&nregs, 1);
     list_add_tail(fdtable_fast(t), &r->table_node);
+    atomic_fetch_add(&nregs, 1);
     atomic_fetch_add(&f->nfast, 1);
     atomic_fetch_add(&i->nfast, 1);
     if (is_quiet(f) && atomic_load(&i->size) == size && fdtable_is_at(t, fd, f)) {
         aspace_file_show(as, (u32)window, fdtable_id(t), fd, size);
         uctx_set_table(ctx, fdtable_id(t));
     } else {
-        drop(r);
-        mutex_unlock(&fast_lock);
-        aspace_put(as);
-        return;
+        drop(r, &dropped);
     }
     mutex_unlock(&fast_lock);
+    release(&dropped);
     return;
-out:
+unneeded:
     mutex_unlock(&fast_lock);
     free(r);
 }
