@@ -92,7 +92,7 @@ int main(int argc, char **argv)
 {
     enum { OPT_DEBUG = 256, OPT_LOG, OPT_STRACE, OPT_STRACE_LOG, OPT_NETWORK, OPT_EGRESS, OPT_MM, OPT_PATCH,
            OPT_DIRECTFS, OPT_VERSION, OPT_HELP, OPT_ROOT, OPT_LOG_FORMAT, OPT_DEBUG_LOG, OPT_SYSTEMD,
-           OPT_ROOTLESS, OPT_CRIU };
+           OPT_ROOTLESS };
     static const struct option options[] = {
         {"debug", no_argument, NULL, OPT_DEBUG},
         {"log", required_argument, NULL, OPT_LOG},
@@ -108,7 +108,6 @@ int main(int argc, char **argv)
         {"debug-log", required_argument, NULL, OPT_DEBUG_LOG},
         {"systemd-cgroup", no_argument, NULL, OPT_SYSTEMD},
         {"rootless", required_argument, NULL, OPT_ROOTLESS},
-        {"criu", required_argument, NULL, OPT_CRIU},
         {"version", no_argument, NULL, OPT_VERSION},
         {"help", no_argument, NULL, OPT_HELP},
         {NULL, 0, NULL, 0},
@@ -175,10 +174,8 @@ int main(int argc, char **argv)
             g.is_systemd_cgroup = true;
             break;
         case OPT_ROOTLESS: /* whether a user has privileges is found out, not told */
-            if (strcmp(optarg, "auto") && strcmp(optarg, "true") && strcmp(optarg, "false"))
-                return complain(2, "--rootless takes 'auto', 'true' or 'false', not '%s'", optarg);
-            break;
-        case OPT_CRIU: /* a program that is not used: checkpoints are the sandbox's own affair */
+            if (strcmp(optarg, "auto"))
+                return complain(2, "--rootless takes 'auto', not '%s': what the user may do is found out", optarg);
             break;
         case OPT_VERSION:
 #ifdef UNSAFE_SUD
