@@ -47,6 +47,26 @@ for host in 10.9.0.1 fd00:9::1; do
 done
 ip -n $a -o addr show dev eth0 | grep -q . && bad "the host kept addresses: $(ip -n $a -o addr show dev eth0)"
 
+# ---- a filter on a TCP socket: what it drops is sent again, and is there once the filter is not
+cat > filter.py <<'PY'
+import ctypes, select, socket, struct
+s = socket.socket()
+b = ctypes.create_string_buffer(struct.pack('HBBI', 6, 0, 0, 0))  # ret 0
+s.setsockopt(socket.SOL_SOCKET, 26, struct.pack('HL', 1, ctypes.addressof(b)))
+s.settimeout(0.7)
+try:
+    s.connect(('10.9.0.2', 7000))
+    print('connected past a filter that drops all')
+except TimeoutError:
+    pass
+s.setsockopt(socket.SOL_SOCKET, 27, 0)
+print(select.select([], [s], [], 20)[1] == [s], s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+PY
+pair
+there /usr/bin/python3 "$here/xfer.py" serve 7000 & pids="$pids $!"
+listening 7000
+check "$(sandbox /usr/bin/python3 filter.py)" "True 0" "a filter on a TCP socket"
+
 # ---- UDP
 cat > echo.py <<'PY'
 import socket, sys

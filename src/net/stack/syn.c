@@ -328,8 +328,11 @@ void syn_input(struct rxpkt *p, const struct tcp_rx *s, u16 sport, u16 dport)
         return;
     }
     struct tcp_sock *l = tcp_listener_for(stk->ns, &p->src, sport, &p->dst, dport, p->ifc->index);
-    bool is_taken = false;
-    if (l && (s->flags & (TCPF_SYN | TCPF_ACK)) == TCPF_SYN) {
+    struct tcp_rx seen = *s;
+    bool is_taken = l && !stk_tcp_filter(&l->in.sk, p, &seen);
+    if (is_taken)
+        ; /* the listener's filter drops it: nobody answers */
+    else if (l && (s->flags & (TCPF_SYN | TCPF_ACK)) == TCPF_SYN) {
         if (!(s->flags & TCPF_FIN))
             got_syn(p, s, &in, l, now);
         is_taken = true;

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "net/filter.h"
 #include "net/stack/error.h"
 #include "net/stack/syn.h"
 
@@ -375,6 +376,24 @@ static struct stk_conn *find_conn(struct net_ns *ns, const ipaddr *ours, u16 por
     return conn;
 }
 
+bool stk_tcp_filter(struct sock *sk, const struct rxpkt *p, struct tcp_rx *s)
+{
+    if (likely(!filter_is_set(sk)))
+        return true;
+    bool has_ip = p->data >= p->ip && p->data + p->len <= p->ip + p->ip_len; /* not reassembled */
+    struct bpf_packet b = {
+        .buf = has_ip ? p->ip : p->data,
+        .size = has_ip ? p->ip_len : p->len,
+        .data = has_ip ? (u32)(p->data - p->ip) : 0,
+        .protocol = p->ip[0] >> 4 == 4 ? LX_ETH_P_IP : LX_ETH_P_IPV6,
+        .ifindex = p->ifc->index,
+        .hatype = LX_ARPHRD_ETHER,
+    };
+    u32 keep = filter_run(sk, &b), head = p->len - s->len;
+    s->len = MIN(s->len, MAX(keep, head) - head); /* the header always stays */
+    return keep != 0;
+}
+
 void stk_tcp_input(struct rxpkt *p)
 {
     struct netstack *stk = p->ifc->stk;
@@ -393,9 +412,11 @@ void stk_tcp_input(struct rxpkt *p)
     u16 sport = rd16(p->data), dport = rd16(p->data + 2);
     struct stk_conn *conn = find_conn(stk->ns, &p->dst, dport, &p->src, sport);
     if (likely(conn)) {
-        stk_conn_lock(conn);
-        tcb_input(&conn->tcb, &s, clock_mono_ns());
-        stk_conn_unlock(conn);
+        if (stk_tcp_filter(&conn->t->in.sk, p, &s)) {
+            stk_conn_lock(conn);
+            tcb_input(&conn->tcb, &s, clock_mono_ns());
+            stk_conn_unlock(conn);
+        }
         stk_conn_put(conn);
         return;
     }

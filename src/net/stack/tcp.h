@@ -37,6 +37,8 @@ void stk_conn_unlock(struct stk_conn *conn) RELEASES(conn->tcb.lock);
 /* Sends one segment that belongs to no connection. */
 int stk_tcp_send(struct netstack *stk, const struct ip_flow *f, struct stk_path *path, u16 sport,
                  u16 dport, const struct tcp_tx *t);
+/* A sock's filter looks at a segment, which may get shorter. False: it was never here. */
+bool stk_tcp_filter(struct sock *sk, const struct rxpkt *p, struct tcp_rx *s) must_check;
 /* A RST for a segment that nobody wants. */
 void stk_tcp_refuse(struct rxpkt *p, const struct tcp_rx *s, u16 sport, u16 dport);
 u32 stk_tcp_overhead(const ipaddr *dst); /* IP and TCP headers without options */
