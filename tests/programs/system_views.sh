@@ -14,10 +14,10 @@ like 'ps stat' '^ *[0-9]+ +[RSD]' ps -eo pid,stat
 like 'ps aux' '^USER +PID +%CPU +%MEM' ps aux
 like 'ps threads' '^ *[0-9]+ +[0-9]+ ' ps -eLo pid,lwp,wchan
 like top 'Tasks: +[0-9]+ total' top -b -n 1
-like 'top cpu' '^%Cpu\(s\): +[0-9.]+ us' top -b -n 1
+like 'top cpu' '^%Cpu\(s\): *[0-9.]+ us' top -b -n 1
 like 'top mem' 'iB Mem : +[0-9.]+ total' top -b -n 1
 like free '^Mem: +[1-9][0-9]*( +[0-9]+){5}' free
-like vmstat '^ +[0-9]+( +[0-9]+){16}' vmstat
+like vmstat '^ *[0-9]+( +[0-9]+){16}' vmstat
 like uptime 'load average: [0-9.]+, [0-9.]+' uptime
 like 'df root' ' [0-9]+% /$' df /
 like 'df inodes' '^Filesystem +Inodes' df -i /
