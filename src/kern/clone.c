@@ -195,6 +195,10 @@ static void copy_plain(struct task *c, struct task *t, const struct clone_args *
         c->altstack = t->altstack;
     if (f & LX_CLONE_CHILD_CLEARTID)
         c->clear_child_tid = a->child_tid.v;
+    if (!(f & LX_CLONE_VM)) {
+        c->rseq_addr = t->rseq_addr;
+        c->rseq_sig = t->rseq_sig;
+    }
     c->nice = t->nice;
     c->sched_policy = t->sched_policy;
     c->sched_priority = t->sched_priority;
@@ -485,4 +489,5 @@ void task_started(struct task *t)
     if (t->set_child_tid)
         ignore_result(put_user(task_tid_in(t, task_pid_ns(t)), uaddr(t->set_child_tid)));
     t->set_child_tid = 0;
+    rseq_started(t);
 }

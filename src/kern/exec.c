@@ -167,6 +167,7 @@ static int dethread(struct task *t)
 static void leave_old_mm(struct task *t, struct image *im)
 {
     struct tgroup *g = t->tg;
+    rseq_leave(t);
     futex_exit_task(t);
     exit_clear_tid(t);
     mutex_lock(&t->ptr_lock);
@@ -178,7 +179,6 @@ static void leave_old_mm(struct task *t, struct image *im)
     mm_use(t->mm, t->uctx);
     atomic_store(&t->is_futex_dead, false);
     t->robust_list = 0;
-    t->rseq_addr = 0;
     usage_mm_left(g, old_mm);
     uctx_free(old_uctx);
     if (g->is_mm_sharer) {

@@ -171,11 +171,6 @@ s64 futex_call(struct task *t, const u64 a[6])
 #define FUTEX2_SIZE_U32  0x02U
 #define FUTEX2_PRIVATE   0x80U
 
-struct lx_futex_waitv {
-    u64 val, uaddr;
-    u32 flags, reserved;
-};
-
 /* The flags of futex(2) for those of a futex2 call, or -LX_EINVAL: words of 32 bits, no NUMA words. */
 static int decode_flags2(u32 flags)
 {
@@ -238,6 +233,33 @@ s64 futex2_requeue(struct task *t, uaddr_t waiters, u32 flags, s32 nr_wake, s32 
         return -LX_EINVAL; /* between private and shared words there is nothing to move */
     return aspace_futex(t->mm->as, w[0].uaddr, LX_FUTEX_CMP_REQUEUE | op[0], (u32)nr_wake,
                         (u32)nr_requeue, w[1].uaddr, (u32)w[0].val);
+}
+
+s64 futex2_waitv(struct task *t, const u64 a[6])
+{
+    struct lx_futex_waitv w[LX_FUTEX_WAITV_MAX];
+    u64 count = (u32)a[1];
+    s64 deadline = NO_DEADLINE;
+    s32 clock = (s32)a[4];
+    if ((u32)a[2] || count == 0 || count > ARRAY_SIZE(w) || !a[0])
+        return -LX_EINVAL;
+    if (a[3]) {
+        if (clock != LX_CLOCK_REALTIME && clock != LX_CLOCK_MONOTONIC)
+            return -LX_EINVAL;
+        int r = copy_in_timespec(uaddr(a[3]), &deadline);
+        if (r < 0)
+            return r;
+        if (clock == LX_CLOCK_MONOTONIC)
+            deadline = time_ns_mono_to_host(t, deadline);
+    }
+    if (copy_in(w, uaddr(a[0]), count * sizeof(w[0])) < 0)
+        return -LX_EFAULT;
+    for (u64 i = 0; i < count; i++) {
+        if (decode_flags2(w[i].flags) < 0 || w[i].reserved || w[i].val > UINT32_MAX)
+            return -LX_EINVAL;
+    }
+    s64 r = uctx_futex_waitv(t->uctx, w, (u32)count, clock, deadline);
+    return r == -LX_EINTR ? -LX_ERESTARTSYS : r;
 }
 
 /* ---- robust lists -------------------------------------------------------------------------- */

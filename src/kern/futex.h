@@ -19,6 +19,7 @@ s64 futex_call(struct task *t, const u64 a[6]) must_check;
 /* futex_wake(2), futex_wait(2), futex_requeue(2). */
 s64 futex2_wake(struct task *t, u64 uaddr, u64 mask, s32 nr, u32 flags) must_check;
 s64 futex2_wait(struct task *t, const u64 a[6]) must_check;
+s64 futex2_waitv(struct task *t, const u64 a[6]) must_check; /* futex_waitv(2) */
 s64 futex2_requeue(struct task *t, uaddr_t waiters, u32 flags, s32 nr_wake,
                    s32 nr_requeue) must_check;
 

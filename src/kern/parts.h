@@ -19,6 +19,13 @@ void futex_exit_task(struct task *t);
  */
 s64 futex_interrupted(struct task *t, const struct uevent *ev);
 
+/* ---- rseq.c -------------------------------------------------------------------------------- */
+
+s64 rseq_call(struct task *t, u64 addr, u32 size, u32 flags, u32 sig) must_check;
+void rseq_started(struct task *t); /* own thread, first thing: a fork has its parent's */
+/* Own thread, inside its last call in t->mm, while others may go on there. */
+void rseq_leave(struct task *t);
+
 /* ---- timer.c: interval timers, POSIX timers, alarms ----------------------------------------- */
 
 /* exec: POSIX timers go, interval timers stay. Own thread, no locks. */

@@ -351,8 +351,8 @@ struct task {
     u64 set_child_tid;           /* CLONE_CHILD_SETTID, until the child has run */
     u64 robust_list;
     _Atomic bool is_futex_dead;  /* futex_exit_task has run: owns no PI futex any more; exec clears it */
-    u64 rseq_addr;
-    u32 rseq_size, rseq_sig;
+    u64 rseq_addr;               /* registered area, 0: none; own thread, as rseq_sig */
+    u32 rseq_sig;
 
     /* Signals; guarded by tg->sig_lock unless said otherwise */
     struct sigpending pending;

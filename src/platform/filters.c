@@ -45,6 +45,10 @@ static const struct seccomp_rule app_rules[] = {
     {.nr = LX_NR_sigaltstack, FROM_TEXT},
     {.nr = LX_NR_rt_sigprocmask, FROM_TEXT},
     {.nr = LX_NR_clock_gettime, .conds = {{0, SECCOMP_ONE_OF, BIT(2) | BIT(3), ~0UL}}, FROM_TEXT},
+    /* Waits only, on words of the thread's own address space. */
+    {.nr = LX_NR_futex_waitv, FROM_TEXT},
+    /* What the host writes there, and where it goes on, is the thread's own memory. */
+    {.nr = LX_NR_rseq, FROM_TEXT},
     /* The rest is left out with --mm=helper. */
     {.nr = LX_NR_mmap,
      .conds = {{0, SECCOMP_GE, PLATFORM_MIN, 0},
@@ -60,7 +64,7 @@ static const struct seccomp_rule app_rules[] = {
      .conds = {{0, SECCOMP_GE, PLATFORM_MIN, 0}, {2, SECCOMP_ONE_OF, ADVICES, ~0UL}},
      FROM_TEXT},
 };
-#define NR_APP_RULES_NO_MM 8
+#define NR_APP_RULES_NO_MM 10
 
 /* The secret is put in at start-up: r9 is the argument that these calls do not use. */
 #define SECRET                                                                                     \

@@ -112,6 +112,7 @@ struct uctx {
     s32 queue_err; /* of a queued call that had to be made early: the guest's result */
     u32 nmmcalls;
     struct stub_mmcall mmcalls[STUB_MAX_MMCALLS];
+    struct stub_mmcall rseq; /* made with them; nr 0: none */
 
     bool is_tramp;           /* the thread waits in the trampoline, not in a signal frame */
     struct stub_patch patch; /* to be written by the thread on its way out */

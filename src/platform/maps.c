@@ -278,9 +278,9 @@ int aspace_msync(struct aspace *as, u64 addr, u64 size, int flags)
     return call_result(helper_call(as, LX_NR_msync, addr, size, (u64)flags, 0, 0, 0));
 }
 
-int aspace_membarrier(struct aspace *as, int cmd)
+int aspace_membarrier(struct aspace *as, int cmd, u32 flags, s32 cpu)
 {
-    return call_result(helper_call(as, LX_NR_membarrier, (u64)cmd, 0, 0, 0, 0, 0));
+    return call_result(helper_call(as, LX_NR_membarrier, (u64)cmd, flags, (u64)cpu, 0, 0, 0));
 }
 
 int aspace_mlock(struct aspace *as, u64 addr, u64 size, bool is_lock, bool is_onfault)

@@ -28,6 +28,7 @@
 #ifndef PLATFORM_PLATFORM_H
 #define PLATFORM_PLATFORM_H
 
+#include "abi/sched.h"
 #include "base/defs.h"
 
 struct aspace;
@@ -155,8 +156,8 @@ int aspace_remap(struct aspace *as, u64 old_addr, u64 old_size, u64 new_addr, u6
                  bool is_dontunmap) must_check;
 /* One byte per page, bit 0: resident. As mincore(2). */
 int aspace_mincore(struct aspace *as, u64 addr, u64 size, u8 *ret_vec) must_check;
-/* membarrier(2) of this command (registrations too) for the threads of the space. */
-int aspace_membarrier(struct aspace *as, int cmd) must_check;
+/* membarrier(2) of this command (registrations too) for the threads of the space. cpu: of the flag for it. */
+int aspace_membarrier(struct aspace *as, int cmd, u32 flags, s32 cpu) must_check;
 int aspace_msync(struct aspace *as, u64 addr, u64 size, int flags) must_check;
 int aspace_mlock(struct aspace *as, u64 addr, u64 size, bool is_lock, bool is_onfault) must_check;
 
@@ -219,6 +220,30 @@ void uctx_run(struct uctx *ctx, struct uevent *ret_ev);
  */
 long uctx_futex_wait(struct uctx *ctx, u64 uaddr, int op, u32 val, s64 deadline_ns,
                      u32 bitset) must_check;
+
+/*
+ * The same for futex_waitv(2): up to LX_FUTEX_WAITV_MAX words, checked by the caller; clock is
+ * CLOCK_MONOTONIC or CLOCK_REALTIME. The index of a woken one, or an error as above;
+ * -LX_ENOSYS: the host is too old.
+ */
+struct lx_futex_waitv {
+    u64 val, uaddr;
+    u32 flags, reserved;
+};
+long uctx_futex_waitv(struct uctx *ctx, const struct lx_futex_waitv *waits, u32 count, int clock,
+                      s64 deadline_ns) must_check;
+
+/*
+ * Restartable sequences are the host's: it writes the thread's cpu to the area and sends it to the
+ * abort handler. uctx_rseq: has the thread (un)register an area of LX_RSEQ_SIZE bytes on its way
+ * out, which gives the call its error. uctx_rseq_end: unregisters now, inside UEV_SYSCALL, before
+ * a thread ends whose memory others may use again.
+ */
+#define LX_RSEQ_SIZE            32
+#define LX_RSEQ_FLAG_UNREGISTER 1
+bool platform_has_rseq(void);
+void uctx_rseq(struct uctx *ctx, u64 addr, u32 flags, u32 sig);
+void uctx_rseq_end(struct uctx *ctx, u64 addr, u32 sig);
 
 /* Sets the result of the current UEV_SYSCALL: rax alone, the fast way back. */
 void uctx_set_result(struct uctx *ctx, s64 rax);

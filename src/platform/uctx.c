@@ -338,6 +338,11 @@ static u32 prepare_resume(struct uctx *ctx)
         ctx->nmmcalls = 0;
         queue_taken(ctx);
     }
+    /* Not among the queued: those may be made by the helper, and this is about the thread itself. */
+    if (unlikely(ctx->rseq.nr) && n < STUB_MAX_MMCALLS) {
+        memcpy((void *)(uintptr_t)&ch->mmcalls[n++], &ctx->rseq, sizeof(ctx->rseq));
+        ctx->rseq.nr = 0;
+    }
     ch->nmmcalls = n;
     for (u32 i = 0; i < ctx->nwin; i++) {
         ch->win[i].out_lo = ctx->win[i].out_lo;
@@ -468,15 +473,11 @@ void uctx_run(struct uctx *ctx, struct uevent *ret_ev)
     }
 }
 
-long uctx_futex_wait(struct uctx *ctx, u64 uaddr, int op, u32 val, s64 deadline_ns, u32 bitset)
+/* Has the thread make the wait in ch->futex. -LX_EINTR: kicked, or the stub is gone. */
+static long futex_exchange(struct uctx *ctx, u64 nr, s64 deadline_ns)
 {
     volatile struct stub_channel *ch = ctx->ch;
-    (void)uctx_regs(ctx);
-    queue_flush(ctx->as);
-    ch->futex.addr = uaddr;
-    ch->futex.op = FUTEX_WAIT_BITSET | ((u32)op & (FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME));
-    ch->futex.val = val;
-    ch->futex.bitset = bitset;
+    ch->futex.nr = nr;
     ch->futex.has_timeout = deadline_ns != INT64_MAX;
     ch->futex.timeout[0] = (u64)(deadline_ns < 0 ? 0 : deadline_ns) / NSEC_PER_SEC;
     ch->futex.timeout[1] = (u64)(deadline_ns < 0 ? 0 : deadline_ns) % NSEC_PER_SEC;
@@ -488,7 +489,78 @@ long uctx_futex_wait(struct uctx *ctx, u64 uaddr, int op, u32 val, s64 deadline_
         r = ch->futex.result;
     atomic_store(&ctx->is_in_app, 0);
     atomic_store(&ctx->kick, 0);
+    return r;
+}
+
+long uctx_futex_wait(struct uctx *ctx, u64 uaddr, int op, u32 val, s64 deadline_ns, u32 bitset)
+{
+    volatile struct stub_channel *ch = ctx->ch;
+    (void)uctx_regs(ctx);
+    queue_flush(ctx->as);
+    ch->futex.addr = uaddr;
+    ch->futex.op = FUTEX_WAIT_BITSET | ((u32)op & (FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME));
+    ch->futex.val = val;
+    ch->futex.bitset = bitset;
+    ch->futex.clock = 0;
+    long r = futex_exchange(ctx, LX_NR_futex, deadline_ns);
     return r >= -4095 && r <= 0 ? r : -LX_EFAULT;
+}
+
+long uctx_futex_waitv(struct uctx *ctx, const struct lx_futex_waitv *waits, u32 count, int clock,
+                      s64 deadline_ns)
+{
+    volatile struct stub_channel *ch = ctx->ch;
+    if (count == 0 || count > LX_FUTEX_WAITV_MAX)
+        return -LX_EINVAL;
+    (void)uctx_regs(ctx);
+    window_flush(ctx);
+    queue_flush(ctx->as);
+    memcpy(ctx->window, waits, count * sizeof(*waits));
+    ch->futex.addr = slot_addr(ctx->slot) + SLOT_WINDOW;
+    ch->futex.op = count;
+    ch->futex.val = 0; /* flags */
+    ch->futex.bitset = 0;
+    ch->futex.clock = (u64)clock;
+    long r = futex_exchange(ctx, LX_NR_futex_waitv, deadline_ns);
+    return r >= -4095 && r < (long)count ? r : -LX_EFAULT;
+}
+
+/* ---- restartable sequences
+ * --------------------------------------------------------------------------------- */
+
+bool platform_has_rseq(void)
+{
+    static _Atomic int has; /* 1: no, 2: yes */
+    if (!atomic_load(&has)) {
+        long r = syscall(SYS_rseq, NULL, 0, 0, 0); /* nothing that any host takes */
+        atomic_store(&has, r < 0 && errno == ENOSYS ? 1 : 2);
+    }
+    return atomic_load(&has) == 2;
+}
+
+void uctx_rseq(struct uctx *ctx, u64 addr, u32 flags, u32 sig)
+{
+    queue_flush(ctx->as); /* leaves room for one more */
+    ctx->rseq = (struct stub_mmcall){.nr = LX_NR_rseq,
+                                     .args = {addr, LX_RSEQ_SIZE, flags, sig}};
+}
+
+void uctx_rseq_end(struct uctx *ctx, u64 addr, u32 sig)
+{
+    volatile struct stub_channel *ch = ctx->ch;
+    if (ctx->rseq.nr) { /* the host has not been told yet */
+        ctx->rseq.nr = 0;
+        return;
+    }
+    (void)uctx_regs(ctx);
+    window_flush(ctx);
+    queue_flush(ctx->as);
+    ch->rseq.addr = addr;
+    ch->rseq.size = LX_RSEQ_SIZE;
+    ch->rseq.flags = LX_RSEQ_FLAG_UNREGISTER;
+    ch->rseq.sig = sig;
+    aspace_settle(ctx->as);
+    (void)uctx_exchange(ctx, CMD_RSEQ);
 }
 
 void uctx_set_result(struct uctx *ctx, s64 rax)

@@ -70,6 +70,7 @@
 #define CMD_COPYX  6 /* vector state of the slot in ch->arg, same process */
 #define CMD_INITX  7
 #define CMD_FUTEX  8 /* a futex wait: ch->futex */
+#define CMD_RSEQ   9 /* gives up the area of restartable sequences: ch->rseq */
 
 /* Events. */
 #define EV_SYSCALL 1
@@ -106,7 +107,7 @@
 #define PRV_FS       32
 #define PRV_GS       40
 #define CH_TID       84
-#define CH_REGS      256
+#define CH_REGS      288
 #define PRC_PID      8
 
 /* What the trampoline keeps on its stack, in bytes. */
@@ -262,8 +263,12 @@ struct stub_channel {
         uint64_t addr, op, val, bitset;
         uint64_t has_timeout, timeout[2]; /* absolute */
         int64_t result;
+        uint64_t nr, clock; /* of the call; of futex_waitv */
     } futex;
-    uint32_t pad2[6];
+    struct { /* rseq(2) */
+        uint64_t addr, size, flags, sig;
+    } rseq;
+    uint32_t pad2[2];
     struct stub_regs regs;
     struct stub_mmcall mmcalls[STUB_MAX_MMCALLS];
     struct stub_win win[STUB_MAX_WIN];

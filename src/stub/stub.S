@@ -435,14 +435,14 @@ tramp_kicked:
 stub_demote:
     ud2                             /* the handler makes the frame the guest's and goes on */
 
-/* long stub_futex_wait(uaddr, op, val, timeout, uaddr2, val3, kick word): -EINTR on a kick. */
+/* long stub_futex_wait(uaddr, op, val, timeout, uaddr2, val3, kick word, nr): -EINTR on a kick. */
     .globl stub_futex_wait, stub_futex_wait_end, stub_futex_wait_kicked
 stub_futex_wait:
     mov %rcx, %r10
     mov 8(%rsp), %rax
     cmpl $0, (%rax)
     jne stub_futex_wait_kicked
-    mov $NR_futex, %eax
+    mov 16(%rsp), %eax              /* futex or futex_waitv */
     syscall
 stub_futex_wait_end:
     ret

@@ -24,6 +24,7 @@ typedef uint32_t u32;
 #define NR_clone3         435
 #define NR_clock_gettime  228
 #define NR_futex          202
+#define NR_rseq           334
 #define SIG_SYS           31
 #ifdef UNSAFE_SUD
 #define SYS_CODE 2 /* SYS_USER_DISPATCH */
@@ -69,7 +70,8 @@ void stub_await(char *slot);
 void stub_post(char *slot);
 void stub_wait(char *slot);
 void stub_handler(int signo, struct siginfo *info, struct ucontext *uc);
-long stub_futex_wait(u64 uaddr, u64 op, u64 val, u64 timeout, u64 uaddr2, u64 val3, u32 *kick);
+long stub_futex_wait(u64 uaddr, u64 op, u64 val, u64 timeout, u64 uaddr2, u64 val3, u32 *kick,
+                     u64 nr);
 u64 stub_copy(void *to, const void *from, u64 size);
 u64 stub_copy_str(char *to, const char *from, u64 max);
 int stub_probe(void *addr);
@@ -203,8 +205,8 @@ static void do_futex(char *slot)
     stub_syscall(NR_rt_sigprocmask, 1L /* SIG_UNBLOCK */, (u64)&mask, 0L, 8L, 0L, 0L);
     ch->is_in_futex = 1;
     long r = stub_futex_wait(ch->futex.addr, ch->futex.op, ch->futex.val,
-                             ch->futex.has_timeout ? (u64)ch->futex.timeout : 0, 0,
-                             ch->futex.bitset, &prv->kick_pending);
+                             ch->futex.has_timeout ? (u64)ch->futex.timeout : 0, ch->futex.clock,
+                             ch->futex.bitset, &prv->kick_pending, ch->futex.nr);
     ch->is_in_futex = 0;
     stub_syscall(NR_rt_sigprocmask, 0L /* SIG_BLOCK */, (u64)&mask, 0L, 8L, 0L, 0L);
     if (r == -4)
@@ -236,6 +238,9 @@ static void do_command(char *slot, struct ucontext *uc)
     }
     case CMD_FUTEX:
         do_futex(slot);
+        break;
+    case CMD_RSEQ:
+        stub_syscall(NR_rseq, ch->rseq.addr, ch->rseq.size, ch->rseq.flags, ch->rseq.sig, 0L, 0L);
         break;
     case CMD_EXIT:
         stub_syscall(NR_exit, 0, 0, 0, 0, 0, 0);
@@ -486,7 +491,7 @@ static int tramp_futex(char *slot, u64 *f, int *ret_is_kicked)
     } else if (op == 0 || op == 9) {
         ch->is_in_futex = 1;
         r = stub_futex_wait(f[F_RDI], (u32)f[F_RSI], f[F_RDX], f[F_R10], f[F_R8], f[F_R9],
-                            &private_of(slot)->kick_pending);
+                            &private_of(slot)->kick_pending, NR_futex);
         ch->is_in_futex = 0;
         if (r == -4) {
             private_of(slot)->kick_pending = 0;

@@ -20,6 +20,11 @@ s64 sys_futex_wait(struct task *t, const u64 a[6])
     return futex2_wait(t, a);
 }
 
+s64 sys_futex_waitv(struct task *t, const u64 a[6])
+{
+    return futex2_waitv(t, a);
+}
+
 s64 sys_futex_requeue(struct task *t, const u64 a[6])
 {
     return futex2_requeue(t, uaddr(a[0]), (u32)a[1], (s32)a[2], (s32)a[3]);

@@ -182,15 +182,18 @@ s64 sys_process_madvise(struct task *t, const u64 a[6])
 #define MB_REG_PRIVATE       16U
 #define MB_SYNC_CORE         32U
 #define MB_REG_SYNC_CORE     64U
+#define MB_RSEQ              128U
+#define MB_REG_RSEQ          256U
 #define MB_GET_REGISTRATIONS 512U
 #define MB_SUPPORTED                                                                               \
     (MB_GLOBAL | MB_GLOBAL_EXPEDITED | MB_REG_GLOBAL | MB_PRIVATE | MB_REG_PRIVATE |               \
      MB_SYNC_CORE | MB_REG_SYNC_CORE | MB_GET_REGISTRATIONS)
+#define MB_FLAG_CPU 1U /* of MB_RSEQ: on one cpu only */
 
 /* The host makes the barrier in the stub, and keeps its own registrations beside ours. */
 static s64 membarrier_register(struct mm *mm, u32 cmd)
 {
-    int r = aspace_membarrier(mm->as, (int)cmd);
+    int r = aspace_membarrier(mm->as, (int)cmd, 0, 0);
     if (r == 0)
         atomic_fetch_or(&mm->membarrier, cmd);
     return r;
@@ -199,24 +202,30 @@ static s64 membarrier_register(struct mm *mm, u32 cmd)
 s64 sys_membarrier(struct task *t, const u64 a[6])
 {
     u32 cmd = (u32)a[0], have = atomic_load(&t->mm->membarrier);
-    if (a[1] || cmd & (cmd - 1)) /* flags belong to the commands for rseq */
+    u32 flags = (u32)a[1];
+    if (flags & ~(cmd == MB_RSEQ ? MB_FLAG_CPU : 0) || cmd & (cmd - 1))
+        return -LX_EINVAL;
+    if ((cmd == MB_RSEQ || cmd == MB_REG_RSEQ) && !platform_has_rseq())
         return -LX_EINVAL;
     switch (cmd) {
     case 0:
-        return MB_SUPPORTED;
+        return MB_SUPPORTED | (platform_has_rseq() ? MB_RSEQ | MB_REG_RSEQ : 0);
     case MB_REG_GLOBAL:
     case MB_REG_PRIVATE:
     case MB_REG_SYNC_CORE:
+    case MB_REG_RSEQ:
         return membarrier_register(t->mm, cmd);
     case MB_GET_REGISTRATIONS:
         return have;
     case MB_PRIVATE:
     case MB_SYNC_CORE:
         /* Registration for sync-core is of its own; each registers as the bit above it. */
-        return have & (cmd << 1) ? aspace_membarrier(t->mm->as, (int)cmd) : -LX_EPERM;
+        return have & (cmd << 1) ? aspace_membarrier(t->mm->as, (int)cmd, 0, 0) : -LX_EPERM;
+    case MB_RSEQ:
+        return have & MB_REG_RSEQ ? aspace_membarrier(t->mm->as, (int)cmd, flags, (s32)a[2]) : -LX_EPERM;
     case MB_GLOBAL:
     case MB_GLOBAL_EXPEDITED:
-        return aspace_membarrier(t->mm->as, (int)cmd);
+        return aspace_membarrier(t->mm->as, (int)cmd, 0, 0);
     default:
         return -LX_EINVAL;
     }

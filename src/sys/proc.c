@@ -166,15 +166,22 @@ s64 sys_execveat(struct task *t, const u64 a[6])
     return r;
 }
 
+s64 sys_rseq(struct task *t, const u64 a[6])
+{
+    return rseq_call(t, a[0], (u32)a[1], (u32)a[2], (u32)a[3]);
+}
+
 /* ---- the end ------------------------------------------------------------------------------- */
 
 s64 sys_exit(struct task *t, const u64 a[6])
 {
+    rseq_leave(t);
     task_exit_thread(t, (int)(a[0] & 0xff) << 8);
 }
 
 s64 sys_exit_group(struct task *t, const u64 a[6])
 {
     tgroup_exit_start(t->tg, (int)(a[0] & 0xff) << 8);
+    rseq_leave(t);
     task_exit_thread(t, t->tg->exit_code);
 }

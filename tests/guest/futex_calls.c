@@ -1,6 +1,7 @@
 /* futex(2): plain, robust and priority-inheritance operations, by the raw call. */
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -504,3 +505,110 @@ TEST(pi_mutex_shared)
     CHECK_EQ(s->count, 900);
     munmap(s, 4096);
 }
+/* ---- futex_waitv --------------------------------------------------------------------------- */
+
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449
+#endif
+
+static long waitv(struct waitv *w, unsigned n, unsigned flags, const struct timespec *at, clockid_t c)
+{
+    return syscall(SYS_futex_waitv, w, n, flags, at, c);
+}
+
+static volatile uint32_t many[128];
+
+static void fill_waitv(struct waitv *w, int n, uint32_t flags)
+{
+    for (int i = 0; i < n; i++)
+        w[i] = (struct waitv){.val = 0, .uaddr = (uintptr_t)&many[i], .flags = U32 | flags};
+}
+
+TEST(waitv_errors)
+{
+    struct waitv w[129];
+    fill_waitv(w, 128, PRIVATE);
+    CHECK_ERR(waitv(w, 0, 0, NULL, 0), EINVAL);
+    CHECK_ERR(waitv(w, 129, 0, NULL, 0), EINVAL);
+    CHECK_ERR(waitv(NULL, 1, 0, NULL, 0), EINVAL);
+    CHECK_ERR(waitv(w, 1, 1, NULL, 0), EINVAL);
+    CHECK_ERR(waitv((struct waitv *)8, 1, 0, NULL, 0), EFAULT);
+    struct timespec at = after_ms(CLOCK_MONOTONIC, 10), bad = {0, 1000000000};
+    CHECK_ERR(waitv(w, 1, 0, &at, CLOCK_BOOTTIME), EINVAL);
+    CHECK_ERR(waitv(w, 1, 0, &bad, CLOCK_MONOTONIC), EINVAL);
+    w[127].flags = PRIVATE;
+    CHECK_ERR(waitv(w, 128, 0, NULL, 0), EINVAL);
+    fill_waitv(w, 128, PRIVATE);
+    w[3].reserved = 1;
+    CHECK_ERR(waitv(w, 128, 0, NULL, 0), EINVAL);
+    fill_waitv(w, 128, PRIVATE);
+    w[5].uaddr = 0x10002;
+    CHECK_ERR(waitv(w, 128, 0, NULL, 0), EINVAL);
+    fill_waitv(w, 128, PRIVATE);
+    w[100].val = 1;
+    CHECK_ERR(waitv(w, 128, 0, NULL, 0), EAGAIN);
+}
+
+TEST(waitv_timeouts)
+{
+    struct waitv w[3];
+    fill_waitv(w, 3, PRIVATE);
+    struct timespec at = after_ms(CLOCK_MONOTONIC, 20);
+    long long a = now_ns();
+    CHECK_ERR(waitv(w, 3, 0, &at, CLOCK_MONOTONIC), ETIMEDOUT);
+    CHECK(now_ns() - a >= 19000000);
+    at = after_ms(CLOCK_REALTIME, 20);
+    CHECK_ERR(waitv(w, 3, 0, &at, CLOCK_REALTIME), ETIMEDOUT);
+}
+
+static void *waitv_thread(void *arg)
+{
+    struct waitv w[128];
+    fill_waitv(w, 128, PRIVATE);
+    return (void *)waitv(w, 128, 0, NULL, 0);
+}
+
+TEST(waitv_tells_which)
+{
+    for (int i = 0; i < 128; i += 42) {
+        pthread_t th;
+        void *r;
+        CHECK_EQ(pthread_create(&th, NULL, waitv_thread, NULL), 0);
+        while (futex(&many[i], FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0) == 0)
+            sched_yield();
+        CHECK_EQ(pthread_join(th, &r), 0);
+        CHECK_EQ((long)r, i);
+    }
+}
+
+TEST(waitv_between_processes)
+{
+    volatile uint32_t *f =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct waitv w[2] = {{0, (uintptr_t)&f[0], U32, 0}, {0, (uintptr_t)&f[1], U32, 0}};
+        _exit((int)waitv(w, 2, 0, NULL, 0) + 10);
+    }
+    while (futex(&f[1], FUTEX_WAKE, 1, NULL, NULL, 0) == 0)
+        sched_yield();
+    int status;
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(WEXITSTATUS(status), 11);
+}
+
+TEST(waitv_signals)
+{
+    struct waitv w[2];
+    fill_waitv(w, 2, PRIVATE);
+    struct sigaction sa = {.sa_handler = on_signal};
+    sigaction(SIGALRM, &sa, NULL);
+    ualarm(20000, 0);
+    CHECK_ERR(waitv(w, 2, 0, NULL, 0), EINTR);
+    sa.sa_flags = SA_RESTART;
+    sigaction(SIGALRM, &sa, NULL);
+    ualarm(20000, 0);
+    struct timespec at = after_ms(CLOCK_MONOTONIC, 60);
+    CHECK_ERR(waitv(w, 2, 0, &at, CLOCK_MONOTONIC), ETIMEDOUT);
+}
+

@@ -259,8 +259,8 @@ TEST(big_reservations)
     CHECK_EQ(mm_read(g.mm, PLACE, &c, 1), 0);
     CHECK_EQ(mm_read_force(g.mm, PLACE, &c, 1), 1);
     CHECK_EQ(c, 1);
-    CHECK_EQ(aspace_membarrier(g.mm->as, 16), 0);
-    CHECK_EQ(aspace_membarrier(g.mm->as, 8), 0);
+    CHECK_EQ(aspace_membarrier(g.mm->as, 16, 0, 0), 0);
+    CHECK_EQ(aspace_membarrier(g.mm->as, 8, 0, 0), 0);
     done(&g);
 }
 
