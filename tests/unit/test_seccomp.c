@@ -164,7 +164,8 @@ TEST(stub_helper)
     const u64 wrong[] = {0, SECRET + 1, SECRET ^ (1UL << 63), (u32)SECRET, SECRET << 32};
     for (u32 nr = 0; nr < 512; nr++) {
         bool is_app = nr == LX_NR_futex || nr == LX_NR_rt_sigreturn || nr == LX_NR_sched_yield ||
-                      nr == LX_NR_exit || nr == LX_NR_sigaltstack || nr == LX_NR_rt_sigprocmask;
+                      nr == LX_NR_exit || nr == LX_NR_sigaltstack || nr == LX_NR_rt_sigprocmask ||
+                      nr == LX_NR_futex_waitv || nr == LX_NR_rseq;
         for (u32 i = 0; i < ARRAY_SIZE(wrong); i++) {
             bool is_allowed = allows_from(IP, nr, 0x60020000, 1, 8, shared, 5, wrong[i]);
             CHECK(!is_allowed || is_app);
