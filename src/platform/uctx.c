@@ -525,8 +525,7 @@ long uctx_futex_waitv(struct uctx *ctx, const struct lx_futex_waitv *waits, u32 
     return r >= -4095 && r < (long)count ? r : -LX_EFAULT;
 }
 
-/* ---- restartable sequences
- * --------------------------------------------------------------------------------- */
+/* ---- restartable sequences ----------------------------------------------------------------- */
 
 bool platform_has_rseq(void)
 {
