@@ -2,6 +2,8 @@
 #ifndef ABI_SCHED_H
 #define ABI_SCHED_H
 
+#include <stdint.h>
+
 #define LX__LINUX_CAPABILITY_U32S 1
 #define LX__LINUX_CAPABILITY_U32S_1 1
 #define LX__LINUX_CAPABILITY_U32S_2 2
@@ -537,5 +539,13 @@
 #define LX_WSTOPPED 2
 
 #define LX_WUNTRACED 2
+
+#define LX_RSEQ_SIZE 0x20 /* of the original area */
+#define LX_RSEQ_FLAG_UNREGISTER 1
+
+struct lx_futex_waitv {
+    uint64_t val, uaddr;
+    uint32_t flags, reserved;
+};
 
 #endif

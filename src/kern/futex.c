@@ -180,6 +180,20 @@ static int decode_flags2(u32 flags)
     return flags & FUTEX2_PRIVATE ? LX_FUTEX_PRIVATE_FLAG : 0;
 }
 
+/* The absolute time at ts, if any, as the host's clock of that number has it. */
+static int deadline2(struct task *t, u64 ts, s32 clock, s64 *ret)
+{
+    *ret = NO_DEADLINE;
+    if (!ts)
+        return 0;
+    if (clock != LX_CLOCK_REALTIME && clock != LX_CLOCK_MONOTONIC)
+        return -LX_EINVAL;
+    int r = copy_in_timespec(uaddr(ts), ret);
+    if (r == 0 && clock == LX_CLOCK_MONOTONIC)
+        *ret = time_ns_mono_to_host(t, *ret);
+    return r;
+}
+
 s64 futex2_wake(struct task *t, u64 uaddr, u64 mask, s32 nr, u32 flags)
 {
     int op = decode_flags2(flags);
@@ -195,24 +209,18 @@ s64 futex2_wake(struct task *t, u64 uaddr, u64 mask, s32 nr, u32 flags)
 s64 futex2_wait(struct task *t, const u64 a[6])
 {
     int op = decode_flags2((u32)a[3]);
-    s64 deadline = NO_DEADLINE;
+    s64 deadline;
     s32 clock = (s32)a[5];
     if (op < 0 || a[1] > UINT32_MAX || a[2] > UINT32_MAX)
         return -LX_EINVAL;
-    if (a[4]) {
-        if (clock != LX_CLOCK_REALTIME && clock != LX_CLOCK_MONOTONIC)
-            return -LX_EINVAL;
-        int r = copy_in_timespec(uaddr(a[4]), &deadline);
-        if (r < 0)
-            return r;
-        if (clock == LX_CLOCK_REALTIME)
-            op |= LX_FUTEX_CLOCK_REALTIME;
-        else
-            deadline = time_ns_mono_to_host(t, deadline);
-    }
+    s64 r = deadline2(t, a[4], clock, &deadline);
+    if (r < 0)
+        return r;
+    if (a[4] && clock == LX_CLOCK_REALTIME)
+        op |= LX_FUTEX_CLOCK_REALTIME;
     if (a[2] == 0 || a[0] % 4 != 0)
         return -LX_EINVAL;
-    s64 r = uctx_futex_wait(t->uctx, a[0], LX_FUTEX_WAIT_BITSET | op, (u32)a[1], deadline, (u32)a[2]);
+    r = uctx_futex_wait(t->uctx, a[0], LX_FUTEX_WAIT_BITSET | op, (u32)a[1], deadline, (u32)a[2]);
     return r == -LX_EINTR ? -LX_ERESTARTSYS : r; /* made again as a whole: its time is absolute */
 }
 
@@ -239,26 +247,20 @@ s64 futex2_waitv(struct task *t, const u64 a[6])
 {
     struct lx_futex_waitv w[LX_FUTEX_WAITV_MAX];
     u64 count = (u32)a[1];
-    s64 deadline = NO_DEADLINE;
+    s64 deadline;
     s32 clock = (s32)a[4];
     if ((u32)a[2] || count == 0 || count > ARRAY_SIZE(w) || !a[0])
         return -LX_EINVAL;
-    if (a[3]) {
-        if (clock != LX_CLOCK_REALTIME && clock != LX_CLOCK_MONOTONIC)
-            return -LX_EINVAL;
-        int r = copy_in_timespec(uaddr(a[3]), &deadline);
-        if (r < 0)
-            return r;
-        if (clock == LX_CLOCK_MONOTONIC)
-            deadline = time_ns_mono_to_host(t, deadline);
-    }
+    s64 r = deadline2(t, a[3], clock, &deadline);
+    if (r < 0)
+        return r;
     if (copy_in(w, uaddr(a[0]), count * sizeof(w[0])) < 0)
         return -LX_EFAULT;
     for (u64 i = 0; i < count; i++) {
         if (decode_flags2(w[i].flags) < 0 || w[i].reserved || w[i].val > UINT32_MAX)
             return -LX_EINVAL;
     }
-    s64 r = uctx_futex_waitv(t->uctx, w, (u32)count, clock, deadline);
+    r = uctx_futex_waitv(t->uctx, w, (u32)count, clock, deadline);
     return r == -LX_EINTR ? -LX_ERESTARTSYS : r;
 }
 

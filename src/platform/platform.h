@@ -226,10 +226,6 @@ long uctx_futex_wait(struct uctx *ctx, u64 uaddr, int op, u32 val, s64 deadline_
  * CLOCK_MONOTONIC or CLOCK_REALTIME. The index of a woken one, or an error as above;
  * -LX_ENOSYS: the host is too old.
  */
-struct lx_futex_waitv {
-    u64 val, uaddr;
-    u32 flags, reserved;
-};
 long uctx_futex_waitv(struct uctx *ctx, const struct lx_futex_waitv *waits, u32 count, int clock,
                       s64 deadline_ns) must_check;
 
@@ -239,8 +235,6 @@ long uctx_futex_waitv(struct uctx *ctx, const struct lx_futex_waitv *waits, u32 
  * out, which gives the call its error. uctx_rseq_end: unregisters now, inside UEV_SYSCALL, before
  * a thread ends whose memory others may use again.
  */
-#define LX_RSEQ_SIZE            32
-#define LX_RSEQ_FLAG_UNREGISTER 1
 bool platform_has_rseq(void);
 void uctx_rseq(struct uctx *ctx, u64 addr, u32 flags, u32 sig);
 void uctx_rseq_end(struct uctx *ctx, u64 addr, u32 sig);

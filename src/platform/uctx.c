@@ -537,11 +537,15 @@ bool platform_has_rseq(void)
     return atomic_load(&has) == 2;
 }
 
+static struct stub_mmcall rseq_order(u64 addr, u32 flags, u32 sig)
+{
+    return (struct stub_mmcall){.nr = LX_NR_rseq, .args = {addr, LX_RSEQ_SIZE, flags, sig}};
+}
+
 void uctx_rseq(struct uctx *ctx, u64 addr, u32 flags, u32 sig)
 {
     queue_flush(ctx->as); /* leaves room for one more */
-    ctx->rseq = (struct stub_mmcall){.nr = LX_NR_rseq,
-                                     .args = {addr, LX_RSEQ_SIZE, flags, sig}};
+    ctx->rseq = rseq_order(addr, flags, sig);
 }
 
 void uctx_rseq_end(struct uctx *ctx, u64 addr, u32 sig)
@@ -554,12 +558,11 @@ void uctx_rseq_end(struct uctx *ctx, u64 addr, u32 sig)
     (void)uctx_regs(ctx);
     window_flush(ctx);
     queue_flush(ctx->as);
-    ch->rseq.addr = addr;
-    ch->rseq.size = LX_RSEQ_SIZE;
-    ch->rseq.flags = LX_RSEQ_FLAG_UNREGISTER;
-    ch->rseq.sig = sig;
+    struct stub_mmcall order = rseq_order(addr, LX_RSEQ_FLAG_UNREGISTER, sig);
+    memcpy((void *)(uintptr_t)ch->mmcalls, &order, sizeof(order));
+    ch->nmmcalls = 1;
     aspace_settle(ctx->as);
-    (void)uctx_exchange(ctx, CMD_RSEQ);
+    (void)uctx_exchange(ctx, CMD_CALLS);
 }
 
 void uctx_set_result(struct uctx *ctx, s64 rax)

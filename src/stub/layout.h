@@ -70,7 +70,7 @@
 #define CMD_COPYX  6 /* vector state of the slot in ch->arg, same process */
 #define CMD_INITX  7
 #define CMD_FUTEX  8 /* a futex wait: ch->futex */
-#define CMD_RSEQ   9 /* gives up the area of restartable sequences: ch->rseq */
+#define CMD_CALLS  9 /* makes ch->mmcalls now, inside the event */
 
 /* Events. */
 #define EV_SYSCALL 1
@@ -107,7 +107,7 @@
 #define PRV_FS       32
 #define PRV_GS       40
 #define CH_TID       84
-#define CH_REGS      288
+#define CH_REGS      256
 #define PRC_PID      8
 
 /* What the trampoline keeps on its stack, in bytes. */
@@ -265,9 +265,6 @@ struct stub_channel {
         int64_t result;
         uint64_t nr, clock; /* of the call; of futex_waitv */
     } futex;
-    struct { /* rseq(2) */
-        uint64_t addr, size, flags, sig;
-    } rseq;
     uint32_t pad2[2];
     struct stub_regs regs;
     struct stub_mmcall mmcalls[STUB_MAX_MMCALLS];

@@ -24,7 +24,6 @@ typedef uint32_t u32;
 #define NR_clone3         435
 #define NR_clock_gettime  228
 #define NR_futex          202
-#define NR_rseq           334
 #define SIG_SYS           31
 #ifdef UNSAFE_SUD
 #define SYS_CODE 2 /* SYS_USER_DISPATCH */
@@ -214,6 +213,22 @@ static void do_futex(char *slot)
     ch->futex.result = r;
 }
 
+/* The queued mm calls; the first error is the guest's result. 0 or the error. */
+static long do_mmcalls(volatile struct stub_channel *ch)
+{
+    u32 count = ch->nmmcalls;
+    long err = 0;
+    for (u32 i = 0; i < count && i < STUB_MAX_MMCALLS; i++) {
+        volatile struct stub_mmcall *c = &ch->mmcalls[i];
+        long r = stub_syscall(c->nr, c->args[0], c->args[1], c->args[2], c->args[3],
+                              (u64)(c->nr == NR_mmap ? -1 : 0), 0L);
+        if (r < 0 && r >= -4095 && !err)
+            err = r;
+    }
+    ch->nmmcalls = 0;
+    return err;
+}
+
 static void do_command(char *slot, struct ucontext *uc)
 {
     volatile struct stub_channel *ch = channel_of(slot);
@@ -239,8 +254,8 @@ static void do_command(char *slot, struct ucontext *uc)
     case CMD_FUTEX:
         do_futex(slot);
         break;
-    case CMD_RSEQ:
-        stub_syscall(NR_rseq, ch->rseq.addr, ch->rseq.size, ch->rseq.flags, ch->rseq.sig, 0L, 0L);
+    case CMD_CALLS:
+        do_mmcalls(ch);
         break;
     case CMD_EXIT:
         stub_syscall(NR_exit, 0, 0, 0, 0, 0, 0);
@@ -315,22 +330,6 @@ static void load_regs(struct sigcontext *mc, const volatile struct stub_regs *r,
         stub_syscall(NR_arch_prctl, (u64)ARCH_SET_GS, gs, 0L, 0L, 0L, 0L);
     prv->fs_base = fs;
     prv->gs_base = gs;
-}
-
-/* The queued mm calls; the first error is the guest's result. 0 or the error. */
-static long do_mmcalls(volatile struct stub_channel *ch)
-{
-    u32 count = ch->nmmcalls;
-    long err = 0;
-    for (u32 i = 0; i < count && i < STUB_MAX_MMCALLS; i++) {
-        volatile struct stub_mmcall *c = &ch->mmcalls[i];
-        long r = stub_syscall(c->nr, c->args[0], c->args[1], c->args[2], c->args[3],
-                              (u64)(c->nr == NR_mmap ? -1 : 0), 0L);
-        if (r < 0 && r >= -4095 && !err)
-            err = r;
-    }
-    ch->nmmcalls = 0;
-    return err;
 }
 
 /* ---- the window
