@@ -202,6 +202,7 @@ static void *idle(void *arg)
 {
     for (;;)
         sleep_ms(10);
+    return NULL;
 }
 
 static void *exec_from_thread(void *arg)

@@ -399,6 +399,7 @@ static void *sleeper(void *arg)
 {
     for (;;)
         pause();
+    return NULL;
 }
 
 static void exit_with_threads(void *arg)

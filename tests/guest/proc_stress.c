@@ -52,12 +52,14 @@ static void *blocked_thread(void *arg)
 {
     for (;;)
         pause();
+    return NULL;
 }
 
 static void *spinning_thread(void *arg)
 {
     for (;;)
         sched_yield();
+    return NULL;
 }
 
 static void crowd(void *arg)

@@ -143,6 +143,7 @@ static void *idle(void *arg)
 {
     for (;;)
         sleep_ms(5);
+    return NULL;
 }
 
 static void threads_forever(void *arg)
