@@ -28,6 +28,9 @@
 #define NET_NET_H
 
 #include "abi/errno.h"
+#include "abi/inet.h"
+#include "abi/link.h"
+#include "abi/netlink.h"
 #include "abi/socket.h"
 #include "base/defs.h"
 #include "base/list.h"

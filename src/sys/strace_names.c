@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "abi/fs.h"
+#include "abi/inet.h"
 #include "abi/mm.h"
 #include "abi/socket.h"
 #include "abi/time.h"
