@@ -49,7 +49,7 @@ static const struct seccomp_rule app_rules[] = {
     {.nr = LX_NR_futex_waitv, FROM_TEXT},
     /* What the host writes there, and where it goes on, is the thread's own memory. */
     {.nr = LX_NR_rseq, FROM_TEXT},
-    /* The rest is left out with --mm=helper. */
+    /* The last NR_MM_RULES are left out with --mm=helper. */
     {.nr = LX_NR_mmap,
      .conds = {{0, SECCOMP_GE, PLATFORM_MIN, 0},
                {2, SECCOMP_LE, 7, 0},
@@ -64,7 +64,7 @@ static const struct seccomp_rule app_rules[] = {
      .conds = {{0, SECCOMP_GE, PLATFORM_MIN, 0}, {2, SECCOMP_ONE_OF, ADVICES, ~0UL}},
      FROM_TEXT},
 };
-#define NR_APP_RULES_NO_MM 10
+#define NR_MM_RULES 4
 
 /* The secret is put in at start-up: r9 is the argument that these calls do not use. */
 #define SECRET                                                                                     \
@@ -105,7 +105,7 @@ static size_t first_app_rule(void)
 
 static size_t nr_app_rules(void)
 {
-    return platform_cfg.is_helper_mm_only ? NR_APP_RULES_NO_MM : ARRAY_SIZE(app_rules);
+    return ARRAY_SIZE(app_rules) - (platform_cfg.is_helper_mm_only ? NR_MM_RULES : 0);
 }
 
 bool filter_allows_advice(int advice)

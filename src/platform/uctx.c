@@ -338,7 +338,7 @@ static u32 prepare_resume(struct uctx *ctx)
         ctx->nmmcalls = 0;
         queue_taken(ctx);
     }
-    /* Not among the queued: those may be made by the helper, and this is about the thread itself. */
+    /* Not among the queued: those the helper may make; this is about the thread itself. */
     if (unlikely(ctx->rseq.nr) && n < STUB_MAX_MMCALLS) {
         memcpy((void *)(uintptr_t)&ch->mmcalls[n++], &ctx->rseq, sizeof(ctx->rseq));
         ctx->rseq.nr = 0;

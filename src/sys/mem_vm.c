@@ -222,7 +222,8 @@ s64 sys_membarrier(struct task *t, const u64 a[6])
         /* Registration for sync-core is of its own; each registers as the bit above it. */
         return have & (cmd << 1) ? aspace_membarrier(t->mm->as, (int)cmd, 0, 0) : -LX_EPERM;
     case MB_RSEQ:
-        return have & MB_REG_RSEQ ? aspace_membarrier(t->mm->as, (int)cmd, flags, (s32)a[2]) : -LX_EPERM;
+        return have & MB_REG_RSEQ ? aspace_membarrier(t->mm->as, (int)cmd, flags, (s32)a[2])
+                                  : -LX_EPERM;
     case MB_GLOBAL:
     case MB_GLOBAL_EXPEDITED:
         return aspace_membarrier(t->mm->as, (int)cmd, 0, 0);

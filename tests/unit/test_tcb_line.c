@@ -1,4 +1,4 @@
-/* net/stack/tcb: two machines at the ends of a line that loses, delays, reorders and repeats, in virtual time. */
+/* net/stack/tcb: two machines on a line that loses, delays, reorders and repeats; virtual time. */
 #include "net/stack/tcb.h"
 #include "net/stack/wirefmt.h"
 #include "test.h"
