@@ -117,9 +117,21 @@ bool exit_notify_parent(struct tgroup *g)
     return is_reaped;
 }
 
+/* Whoever waits for his namespace to be empty (ns_end) waits for those below it too. Under
+ * task_lock, written; when a group there has ended, and when it has been reaped: by a parent
+ * from outside, perhaps. */
+static void wake_ending_ns(struct pid_ns *ns)
+{
+    for (; ns; ns = ns->parent) {
+        if (ns->init && ns->is_dying)
+            waitq_wake(&ns->init->child_wait, WAIT_ALL);
+    }
+}
+
 /* Under task_lock, written. The caller drops the list's reference (tgroup_put) after unlocking. */
 void tgroup_release(struct tgroup *g)
 {
+    struct pid_ns *ns = g->pid->ns;
     g->is_reaped = true;
     if (ptrace_is_traced(g->leader))
         ptrace_detach_locked(g->leader, 0);
@@ -135,13 +147,14 @@ void tgroup_release(struct tgroup *g)
     if (g->pid->task == g->leader)
         g->pid->task = NULL;
     g->pid->tgroup = NULL;
-    if (g->pid->ns->init == g)
-        g->pid->ns->init = NULL;
+    if (ns->init == g)
+        ns->init = NULL;
     pid_release_if_unused(g->pid);
     if (g->pgrp != g->pid)
         pid_release_if_unused(g->pgrp);
     if (g->session && g->session->pid != g->pid)
         pid_release_if_unused(g->session->pid);
+    wake_ending_ns(ns);
 }
 
 /* ---- children of the dying ----------------------------------------------------------------- */
@@ -389,13 +402,10 @@ static void exit_notify(struct task *t)
             ptrace_tell_exit(g->leader, tgroup_wait_status(g));
         else
             is_reaped = exit_notify_parent(g);
-        /* Whoever waits for his namespace to be empty waits for those below it too. */
-        for (struct pid_ns *ns = g->pid->ns; ns; ns = ns->parent) {
-            if (ns->init && ns->is_dying)
-                waitq_wake(&ns->init->child_wait, WAIT_ALL);
-        }
         if (is_reaped)
             tgroup_release(g);
+        else
+            wake_ending_ns(g->pid->ns);
     }
     rwlock_wrunlock(&task_lock);
     put_dead(&dead);

@@ -163,6 +163,45 @@ static void user_ns_of_none(void *arg)
         }
 }
 
+/* The last process of a namespace whose init is gone is reaped by a parent from outside of it. */
+static void reaped_from_outside(void *arg)
+{
+    pid_t init = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
+    EXPECT(init >= 0);
+    if (init == 0) {
+        for (;;)
+            pause();
+    }
+    pid_t outside = fork();
+    EXPECT(outside >= 0);
+    if (outside == 0) {
+        int fd = pidfd_open_(init);
+        EXPECT(fd >= 0 && setns(fd, CLONE_NEWPID) == 0);
+        pid_t inside = fork();
+        EXPECT(inside >= 0);
+        if (inside == 0) {
+            for (;;)
+                pause();
+        }
+        siginfo_t si;
+        EXPECT(kill(init, SIGKILL) == 0);
+        EXPECT(waitid(P_PID, (id_t)inside, &si, WEXITED | WNOWAIT) == 0);
+        EXPECT(si.si_code == CLD_KILLED && si.si_status == SIGKILL);
+        sleep_ms(20); /* init has looked, and waits for this one */
+        EXPECT(waitpid(inside, NULL, WNOHANG) == inside);
+        _exit(0);
+    }
+    int st;
+    EXPECT(waitpid(init, &st, 0) == init && WIFSIGNALED(st) && WTERMSIG(st) == SIGKILL);
+    EXPECT(waitpid(outside, &st, 0) == outside && st == 0);
+}
+
+TEST(end_of_a_pid_namespace)
+{
+    if (getuid() == 0)
+        CHECK_EQ(run_child(reaped_from_outside, NULL), 0);
+}
+
 TEST(many_user_namespaces)
 {
     for (int i = 0; i < 50; i++)
