@@ -56,10 +56,10 @@ struct tcp_sock {
     u32 ndeferred;              /* listener: such children; guarded by sk.lock */
     _Atomic s64 rx_stamp_ns;    /* when the last bytes came, if the options ask for it */
 
-    _Atomic bool is_nodelay, is_cork, is_quickack_off, is_fastopen_connect, is_save_syn, is_inq;
+    _Atomic bool is_nodelay, is_cork, is_quickack_off, is_fastopen_connect, is_inq;
     _Atomic bool is_repair, is_thin_lto, is_thin_dupack;
     _Atomic s32 keepidle, keepintvl, keepcnt, syncnt, linger2, defer_accept, window_clamp;
-    _Atomic s32 user_timeout, notsent_lowat, maxseg, fastopen_qlen, cc; /* cc: index of the name */
+    _Atomic s32 user_timeout, maxseg, fastopen_qlen, cc; /* cc: index of the name */
     _Atomic u64 bytes_in, bytes_out;
     s64 created_ns;
 };

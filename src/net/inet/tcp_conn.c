@@ -158,7 +158,6 @@ void tcp_inherit(struct tcp_sock *c, struct tcp_sock *l)
     c->linger2 = l->linger2;
     c->window_clamp = l->window_clamp;
     c->user_timeout = l->user_timeout;
-    c->notsent_lowat = l->notsent_lowat;
     c->maxseg = l->maxseg;
     c->cc = l->cc;
     c->is_inq = l->is_inq;

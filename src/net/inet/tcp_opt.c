@@ -268,14 +268,6 @@ static int tcp_set(struct tcp_sock *t, s32 name, s32 v)
         return 0;
     case LX_TCP_TIMESTAMP:
         return -LX_EPERM; /* only in repair mode */
-    case LX_TCP_NOTSENT_LOWAT:
-        t->notsent_lowat = v;
-        return 0;
-    case LX_TCP_SAVE_SYN:
-        if (v < 0 || v > 2)
-            return -LX_EINVAL;
-        t->is_save_syn = v;
-        return 0;
     case LX_TCP_INQ:
         if (v < 0 || v > 1)
             return -LX_EINVAL;
@@ -388,12 +380,6 @@ static int tcp_get(struct tcp_sock *t, s32 name, s32 *ret)
     case LX_TCP_TIMESTAMP:
         v = (s32)(clock_mono_ns() / NSEC_PER_MSEC);
         break;
-    case LX_TCP_NOTSENT_LOWAT:
-        v = t->notsent_lowat ? t->notsent_lowat : -1;
-        break;
-    case LX_TCP_SAVE_SYN:
-        v = t->is_save_syn;
-        break;
     case LX_TCP_INQ:
         v = t->is_inq;
         break;
@@ -429,7 +415,6 @@ int tcp_getsockopt(struct sock *sk, s32 level, s32 name, struct optval *val)
         return get_name(val, cc_names[t->cc]);
     case LX_TCP_CC_INFO:
     case LX_TCP_ULP:
-    case LX_TCP_SAVED_SYN:
         val->len = 0;
         return 0;
     }
