@@ -34,18 +34,18 @@
 
 /* ---- netlink ------------------------------------------------------------------------------- */
 
-typedef int (*nl_fn)(struct netcfg *c, const struct nlmsghdr *h);
+typedef int (*nl_fn)(struct netcfg *c, struct nlmsghdr *h);
 
 struct attrs {
-    const struct rtattr *a[64];
+    struct rtattr *a[64];
 };
 
-static void find_attrs(struct attrs *t, const struct nlmsghdr *h, size_t head)
+static void find_attrs(struct attrs *t, struct nlmsghdr *h, size_t head)
 {
     memset(t, 0, sizeof(*t));
     if (h->nlmsg_len < NLMSG_LENGTH(head))
         return;
-    const struct rtattr *a = (const void *)((const char *)NLMSG_DATA(h) + NLMSG_ALIGN(head));
+    struct rtattr *a = (void *)((char *)NLMSG_DATA(h) + NLMSG_ALIGN(head));
     u32 left = h->nlmsg_len - (u32)NLMSG_SPACE(head);
     if (h->nlmsg_len < NLMSG_SPACE(head))
         return;
@@ -54,7 +54,7 @@ static void find_attrs(struct attrs *t, const struct nlmsghdr *h, size_t head)
             t->a[a->rta_type & NLA_TYPE_MASK] = a;
 }
 
-static u32 attr_u32(const struct rtattr *a)
+static u32 attr_u32(struct rtattr *a)
 {
     u32 v = 0;
     if (a && RTA_PAYLOAD(a) >= sizeof(v))
@@ -63,7 +63,7 @@ static u32 attr_u32(const struct rtattr *a)
 }
 
 /* An address of the family as 16 bytes. */
-static bool attr_addr(const struct rtattr *a, u8 family, u8 out[16])
+static bool attr_addr(struct rtattr *a, u8 family, u8 out[16])
 {
     size_t n = family == AF_INET ? 4 : 16;
     memset(out, 0, 16);
@@ -85,7 +85,7 @@ static bool attr_addr(const struct rtattr *a, u8 family, u8 out[16])
         grow_p_ != NULL;                                                                           \
     })
 
-static int on_link(struct netcfg *c, const struct nlmsghdr *h)
+static int on_link(struct netcfg *c, struct nlmsghdr *h)
 {
     const struct ifinfomsg *ifi = NLMSG_DATA(h);
     struct attrs t;
@@ -117,7 +117,7 @@ static bool has_iface(const struct netcfg *c, s32 index)
     return false;
 }
 
-static int on_addr(struct netcfg *c, const struct nlmsghdr *h)
+static int on_addr(struct netcfg *c, struct nlmsghdr *h)
 {
     const struct ifaddrmsg *ifa = NLMSG_DATA(h);
     struct attrs t;
@@ -143,7 +143,7 @@ static int on_addr(struct netcfg *c, const struct nlmsghdr *h)
     return 0;
 }
 
-static int on_route(struct netcfg *c, const struct nlmsghdr *h)
+static int on_route(struct netcfg *c, struct nlmsghdr *h)
 {
     const struct rtmsg *r = NLMSG_DATA(h);
     struct attrs t;
@@ -174,7 +174,7 @@ static int on_route(struct netcfg *c, const struct nlmsghdr *h)
     out->has_gateway = attr_addr(t.a[RTA_GATEWAY], out->family, out->gateway);
     (void)attr_addr(t.a[RTA_PREFSRC], out->family, out->prefsrc);
     if (t.a[RTA_METRICS]) {
-        const struct rtattr *m = RTA_DATA(t.a[RTA_METRICS]);
+        struct rtattr *m = RTA_DATA(t.a[RTA_METRICS]);
         u32 left = (u32)RTA_PAYLOAD(t.a[RTA_METRICS]);
         for (; RTA_OK(m, left); m = RTA_NEXT(m, left))
             if (m->rta_type == RTAX_MTU)
@@ -183,7 +183,7 @@ static int on_route(struct netcfg *c, const struct nlmsghdr *h)
     return 0;
 }
 
-static int on_neigh(struct netcfg *c, const struct nlmsghdr *h)
+static int on_neigh(struct netcfg *c, struct nlmsghdr *h)
 {
     const struct ndmsg *n = NLMSG_DATA(h);
     struct attrs t;

@@ -181,8 +181,9 @@ static s64 transfer(u64 size, u64 seed)
                 mutex_lock(&ends[0].tx->lock);
                 u64 space = bq_space(ends[0].tx);
                 mutex_unlock(&ends[0].tx->lock);
-                u64 n = MIN(MIN(size - put_bytes, space), (u64)8192);
                 u8 b[8192];
+                u64 n = MIN(size - put_bytes, space);
+                n = MIN(n, sizeof(b));
                 if (!n)
                     break;
                 for (u64 i = 0; i < n; i++) {
