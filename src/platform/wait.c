@@ -18,8 +18,10 @@
 #include "host/futex.h"
 #include "platform/internal.h"
 
-#define SPIN_US     30
-#define GAP_US      15 /* between two looks: we were off the core */
+#define SPIN_US 30
+/* Between two looks, more than this: we were off the core. (A timer's interrupt takes up to 60 µs
+ * in a nested guest.) */
+#define GAP_US      100
 #define BACKOFF_US  4000
 #define CREDIT_MAX  8
 #define PROBE_EVERY 64 /* sleeps between two tries to spin */
