@@ -1,5 +1,11 @@
-/* Where proc and net meet: the files of /proc/net and /proc/sys/net. The rooms do not know each other. */
+/*
+ * Where proc and net meet: the files of /proc/net and /proc/sys/net, the interfaces of sysfs. The
+ * rooms do not know each other.
+ */
+#include <string.h>
+
 #include "net/net_proc.h"
+#include "net/netdev.h"
 #include "procfs/procfs.h"
 #include "sys/socket.h"
 
@@ -24,6 +30,31 @@ static int show_file(struct seq *s, struct net_ns *net, u64 *cursor, const void 
     return 0;
 }
 
+static bool nth_netdev(struct net_ns *ns, u32 nth, struct procfs_netdev *ret)
+{
+    struct netdev_info d;
+    if (!netdev_nth(ns, nth, &d))
+        return false;
+    *ret = (struct procfs_netdev){
+        .index = d.index,
+        .flags = d.flags,
+        .mtu = d.mtu,
+        .type = d.type,
+        .rx_bytes = d.rx_bytes,
+        .rx_packets = d.rx_packets,
+        .rx_errors = d.rx_errors,
+        .rx_dropped = d.rx_dropped,
+        .multicast = d.rx_multicast,
+        .tx_bytes = d.tx_bytes,
+        .tx_packets = d.tx_packets,
+        .tx_dropped = d.tx_dropped,
+    };
+    memcpy(ret->name, d.name, sizeof(ret->name));
+    ret->name[sizeof(ret->name) - 1] = 0;
+    memcpy(ret->mac, d.mac, sizeof(ret->mac));
+    return true;
+}
+
 void socket_proc_init(void)
 {
     static struct procfs_net_file files[64];
@@ -31,6 +62,7 @@ void socket_proc_init(void)
     for (u32 i = 0; i < n; i++)
         files[i] = (struct procfs_net_file){net_proc_files[i].name, show_file, &net_proc_files[i]};
     procfs_set_net_files(files, n);
+    procfs_set_netdevs(nth_netdev);
     for (int id = 0; id < NSYS_COUNT; id++) {
         const char *path = net_sysctl_path(id);
         _Atomic s64 *v = path ? procfs_sysctl_net(path) : NULL;

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysinfo.h>
@@ -202,11 +203,104 @@ TEST(sysfs_cpus)
     CHECK_ERR(open("/sys/devices/system/cpu/cpu9999", O_RDONLY), ENOENT);
 }
 
+/* The loopback is there in every namespace, and its index is 1. */
+TEST(sysfs_loopback)
+{
+    static const struct {
+        const char *name, *want;
+    } files[] = {
+        {"addr_len", "6\n"},
+        {"address", "00:00:00:00:00:00\n"},
+        {"broadcast", "00:00:00:00:00:00\n"},
+        {"ifindex", "1\n"},
+        {"iflink", "1\n"},
+        {"mtu", "65536\n"},
+        {"type", "772\n"},
+        {"tx_queue_len", "1000\n"},
+        {"uevent", "INTERFACE=lo\nIFINDEX=1\n"},
+        {"statistics/tx_window_errors", "0\n"},
+    };
+    char path[128], link[256];
+    struct stat st, real;
+    for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        snprintf(path, sizeof(path), "/sys/class/net/lo/%s", files[i].name);
+        CHECK(slurp(path) > 0);
+        CHECK_STR(text, files[i].want);
+        CHECK_EQ(stat(path, &st), 0);
+        CHECK_EQ(st.st_size, 4096);
+    }
+    CHECK_ERR(slurp("/sys/class/net/lo/speed"), EINVAL);
+    CHECK_ERR(slurp("/sys/class/net/lo/duplex"), EINVAL);
+    CHECK(slurp("/sys/class/net/lo/operstate") > 0);
+    CHECK(!strcmp(text, "unknown\n") || !strcmp(text, "down\n"));
+    CHECK(slurp("/sys/class/net/lo/statistics/rx_bytes") > 0);
+    ssize_t n = readlink("/sys/class/net/lo", link, sizeof(link) - 1);
+    CHECK(n > 0);
+    link[n] = 0;
+    CHECK_STR(link, "../../devices/virtual/net/lo");
+    n = readlink("/sys/class/net/lo/subsystem", link, sizeof(link) - 1);
+    CHECK(n > 0);
+    link[n] = 0;
+    CHECK_STR(link, "../../../../class/net");
+    CHECK_EQ(stat("/sys/class/net/lo/subsystem/lo", &st), 0);
+    CHECK_EQ(stat("/sys/devices/virtual/net/lo", &real), 0);
+    CHECK_EQ(st.st_ino, real.st_ino);
+    CHECK(S_ISDIR(st.st_mode));
+    CHECK_ERR(stat("/sys/class/net/nothing0", &st), ENOENT);
+    CHECK_ERR(stat("/sys/devices/virtual/net/nothing0", &st), ENOENT);
+    for (int i = 0; i < 2; i++) {
+        DIR *d = opendir(i ? "/sys/devices/virtual/net" : "/sys/class/net");
+        struct dirent *e;
+        int found = 0;
+        CHECK(d != NULL);
+        while ((e = readdir(d))) {
+            if (strcmp(e->d_name, "lo"))
+                continue;
+            found++;
+            CHECK_EQ(e->d_type, i ? DT_DIR : DT_LNK);
+            CHECK_EQ(fstatat(dirfd(d), "lo", &st, AT_SYMLINK_NOFOLLOW), 0);
+            CHECK_EQ(e->d_ino, st.st_ino);
+        }
+        CHECK_EQ(found, 1);
+        closedir(d);
+    }
+}
+
+/* A mount shows the interfaces of the namespace that it was made in, and goes on showing them. */
+static int own_interfaces(void)
+{
+    if (unshare(CLONE_NEWNS | CLONE_NEWNET) < 0)
+        return 0; /* not ours to make */
+    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("x", "/proc", "sysfs", 0, NULL) < 0)
+        return 1;
+    DIR *d = opendir("/proc/class/net");
+    struct dirent *e;
+    int n = 0;
+    while (d && (e = readdir(d)))
+        n += e->d_name[0] != '.' && !strcmp(e->d_name, "lo");
+    if (n != 1 || slurp("/proc/class/net/lo/ifindex") != 2 || strcmp(text, "1\n"))
+        return 2;
+    if (unshare(CLONE_NEWNET) < 0 || slurp("/proc/class/net/lo/mtu") <= 0)
+        return 3;
+    return 0;
+}
+
+TEST(sysfs_is_of_a_network_namespace)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(own_interfaces());
+    int st;
+    CHECK_EQ(waitpid(pid, &st, 0), pid);
+    CHECK_EQ(st, 0);
+}
+
 TEST(every_name_can_be_listed_and_statted)
 {
     static const char *const dirs[] = {"/proc", "/proc/self", "/proc/sys", "/proc/sys/kernel",
                                        "/proc/sys/fs", "/proc/sys/vm", "/proc/self/task",
-                                       "/sys", "/sys/devices/system/cpu"};
+                                       "/sys", "/sys/devices/system/cpu",
+                                       "/sys/class/net/lo/", "/sys/class/net/lo/statistics"};
     for (unsigned i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
         DIR *d = opendir(dirs[i]);
         struct dirent *e;

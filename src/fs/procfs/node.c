@@ -65,6 +65,7 @@ struct inode *pnode_inode(struct super *sb, const struct pnode *n, struct pid *p
     pi->is_thread = is_thread;
     pi->nr = nr;
     pi->ps = sb->ops == &proc_super_ops ? sb->priv : NULL;
+    pi->net = sb->ops == &sysfs_super_ops ? sb->priv : NULL;
     bool is_dir = (n->mode & LX_S_IFMT) == LX_S_IFDIR;
     struct inode *i = inode_new(sb, pnode_ino(n, pid, is_thread, nr), n->mode,
                                 n->iops ? n->iops : default_iops(sb, n),
@@ -148,7 +149,7 @@ bool pnode_emit_fixed(struct file *f, struct dir_ctx *ctx, bool is_thread)
     for (; f->pos < 2 + dir->nchildren; f->pos++) {
         const struct pnode *n = &dir->children[f->pos - 2];
         if (is_shown(n, is_thread) &&
-            !ctx->emit(ctx, n->name, strlen(n->name), pnode_ino(n, pi->pid, is_thread, -1),
+            !ctx->emit(ctx, n->name, strlen(n->name), pnode_ino(n, pi->pid, is_thread, pi->nr),
                        (n->mode & LX_S_IFMT) >> 12, f->pos + 1))
             return false;
     }

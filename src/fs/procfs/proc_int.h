@@ -43,6 +43,7 @@ struct pinode { /* inode->priv */
     bool is_thread;      /* the thread of that pid, not its process */
     s32 nr;              /* fd, cpu: what a dynamic directory numbers */
     struct proc_super *ps; /* of its mount; NULL: not on a proc */
+    struct net_ns *net;    /* whose interfaces its mount shows; NULL: not on a sysfs */
 };
 
 struct pfile { /* file->priv of text files */
@@ -181,6 +182,9 @@ void seq_cpu_mask(struct seq *s, u64 mask);
 int sysfs_init(void) must_check;
 extern const struct super_ops sysfs_super_ops;
 const struct inode_ops *sysfs_dir_iops(void);
+/* sysfs_net.c: /sys/class/net and /sys/devices/virtual/net */
+extern const struct inode_ops class_net_iops, virtual_net_iops;
+extern const struct file_ops class_net_fops, virtual_net_fops;
 void pnode_evict(struct inode *i); /* super_ops.evict of a file system without processes */
 int cgroupfs_init(void) must_check;
 

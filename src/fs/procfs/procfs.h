@@ -27,6 +27,19 @@ struct procfs_net_file {
 /* Called once at start; the table stays the caller's. */
 void procfs_set_net_files(const struct procfs_net_file *files, u32 count);
 
+/* A network interface as sysfs shows it below /sys/class/net. */
+struct procfs_netdev {
+    s32 index;
+    char name[16];
+    u32 flags, mtu; /* LX_IFF_* */
+    u16 type;       /* LX_ARPHRD_* */
+    u8 mac[6];
+    u64 rx_bytes, rx_packets, rx_errors, rx_dropped, multicast;
+    u64 tx_bytes, tx_packets, tx_dropped;
+};
+/* Called once at start. nth: the namespace's interfaces in order, from 0; false: there are not so many. */
+void procfs_set_netdevs(bool (*nth)(struct net_ns *ns, u32 nth, struct procfs_netdev *ret));
+
 /* The number behind a file of /proc/sys/net ("ipv4/ip_forward"), for the stack to read; NULL: none.
  * Of a range ("ipv4/ip_local_port_range") the first; the second follows it. */
 _Atomic s64 *procfs_sysctl_net(const char *path);

@@ -1,6 +1,6 @@
 /*
- * sysfs: cpus with their topology, one memory node, and the directories that programs expect
- * to find. Read-only but for what proc's tables make writable. Missing names are
+ * sysfs: cpus with their topology, one memory node, network interfaces, and the directories that
+ * programs expect to find. Read-only but for what proc's tables make writable. Missing names are
  * cached as negative, as in kernfs: creating gives EACCES or EPERM, not ENOENT.
  */
 #include <stdio.h>
@@ -165,7 +165,9 @@ static const struct pnode system_table[] = {
      .iops = &cpus_iops, .fops = &cpus_fops},
     D("node", nodes_table),
 };
-static const struct pnode virtual_table[] = {EMPTY("net"), EMPTY("dmi")};
+#define NET(ops_of)                                                                                \
+    {.name = "net", .mode = LX_S_IFDIR | 0755, .iops = &ops_of##_iops, .fops = &ops_of##_fops}
+static const struct pnode virtual_table[] = {NET(virtual_net), EMPTY("dmi")};
 static const struct pnode devices_table[] = {D("system", system_table), D("virtual", virtual_table)};
 
 /* ---- the rest ------------------------------------------------------------------------------------------------- */
@@ -183,7 +185,7 @@ static const struct pnode kernel_table[] = {
     T("profiling", "0"), T("fscaps", "1"),
 };
 static const struct pnode class_table[] = {
-    EMPTY("block"), EMPTY("bdi"), EMPTY("mem"), EMPTY("misc"), EMPTY("net"), EMPTY("power_supply"),
+    EMPTY("block"), EMPTY("bdi"), EMPTY("mem"), EMPTY("misc"), NET(class_net), EMPTY("power_supply"),
     EMPTY("thermal"), EMPTY("tty"), EMPTY("drm"), EMPTY("hwmon"),
 };
 static const struct pnode bus_table[] = {EMPTY("cpu"), EMPTY("node"), EMPTY("pci"), EMPTY("usb")};
@@ -227,14 +229,41 @@ void pnode_evict(struct inode *i)
     free(i->priv);
 }
 
-const struct super_ops sysfs_super_ops = {.statfs = sys_statfs, .evict = pnode_evict};
+static void sys_kill(struct super *sb)
+{
+    if (sb->priv)
+        kern_hooks.net_ns_put(sb->priv);
+}
+
+const struct super_ops sysfs_super_ops = {
+    .statfs = sys_statfs, .evict = pnode_evict, .kill = sys_kill};
+
+/* As on Linux a mount shows the interfaces of the namespace it was made in, referenced here. */
+static int own_net(struct net_ns **ret_net)
+{
+    struct task *t = task_current();
+    struct net_ns *net = t ? t->ns->net : kern_hooks.root_net_ns;
+    if (net && t && !ns_capable(kern_hooks.net_ns_owner(net), LX_CAP_SYS_ADMIN))
+        return -LX_EPERM;
+    if (net)
+        kern_hooks.net_ns_get(net);
+    *ret_net = net;
+    return 0;
+}
 
 static int sys_mount(const struct fs_type *type, u32 ms_flags, const char *source, const char *opts,
                      struct super **ret_sb)
 {
-    struct super *sb = super_new(type, &sysfs_super_ops, source, NULL);
-    if (!sb)
+    struct net_ns *net;
+    int r = own_net(&net);
+    if (r < 0)
+        return r;
+    struct super *sb = super_new(type, &sysfs_super_ops, source, net);
+    if (!sb) {
+        if (net)
+            kern_hooks.net_ns_put(net);
         return -LX_ENOMEM;
+    }
     struct inode *root = pnode_inode(sb, &root_node, NULL, false, -1);
     sb->root = root ? dentry_make_root(sb, root) : NULL;
     if (!sb->root) {
