@@ -79,6 +79,7 @@ static int copy_cred(struct task *c, struct task *t, u64 flags)
     if (c->user) {
         user_ref(c->user);
         atomic_fetch_add(&c->user->ntasks, 1);
+        c->is_user_counted = true;
     }
     return 0;
 }

@@ -105,6 +105,7 @@ static struct task *take_over(struct task *t)
     list_del(&old->tg_node);
     atomic_store(&old->state, TASK_DEAD);
     old->is_reaped = true;
+    task_uncount(old);
     t->pid = old->pid;
     old->pid = own;
     t->pid->task = t;

@@ -143,6 +143,7 @@ void tgroup_release(struct tgroup *g)
     list_del(&g->leader->tg_node);
     mutex_unlock(&g->sig_lock);
     g->leader->is_reaped = true;
+    task_uncount(g->leader);
     atomic_store(&g->leader->state, TASK_DEAD);
     if (g->pid->task == g->leader)
         g->pid->task = NULL;
@@ -375,6 +376,7 @@ static bool leave_group(struct task *t, bool *ret_is_kept)
         t->pid->is_exited = true;
         if (!is_kept) {
             t->is_reaped = true;
+            task_uncount(t);
             t->pid->task = NULL;
             pid_release_if_unused(t->pid);
         }

@@ -71,6 +71,9 @@ void vfork_release(struct task *t); /* wakes the parent of a vfork child */
 void vfork_done_put(struct vfork_done *v);
 /* Makes t one of l's tasks until it is freed; l may be NULL. -LX_EAGAIN: there are as many as may be. */
 int task_count_in(struct task *t, struct task_limits *l) must_check;
+/* It counts no more: before anybody can know that it is gone, as a task in its place may follow at
+ * once. When it is reaped, under task_lock; or when it is freed without having been there. */
+void task_uncount(struct task *t);
 void task_put_base(struct task *t); /* the list's or the group's own reference */
 void tgroup_publish_ids(struct tgroup *g); /* under task_lock */
 void task_publish_limits(struct task *t);

@@ -519,6 +519,7 @@ void ptrace_detach_locked(struct task *t, int signo)
 static void release_thread(struct task *t)
 {
     t->is_reaped = true;
+    task_uncount(t);
     atomic_store(&t->state, TASK_DEAD);
     t->pid->task = NULL;
     pid_release_if_unused(t->pid);

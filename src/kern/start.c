@@ -162,8 +162,10 @@ static int make_first(const struct init_args *a, struct task **ret_t)
     g->sighand = sighand_new();
     t->user = user_get(t->cred->uid);
     int r = g->sighand && t->user ? 0 : -LX_ENOMEM;
-    if (t->user)
+    if (t->user) {
         atomic_fetch_add(&t->user->ntasks, 1);
+        t->is_user_counted = true;
+    }
     if (r == 0)
         r = task_count_in(t, a->limits);
     if (r == 0 && a->nseccomp)

@@ -124,6 +124,16 @@ int task_count_in(struct task *t, struct task_limits *l)
     return 0;
 }
 
+void task_uncount(struct task *t)
+{
+    struct task_limits *l = take_ptr(t->counted);
+    if (l)
+        atomic_fetch_sub(&l->ntasks, 1);
+    if (t->is_user_counted)
+        atomic_fetch_sub(&t->user->ntasks, 1);
+    t->is_user_counted = false;
+}
+
 /* Frees the memory; everything that it held while it ran is gone already or goes now. */
 static void task_free(struct task *t)
 {
@@ -134,13 +144,10 @@ static void task_free(struct task *t)
     free(t->ptrace);
     keys_task_free(t);
     cred_put(t->cred);
-    if (t->user) {
-        if (atomic_fetch_sub(&t->user->ntasks, 1) == 1)
-            keys_user_left(t->user);
-        user_put(t->user);
-    }
-    if (t->counted)
-        atomic_fetch_sub(&t->counted->ntasks, 1);
+    task_uncount(t);
+    if (t->user && atomic_load(&t->user->ntasks) == 0)
+        keys_user_left(t->user);
+    user_put(t->user);
     pid_put(t->pid);
     free(t);
 }
@@ -259,8 +266,9 @@ void task_set_cred(struct task *t, const struct cred *c)
         old_user = t->user;
         t->user = user;
         atomic_fetch_add(&user->ntasks, 1);
-        if (old_user)
+        if (t->is_user_counted)
             is_last = atomic_fetch_sub(&old_user->ntasks, 1) == 1;
+        t->is_user_counted = true;
     }
     bool is_mixed = t->tg->ntasks > 1;
     mutex_unlock(&t->tg->sig_lock);

@@ -200,7 +200,8 @@ struct user_struct { /* one real uid: RLIMIT_NPROC, SIGPENDING, MSGQUEUE account
     struct ref ref;
     struct list node;
     u32 uid;
-    _Atomic u32 ntasks, nsigpending, nfiles_inflight;
+    _Atomic u32 ntasks; /* that are not reaped */
+    _Atomic u32 nsigpending, nfiles_inflight;
     _Atomic u64 mq_bytes, locked_bytes;
     u32 nkeys, key_bytes;           /* guarded by the keys' lock, as the rest */
     struct key *ring, *session_ring; /* counted, or NULL */
@@ -339,7 +340,8 @@ struct task {
     struct nsproxy *ns;          /* owned */
     const struct cred *cred;     /* owned; own thread changes it; others read under tg->sig_lock */
     struct user_struct *user;    /* owned: of cred->uid */
-    struct task_limits *counted; /* where it is one of ntasks, or NULL; immutable */
+    struct task_limits *counted; /* where it is one of ntasks, or NULL; changed by task_uncount only */
+    bool is_user_counted;        /* one of user->ntasks; likewise */
     struct vfs_task vt;          /* the vfs's view; vfs_current of this thread */
 
     _Atomic u32 state;           /* enum task_state */

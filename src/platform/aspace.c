@@ -319,10 +319,17 @@ static int fork_into(struct aspace *parent, struct aspace *child, u32 count, str
 {
     MUTEX_GUARD(&child->helper_lock);
     order_post(child, count);
-    order_set(parent, 0, OP_FORK, 0, 0, FORK_FLAGS, (u64)arena_fd(), arena_offset(child->unit), 0,
-              0, 0);
     s64 pid;
-    int r = order_run(parent, 1, &pid);
+    int r;
+    u32 mark;
+    /* Only whom we believe is asked again: see below. */
+    do {
+        mark = reaper_mark();
+        order_set(parent, 0, OP_FORK, 0, 0, FORK_FLAGS, (u64)arena_fd(), arena_offset(child->unit),
+                  0, 0, 0);
+        r = order_run(parent, 1, &pid);
+    } while (r == 0 && pid == -LX_EAGAIN && atomic_load(&parent->nthreads) <= 1 &&
+             reaper_wait_freed(mark));
     if (r < 0 || pid < 0) {
         /*
          * Nobody lies about this in a process whose only thread waits for us. Else there

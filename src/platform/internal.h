@@ -143,6 +143,13 @@ void reaper_stop(void);
 int reaper_watch(struct aspace *as) must_check;
 /* The last reference is gone: kills the process and frees the aspace, now or when it has ended. */
 void reaper_abandon(struct aspace *as);
+/*
+ * The host's limits count a stub until it has been reaped, which is some time after the guest's
+ * process was. Whoever meets one takes a mark before he tries, and tries again after true: a stub
+ * that was dying has gone since the mark. False: none is dying.
+ */
+u32 reaper_mark(void);
+bool reaper_wait_freed(u32 mark) must_check;
 void aspace_free(struct aspace *as);
 
 /* ---- aspace.c

@@ -25,6 +25,8 @@ static struct {
     struct mutex lock;
     struct aspace *by_unit[NR_UNITS]; /* guarded by lock: watched stubs by control unit */
     u32 nwatched;                     /* guarded by lock */
+    u32 ndying;                       /* abandoned, not yet freed; guarded by lock */
+    volatile u32 nfreed;              /* futex: changes with each of those that is */
     bool is_stopping;                 /* guarded by lock */
 } reaper = {.epoll_fd = -1, .stop_fd = -1, .lock = MUTEX_INIT("platform.registry")};
 
@@ -88,6 +90,29 @@ static void handle_exit(u32 unit)
     return;
 abandoned:
     aspace_free(as);
+    {
+        MUTEX_GUARD(&reaper.lock);
+        reaper.ndying--;
+    }
+    __atomic_add_fetch(&reaper.nfreed, 1, __ATOMIC_SEQ_CST);
+    host_futex_wake(&reaper.nfreed, INT32_MAX);
+}
+
+u32 reaper_mark(void)
+{
+    return __atomic_load_n(&reaper.nfreed, __ATOMIC_SEQ_CST);
+}
+
+bool reaper_wait_freed(u32 mark)
+{
+    {
+        MUTEX_GUARD(&reaper.lock);
+        if (reaper.ndying == 0)
+            return reaper_mark() != mark;
+    }
+    while (reaper_mark() == mark)
+        (void)host_futex_wait(&reaper.nfreed, mark, -1);
+    return true;
 }
 
 static void *reaper_main(void *arg)
@@ -166,6 +191,7 @@ void reaper_abandon(struct aspace *as)
         MUTEX_GUARD(&reaper.lock);
         if (!atomic_load(&as->is_dead) && reaper.by_unit[as->unit] == as) {
             as->is_abandoned = true;
+            reaper.ndying++;
             kill(as->pid, SIGKILL);
             return;
         }

@@ -33,7 +33,9 @@ check "$(inside 'nproc; cat /sys/fs/cgroup/cpuset.cpus.effective' '{"cpu": {"cpu
 
 # A program that forks without end gets EAGAIN, and what was there before lives on.
 check "$(inside '(n=0; while [ $n -lt 60 ]; do sleep 20 & n=$((n+1)); done) 2>/tmp/err; grep -qi "temporarily unavailable\|try again" /tmp/err && echo refused; cat /sys/fs/cgroup/pids.current' '{"pids": {"limit": 20}}')" "refused
-20" "a fork bomb" 
+20" "a fork bomb"
+# At the limit, who has been waited for makes room at once: in the guest's count and in the host's.
+check "$(inside 'n=0; while [ $n -lt 18 ]; do sleep 300 & n=$((n+1)); done; n=0; while [ $n -lt 400 ]; do now=$(cat /sys/fs/cgroup/pids.current) || break; n=$((n+1)); done; echo $n $now' '{"pids": {"limit": 20}}' | tail -n 1)" "400 20" "one out, one in"
 
 # One that takes too much memory is killed; its parent sees that, and lives.
 big='awk "BEGIN { s = \"x\"; while (length(s) < 400000000) s = s s }" 2>/dev/null'

@@ -176,21 +176,33 @@ static void fork_limit(void *arg)
     struct rlimit rl = {20, 20};
     EXPECT(setrlimit(RLIMIT_NPROC, &rl) == 0);
     EXPECT(setuid(54321) == 0);
+    struct gate go;
+    gate_init(&go);
     int made = 0, refused = 0;
     for (int i = 0; i < 50; i++) {
         pid_t pid = fork();
-        if (pid == 0) {
-            sleep_ms(500);
-            _exit(0);
-        }
+        if (pid == 0)
+            _exit(gate_wait(&go));
         if (pid > 0)
             made++;
         else if (errno == EAGAIN)
             refused++;
     }
-    while (wait(NULL) > 0)
-        ;
     EXPECT(made == 19 && refused == 31);
+    /* One out, one in: who has been waited for does not count any more, at once. */
+    for (int i = 0; i < 1000; i++) {
+        gate_open(&go);
+        EXPECT(wait(NULL) > 0);
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(gate_wait(&go));
+        EXPECT(pid > 0);
+        EXPECT(fork() == -1 && errno == EAGAIN);
+    }
+    for (int i = 0; i < made; i++) {
+        gate_open(&go);
+        EXPECT(wait(NULL) > 0);
+    }
 }
 
 #define ROOT_TEST(name, fn)                                                                        \
