@@ -242,18 +242,23 @@ s64 sys_fallocate(struct task *t, const u64 a[6])
 
 /* ---- copy_file_range ----------------------------------------------------------------------- */
 
-/* One side's position: the guest's variable, or the file's own. */
+/* One side's position: the guest's variable, or the file's own, which a host file keeps itself. */
 struct side {
     struct file *f;
     uaddr_t ptr;
     s64 off;
 };
 
+static bool is_hosts(const struct side *s)
+{
+    return (s->f->mode & (FMODE_STREAM | FMODE_LSEEK)) == (FMODE_STREAM | FMODE_LSEEK);
+}
+
 static int side_begin(struct side *s)
 {
     if (s->ptr.v)
         return get_user(s->off, s->ptr);
-    s->off = s->f->pos;
+    s->off = is_hosts(s) ? vfs_seek(s->f, 0, LX_SEEK_CUR) : s->f->pos;
     return 0;
 }
 
@@ -261,6 +266,10 @@ static int side_end(struct side *s, s64 moved)
 {
     if (s->ptr.v)
         return put_user(s->off + moved, s->ptr);
+    if (is_hosts(s)) {
+        s64 r = vfs_seek(s->f, s->off + moved, LX_SEEK_SET);
+        return r < 0 ? (int)r : 0;
+    }
     MUTEX_GUARD(&s->f->pos_lock);
     s->f->pos = s->off + moved;
     return 0;

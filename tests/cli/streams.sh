@@ -11,6 +11,9 @@ check "$(head -c 50000000 /dev/zero | cv do -- wc -c)" 50000000 "large input"
 check "$(cv do -- head -c 50000000 /dev/zero | wc -c)" 50000000 "large output"
 printf 'one\ntwo\n' > lines
 check "$({ cv do -- head -c 4 > /dev/null; cat; } < lines)" two "the position of a file is shared"
+# cat copies between regular files with copy_file_range, which keeps to the host's positions, too.
+{ cv do -- sh -c 'echo first; cat lines; echo last'; cv do -- sh -c 'head -c 4 > /dev/null; exec cat' < lines; echo end; } > out
+check "$(tr '\n' ' ' < out)" "first one two last two end " "the positions of files are shared with copy_file_range"
 cv do -- sh -c 'echo more' >> lines; check "$(tail -1 lines)" more "appending"
 check "$(cv do -- sh -c 'echo out; echo err >&2' 2> /dev/null)" out "standard error apart"
 # 1 MB of arguments
