@@ -29,11 +29,24 @@
 #include "vfs/internal.h"
 #include "vfs/vfs.h"
 
-#define NBUCKETS (1U << 15)
-#define NLOCKS   64
+#define MIN_BUCKETS (1U << 9)
+#define MAX_BUCKETS (1U << 15)
+#define NLOCKS      64
 
-static struct list *_Atomic buckets[NBUCKETS]; /* written under the chain's lock */
-static struct mutex bucket_locks[NLOCKS];      /* zero is unlocked */
+/* It grows with the number of names: a sandbox that looks at few touches one page of it. */
+struct table {
+    u32 nbuckets; /* a power of two, at least NLOCKS: a name's lock is the same in every table */
+    struct epoch_node rcu;
+    struct list *_Atomic heads[]; /* written under the chain's lock */
+};
+
+static struct {
+    struct table t;
+    struct list *_Atomic heads[MIN_BUCKETS];
+} first_table = {.t.nbuckets = MIN_BUCKETS};
+static struct table *_Atomic table =
+    &first_table.t;                       /* written under move_lock and all bucket_locks */
+static struct mutex bucket_locks[NLOCKS]; /* zero is unlocked */
 static struct mutex lru_lock = MUTEX_INIT("dentry_lru");
 static struct list lru = LIST_INIT(lru); /* guarded by lru_lock */
 static _Atomic u32 nlru;                 /* written under lru_lock */
@@ -80,12 +93,16 @@ u32 dentry_name_hash(const char *name, size_t size)
     return (u32)mix(h, v);
 }
 
-static struct list *_Atomic *bucket_of(const struct dentry *parent, u32 hash,
-                                       struct mutex **ret_lock)
+static inline u64 place_of(const struct dentry *parent, u32 hash)
 {
-    u64 h = mix(hash, (uintptr_t)parent >> 4);
-    *ret_lock = &bucket_locks[h % NLOCKS];
-    return &buckets[h % NBUCKETS];
+    return mix(hash, (uintptr_t)parent >> 4);
+}
+
+/* Its chain in the present table: for readers in an epoch and holders of the chain's lock. */
+static struct list *_Atomic *bucket_of(u64 h)
+{
+    struct table *t = atomic_load_explicit(&table, memory_order_acquire);
+    return &t->heads[h & (t->nbuckets - 1)];
 }
 
 static struct dname *dname_new(const char *name, size_t size)
@@ -174,9 +191,9 @@ static void dentry_free(struct epoch_node *n)
 /* Out of the chain; d keeps its own link for readers that stand on it. */
 static void bucket_remove(struct dentry *parent, struct dentry *d)
 {
-    struct mutex *lock;
-    struct list *_Atomic *head = bucket_of(parent, d->hash, &lock);
-    MUTEX_GUARD(lock);
+    u64 h = place_of(parent, d->hash);
+    MUTEX_GUARD(&bucket_locks[h % NLOCKS]);
+    struct list *_Atomic *head = bucket_of(h);
     if (*head == &d->bucket) {
         *head = d->bucket.next;
         return;
@@ -191,9 +208,9 @@ static void bucket_remove(struct dentry *parent, struct dentry *d)
 
 static void bucket_insert(struct dentry *parent, struct dentry *d)
 {
-    struct mutex *lock;
-    struct list *_Atomic *head = bucket_of(parent, d->hash, &lock);
-    MUTEX_GUARD(lock);
+    u64 h = place_of(parent, d->hash);
+    MUTEX_GUARD(&bucket_locks[h % NLOCKS]);
+    struct list *_Atomic *head = bucket_of(h);
     __atomic_store_n(&d->bucket.next, *head, __ATOMIC_RELAXED);
     *head = &d->bucket;
 }
@@ -377,8 +394,7 @@ void dentry_shrink_tree(struct dentry *root)
 
 struct dentry *dentry_find_rcu(struct dentry *dir, const char *name, size_t size, u32 hash)
 {
-    struct mutex *lock;
-    struct list *_Atomic *head = bucket_of(dir, hash, &lock);
+    struct list *_Atomic *head = bucket_of(place_of(dir, hash));
     for (struct list *l = atomic_load_explicit(head, memory_order_acquire); l;
          l = __atomic_load_n(&l->next, __ATOMIC_ACQUIRE)) {
         struct dentry *d = list_entry(l, struct dentry, bucket);
@@ -417,6 +433,54 @@ struct dentry *dentry_peek(struct dentry *dir, const char *name, size_t size)
     }
 }
 
+static void table_free(struct epoch_node *n)
+{
+    free(container_of(n, struct table, rcu));
+}
+
+/*
+ * Moves all chains to a table eight times as large. Readers may lose their way
+ * meanwhile, which they take for a rename and look again.
+ */
+static void table_grow(void) NO_THREAD_ANALYSIS
+{
+    MUTEX_GUARD(&move_lock);
+    struct table *old = table;
+    u32 n = old->nbuckets * 8;
+    if (n > MAX_BUCKETS || atomic_load_explicit(&nlru, memory_order_relaxed) < 2 * old->nbuckets)
+        return;
+    struct table *t = calloc(1, sizeof(*t) + n * sizeof(t->heads[0]));
+    if (!t)
+        return; /* chains get longer */
+    t->nbuckets = n;
+    atomic_fetch_add_explicit(&vfs_rename_seq, 1, memory_order_seq_cst);
+    for (u32 i = 0; i < NLOCKS; i++)
+        mutex_lock(&bucket_locks[i]);
+    for (u32 i = 0; i < old->nbuckets; i++) {
+        struct list *l = old->heads[i], *next;
+        for (; l; l = next) {
+            struct dentry *d = list_entry(l, struct dentry, bucket);
+            struct list *_Atomic *head = &t->heads[place_of(d->parent, d->hash) & (n - 1)];
+            next = l->next;
+            __atomic_store_n(&l->next, *head, __ATOMIC_RELEASE);
+            atomic_store_explicit(head, l, memory_order_relaxed);
+        }
+    }
+    atomic_store_explicit(&table, t, memory_order_release);
+    for (u32 i = 0; i < NLOCKS; i++)
+        mutex_unlock(&bucket_locks[i]);
+    atomic_fetch_add_explicit(&vfs_rename_seq, 1, memory_order_seq_cst);
+    if (old != &first_table.t)
+        epoch_defer(&old->rcu, table_free);
+}
+
+static bool is_table_full(void)
+{
+    struct table *t = atomic_load_explicit(&table, memory_order_relaxed);
+    return t->nbuckets < MAX_BUCKETS &&
+           atomic_load_explicit(&nlru, memory_order_relaxed) >= 2 * t->nbuckets;
+}
+
 /*
  * Makes d reachable under its parent. When somebody was faster, returns theirs
  * with a reference and drops d; else returns d.
@@ -424,9 +488,14 @@ struct dentry *dentry_peek(struct dentry *dir, const char *name, size_t size)
 static struct dentry *dentry_add(struct dentry *d)
 {
     struct dentry *p = d->parent;
+    struct dentry *old;
+    u32 seq;
     mutex_lock(&p->lock);
     epoch_enter();
-    struct dentry *old = dentry_find_rcu(p, d->name, d->name_size, d->hash);
+    do {
+        seq = vfs_rename_seq_begin();
+        old = dentry_find_rcu(p, d->name, d->name_size, d->hash);
+    } while (vfs_rename_seq_retry(seq));
     if (old && !ref_get_unless_zero(&old->ref))
         old = NULL;
     epoch_exit();
@@ -444,9 +513,12 @@ static struct dentry *dentry_add(struct dentry *d)
     if (ops && ops->is_transient && ops->is_transient(d))
         return d;
     dentry_get(d);
-    MUTEX_GUARD(&lru_lock);
+    mutex_lock(&lru_lock);
     list_add_head(&lru, &d->lru);
     atomic_fetch_add_explicit(&nlru, 1, memory_order_relaxed);
+    mutex_unlock(&lru_lock);
+    if (is_table_full())
+        table_grow();
     return d;
 }
 
@@ -562,8 +634,8 @@ static void unlock_two(struct dentry *a, struct dentry *b)
         mutex_unlock(&b->lock);
 }
 
-/* Puts d under parent with name n (whose reference it takes over). Its old chain was left; what was in
- * none, because somebody takes the cache's tree apart, stays out. */
+/* Puts d under parent with name n (whose reference it takes over). Its old chain was left; what was
+ * in none, because somebody takes the cache's tree apart, stays out. */
 static void place(struct dentry *d, struct dentry *parent, struct dname *n, bool was_hashed)
 {
     set_name(d, n);

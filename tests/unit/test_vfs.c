@@ -1,4 +1,6 @@
 /* The vfs core on tmpfs: walks, permissions, names, rename, mounts, descriptors. */
+#include <pthread.h>
+
 #include "vfs_env.h"
 
 TEST(walk_basics)
@@ -566,6 +568,53 @@ TEST(xattrs)
     CHECK_EQ(vfs_removexattr(&p, "user.a"), 0);
     CHECK_EQ(vfs_removexattr(&p, "user.a"), -LX_ENODATA);
     path_put(&p);
+    env_stop();
+}
+
+#define NR_STABLE 64
+
+static struct path stable[NR_STABLE];
+static _Atomic bool is_enough;
+
+static void *look_again(void *arg)
+{
+    vfs_current = arg;
+    while (!atomic_load(&is_enough)) {
+        for (int i = 0; i < NR_STABLE; i++) {
+            char name[16];
+            struct path p;
+            snprintf(name, sizeof(name), "s%d", i);
+            CHECK_EQ(e_walk(name, &p), 0);
+            CHECK(p.dentry == stable[i].dentry);
+            path_put(&p);
+        }
+    }
+    return NULL;
+}
+
+/* Its table grows under readers: a name that is in use is found, and there is one of it. */
+TEST(names_while_growing)
+{
+    pthread_t readers[2];
+    char name[16];
+    struct kstat st;
+    env_start();
+    for (int i = 0; i < NR_STABLE; i++) {
+        snprintf(name, sizeof(name), "s%d", i);
+        CHECK_EQ(e_creat(name, ""), 0);
+        CHECK_EQ(e_walk(name, &stable[i]), 0);
+    }
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(pthread_create(&readers[i], NULL, look_again, vfs_current), 0);
+    for (int i = 0; i < 20000; i++) {
+        snprintf(name, sizeof(name), "n%d", i);
+        CHECK_EQ(e_stat(name, &st), -LX_ENOENT);
+    }
+    atomic_store(&is_enough, true);
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(pthread_join(readers[i], NULL), 0);
+    for (int i = 0; i < NR_STABLE; i++)
+        path_put(&stable[i]);
     env_stop();
 }
 
