@@ -15,22 +15,23 @@
 #include "fs/tty_int.h"
 #include "vfs/special.h"
 
-#define PTMX_INO   2U
-#define FIRST_INO  3U
-#define MAX_PTYS   4096U /* an instance: kernel.pty.max */
-#define PTS_MAJOR  136U
+#define PTMX_INO    2U
+#define FIRST_INO   3U
+#define MAX_PTYS    4096U /* an instance: kernel.pty.max */
+#define PTS_MAJOR   136U
 #define DT_OF(mode) ((u32)(mode) >> 12) /* d_type */
 
 struct devpts {
     struct mutex lock;
-    struct inode *slaves[MAX_PTYS]; /* owned; guarded by lock */
+    struct inode **slaves; /* owned; guarded by lock, like their number */
+    u32 nslaves;
     u32 uid, gid, mode, ptmx_mode, max; /* options; uid and gid (u32)-1: the opener's */
-    struct inode *ptmx;             /* owned */
+    struct inode *ptmx;                 /* owned */
 };
 
-struct pty_master { /* master file's priv */
-    struct tty *tty;  /* owned */
-    struct path pts;  /* owned: root of the devpts it is in */
+struct pty_master {  /* master file's priv */
+    struct tty *tty; /* owned */
+    struct path pts; /* owned: root of the devpts it is in */
 };
 
 static struct devpts *devpts_of(const struct super *sb)
@@ -72,12 +73,27 @@ static int slave_new(struct super *sb, struct tty *t, struct inode **ret_i)
     return 0;
 }
 
+static bool grow(struct devpts *p)
+{
+    u32 n = p->nslaves ? 2 * p->nslaves : 16;
+    struct inode **slaves = realloc(p->slaves, n * sizeof(struct inode *));
+    if (!slaves)
+        return false;
+    for (u32 i = p->nslaves; i < n; i++)
+        slaves[i] = NULL;
+    p->slaves = slaves;
+    p->nslaves = n;
+    return true;
+}
+
 /* Gives the tty a number and a name. */
 static int pty_register(struct super *sb, struct tty *t)
 {
     struct devpts *p = devpts_of(sb);
     MUTEX_GUARD(&p->lock);
     for (u32 n = 0; n < p->max; n++) {
+        if (n == p->nslaves && !grow(p))
+            return -LX_ENOMEM;
         if (p->slaves[n])
             continue;
         t->index = n;
@@ -360,7 +376,7 @@ static int devpts_lookup(struct inode *dir, struct dentry *d)
     } else {
         s32 n = index_of(p, d->name);
         MUTEX_GUARD(&p->lock);
-        if (n >= 0 && (i = p->slaves[n]) != NULL)
+        if (n >= 0 && (u32)n < p->nslaves && (i = p->slaves[n]) != NULL)
             inode_get(i);
     }
     if (i)
@@ -390,10 +406,11 @@ static int devpts_readdir(struct file *f, struct dir_ctx *c)
         u32 n = (u32)(f->pos - 3);
         char name[16];
         mutex_lock(&p->lock);
-        bool is_there = p->slaves[n] != NULL;
+        bool is_there = n < p->nslaves && p->slaves[n] != NULL;
         mutex_unlock(&p->lock);
         snprintf(name, sizeof(name), "%u", n);
-        if (is_there && !c->emit(c, name, strlen(name), n + FIRST_INO, DT_OF(LX_S_IFCHR), f->pos + 1))
+        if (is_there &&
+            !c->emit(c, name, strlen(name), n + FIRST_INO, DT_OF(LX_S_IFCHR), f->pos + 1))
             return 0;
     }
     return 0;
@@ -427,8 +444,8 @@ static const struct dentry_ops devpts_dops = {.revalidate = devpts_revalidate};
 
 static int devpts_statfs(struct super *sb, struct kstatfs *ret)
 {
-    *ret = (struct kstatfs){.type = LX_DEVPTS_SUPER_MAGIC, .bsize = 4096, .frsize = 4096,
-                            .namelen = 255};
+    *ret = (struct kstatfs){
+        .type = LX_DEVPTS_SUPER_MAGIC, .bsize = 4096, .frsize = 4096, .namelen = 255};
     return 0;
 }
 
@@ -447,6 +464,7 @@ static void devpts_shutdown(struct super *sb)
 
 static void devpts_kill(struct super *sb)
 {
+    free(devpts_of(sb)->slaves);
     free(sb->priv);
     sb->priv = NULL;
 }
@@ -520,8 +538,8 @@ static int fill_super(struct super *sb, struct devpts *p)
     sb->flags |= SB_REVALIDATE;
     sb->d_ops = &devpts_dops;
     sb->root = dentry_make_root(sb, root);
-    p->ptmx = inode_new(sb, PTMX_INO, LX_S_IFCHR | (p->ptmx_mode & 0777), &pts_iops,
-                        &inner_ptmx_fops);
+    p->ptmx =
+        inode_new(sb, PTMX_INO, LX_S_IFCHR | (p->ptmx_mode & 0777), &pts_iops, &inner_ptmx_fops);
     if (!sb->root || !p->ptmx)
         return -LX_ENOMEM;
     p->ptmx->rdev = MKDEV(5, 2);

@@ -134,10 +134,10 @@ int gofer_refresh(struct inode *i)
 static struct gofer_inode **bucket_of(struct gofer_sb *s, u64 dev, u64 ino)
 {
     u64 h = (ino ^ dev * 0x9e3779b97f4a7c15ULL) * 0xd6e8feb86659fd93ULL;
-    return &s->buckets[(h >> 40) % GOFER_NBUCKETS];
+    return &s->buckets[(h >> 40) & (s->nbuckets - 1)];
 }
 
-static void hash_locked(struct gofer_sb *s, struct gofer_inode *gi)
+static void link_in(struct gofer_sb *s, struct gofer_inode *gi)
 {
     struct gofer_inode **head = bucket_of(s, gi->hdev, gi->hino);
     gi->next = *head;
@@ -147,10 +147,38 @@ static void hash_locked(struct gofer_sb *s, struct gofer_inode *gi)
     *head = gi;
 }
 
-static void unhash_locked(struct gofer_inode *gi)
+/* Eight times the table; without memory for it chains get longer. */
+static void grow_table(struct gofer_sb *s)
+{
+    u32 nold = s->nbuckets;
+    struct gofer_inode **old = s->buckets, *gi;
+    struct gofer_inode **buckets = calloc(nold * 8UL, sizeof(struct gofer_inode *));
+    if (!buckets)
+        return;
+    s->buckets = buckets;
+    s->nbuckets = nold * 8;
+    for (u32 i = 0; i < nold; i++) {
+        while ((gi = old[i])) {
+            old[i] = gi->next;
+            link_in(s, gi);
+        }
+    }
+    if (old != s->first_buckets)
+        free(old);
+}
+
+static void hash_locked(struct gofer_sb *s, struct gofer_inode *gi)
+{
+    if (s->nhashed++ >= s->nbuckets * 2 && s->nbuckets < GOFER_MAX_BUCKETS)
+        grow_table(s);
+    link_in(s, gi);
+}
+
+static void unhash_locked(struct gofer_sb *s, struct gofer_inode *gi)
 {
     if (!gi->link)
         return;
+    s->nhashed--;
     *gi->link = gi->next;
     if (gi->next)
         gi->next->link = gi->link;
@@ -162,7 +190,7 @@ void gofer_unhash(struct gofer_inode *gi)
 {
     struct gofer_sb *s = gofer_sb_of(gi->inode->sb);
     MUTEX_GUARD(&s->lock);
-    unhash_locked(gi);
+    unhash_locked(s, gi);
 }
 
 /* The live inode of this object, referenced; one that a reused number left behind is taken out. */
@@ -174,7 +202,7 @@ static struct gofer_inode *find_locked(struct gofer_sb *s, const struct gp_attr 
         if (!is_same_number(gi, a))
             continue;
         if (!is_same_object(gi, a)) {
-            unhash_locked(gi);
+            unhash_locked(s, gi);
             continue;
         }
         if (ref_get_unless_zero(&gi->inode->ref))

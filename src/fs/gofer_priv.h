@@ -3,11 +3,11 @@
  *
  * An inode of a gofer stands for one (device, inode) of the host and is found by
  * that pair, so that hard links agree. A directory's identity includes the host's mount: one that
- * the host shows in two places is two, else a tree could contain itself. Its "place" is one name under which the
- * gofer can find it: (inode of a directory, name); every operation on it is
- * sent as (node of that directory, name), or by a node of its own when it has
- * one. Renames and unlinks of ours keep places true; an inode that loses its
- * last known place while it is in use gets a node (an orphan's).
+ * the host shows in two places is two, else a tree could contain itself. Its "place" is one name
+ * under which the gofer can find it: (inode of a directory, name); every operation on it is sent as
+ * (node of that directory, name), or by a node of its own when it has one. Renames and unlinks of
+ * ours keep places true; an inode that loses its last known place while it is in use gets a node
+ * (an orphan's).
  *
  *   made by gofer_inode_make (lookup, readdir, create) → in the table while alive
  *   → evict: out of the table, node forgotten, place dropped.
@@ -29,7 +29,8 @@
 #include "fs/gofer_conn.h"
 #include "vfs/vfs.h"
 
-#define GOFER_NBUCKETS     8192U
+#define GOFER_BUCKETS      128U /* at first */
+#define GOFER_MAX_BUCKETS  8192U
 #define GOFER_MAX_DEVS     64U
 #define GOFER_MAX_IDLE_FDS 2048U /* host fds kept for files that nobody has open */
 
@@ -49,9 +50,9 @@ struct gofer_list {
     struct list bucket, lru; /* guarded by sb.list_lock */
     u64 hdev, hino;          /* the directory's */
     u32 hmnt;
-    u64 node;                /* its id, if not given to the inode yet; guarded by sb.list_lock */
-    u32 seq;                 /* sb.change_seq when it was asked for */
-    s64 pos;                 /* directory offset of the first entry */
+    u64 node;          /* its id, if not given to the inode yet; guarded by sb.list_lock */
+    u32 seq;           /* sb.change_seq when it was asked for */
+    s64 pos;           /* directory offset of the first entry */
     u32 nattrs, nused; /* attributes of files in it, and lookups answered from them; by list_lock */
     bool is_whole;     /* all of the directory */
     bool was_ahead;    /* came unasked, and has not been used */
@@ -71,13 +72,17 @@ struct gofer_sb {
     bool is_direct;           /* directfs works; set at attach */
     struct gofer_fd *root_fd; /* owned, with directfs */
     struct mutex lock;
-    struct gofer_inode *buckets[GOFER_NBUCKETS]; /* guarded by lock */
+    struct gofer_inode **buckets; /* guarded by lock, as the next three */
+    u32 nbuckets;                 /* a power of two */
+    u32 nhashed;
+    struct gofer_inode *first_buckets[GOFER_BUCKETS];
     struct {
         u64 host, guest;
     } devs[GOFER_MAX_DEVS]; /* guarded by lock for adding */
     _Atomic u32 ndevs;
-    struct rwlock move_lock;  /* read: calls by place; written: renames, removals of what is in use */
-    struct mutex place_lock;  /* changes of directories' places */
+    struct rwlock
+        move_lock; /* read: calls by place; written: renames, removals of what is in use */
+    struct mutex place_lock; /* changes of directories' places */
     struct mutex fd_lock;
     struct list fd_lru; /* inodes with a read fd; guarded by fd_lock */
     u32 nfds;

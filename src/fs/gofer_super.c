@@ -46,6 +46,8 @@ static int sb_sync(struct super *sb)
 static void sb_free(struct gofer_sb *s)
 {
     gofer_conn_put(s->conn);
+    if (s->buckets != s->first_buckets)
+        free(s->buckets);
     free(s);
 }
 
@@ -93,6 +95,8 @@ int gofer_super_new(const int *lane_fds, u32 nlanes, u32 attach_index, u32 flags
         return r;
     }
     s->flags = flags;
+    s->buckets = s->first_buckets;
+    s->nbuckets = GOFER_BUCKETS;
     mutex_init(&s->lock, "gofer_table");
     rwlock_init(&s->move_lock, "gofer_move");
     mutex_init(&s->place_lock, "gofer_place");

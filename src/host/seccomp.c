@@ -9,8 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "abi/errno.h"
+#include "base/log.h"
 
 #define OFF_NR     ((u32)offsetof(struct seccomp_data, nr))
 #define OFF_ARCH   ((u32)offsetof(struct seccomp_data, arch))
@@ -230,7 +230,7 @@ int seccomp_install(const struct seccomp_rule *rules, size_t nrules, u32 default
                     bool is_tsync)
 {
     size_t cap = BPF_MAXINSNS;
-    struct sock_filter *insns = calloc(cap, sizeof(*insns));
+    struct sock_filter *insns = malloc(cap * sizeof(*insns)); /* few of its pages are touched */
     if (!insns)
         return -LX_ENOMEM;
     int r = seccomp_compile(rules, nrules, default_action, insns, cap);

@@ -179,7 +179,7 @@ static void make_unmap_table(u64 *table)
     *table++ = 0;
 }
 
-#define UNMAP_TABLE_OFFSET (STUB_CONST_SIZE - 256)
+#define UNMAP_TABLE_OFFSET 2048 /* in the first page, behind the constants */
 #define SA_RESTORER_BIT    0x04000000UL
 
 static void make_const(struct stub_const *c)
@@ -201,9 +201,9 @@ static void make_const(struct stub_const *c)
 }
 
 /* In the child, with the Sentry's memory copied: never returns. */
-static noreturn_fn void zygote_main(const u8 *image, u64 image_size, u64 entry, u64 unit_offset,
-                                    u64 secret)
+static noreturn_fn void zygote_main(u64 entry, u64 unit_offset, u64 secret)
 {
+    const u64 image_size = STUB_TEXT_SIZE + STUB_CONST_SIZE;
     struct stub_ksigaction dfl = {0};
     for (int i = 1; i <= 64; i++)
         syscall(SYS_rt_sigaction, i, &dfl, NULL, 8);
@@ -228,8 +228,8 @@ static noreturn_fn void zygote_main(const u8 *image, u64 image_size, u64 entry, 
     if (mmap(at, image_size, PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != at)
         _exit(101);
-    memcpy(at, image, stub_image_size);
-    memcpy((u8 *)at + STUB_TEXT_SIZE, image + STUB_TEXT_SIZE, STUB_CONST_SIZE);
+    memcpy(at, stub_image, stub_image_size);
+    make_const((struct stub_const *)(void *)((u8 *)at + STUB_TEXT_SIZE));
     if (mprotect(at, image_size, PROT_READ | PROT_EXEC) < 0)
         _exit(102);
     /* The site table and the thunks: empty here, private to each stub. */
@@ -261,28 +261,19 @@ static noreturn_fn void zygote_main(const u8 *image, u64 image_size, u64 entry, 
 
 static int start_zygote(void)
 {
-    const u64 image_size = STUB_TEXT_SIZE + STUB_CONST_SIZE;
-    u8 *image = calloc(1, image_size);
     zygote = aspace_alloc();
     shapes_unit = arena_alloc();
-    if (!image || !zygote || !shapes_unit) {
-        free(image);
+    if (!zygote || !shapes_unit)
         return -LX_ENOMEM;
-    }
-    memcpy(image, stub_image, stub_image_size);
-    make_const((struct stub_const *)(void *)(image + STUB_TEXT_SIZE));
     u64 secret;
-    if (getrandom(&secret, sizeof(secret), 0) != sizeof(secret)) {
-        free(image);
+    if (getrandom(&secret, sizeof(secret), 0) != sizeof(secret))
         return -LX_EIO;
-    }
     u64 offset = arena_offset(zygote->unit);
     long pid = syscall(SYS_clone, CLONE_FILES, 0, 0, 0, 0);
     if (pid == 0)
-        zygote_main(image, image_size, platform_stub.zygote_entry, offset, secret);
+        zygote_main(platform_stub.zygote_entry, offset, secret);
     int r = pid < 0 ? -errno : 0;
     explicit_bzero(&secret, sizeof(secret));
-    free(image);
     if (r < 0)
         return r;
     zygote->pid = (pid_t)pid;

@@ -68,10 +68,10 @@ struct patches {
     struct mutex lock;
     struct patch *all; /* guarded by lock; index is the thunk's; never shrinks */
     u32 nall;
-    u32 *live;                       /* guarded by lock: indices of live ones by start */
-    _Atomic u32 nlive;               /* changed under lock */
-    struct range ranges[MAX_RANGES]; /* guarded by lock: patchable text, by start */
-    u32 nranges;
+    u32 *live;            /* guarded by lock: indices of live ones by start */
+    _Atomic u32 nlive;    /* changed under lock */
+    struct range *ranges; /* guarded by lock, like their numbers: patchable text */
+    u32 nranges, cap_ranges;
     bool is_off; /* guarded by lock */
     u64 hit_site[HIT_SLOTS];
     u32 hit_count[HIT_SLOTS];
@@ -91,6 +91,7 @@ void patches_free(struct patches *ps)
         return;
     free(ps->all);
     free(ps->live);
+    free(ps->ranges);
     free(ps);
 }
 
@@ -107,8 +108,13 @@ int patches_copy(struct patches *to, struct patches *from)
     }
     to->nall = from->nall;
     to->nlive = from->nlive;
-    memcpy(to->ranges, from->ranges, from->nranges * sizeof(to->ranges[0]));
-    to->nranges = from->nranges;
+    if (from->nranges) {
+        to->ranges = malloc(from->nranges * sizeof(*to->ranges));
+        if (!to->ranges)
+            return -LX_ENOMEM;
+        memcpy(to->ranges, from->ranges, from->nranges * sizeof(*to->ranges));
+    }
+    to->nranges = to->cap_ranges = from->nranges;
     to->is_off = from->is_off;
     return 0;
 }
@@ -236,18 +242,33 @@ void patches_hide(struct patches *ps, u64 addr, u8 *buf, size_t size)
 
 /* ---- ranges ---------------------------------------------------------------------------------- */
 
+/* Whether there is room for one more. */
+static bool ranges_grow(struct patches *ps)
+{
+    if (ps->nranges < ps->cap_ranges)
+        return true;
+    u32 cap = MIN(MAX(2 * ps->cap_ranges, 8U), MAX_RANGES);
+    struct range *ranges = ps->nranges < cap ? realloc(ps->ranges, cap * sizeof(*ranges)) : NULL;
+    if (!ranges)
+        return false;
+    ps->ranges = ranges;
+    ps->cap_ranges = cap;
+    return true;
+}
+
 static void ranges_remove(struct patches *ps, u64 start, u64 end)
 {
+    bool has_room = ranges_grow(ps);
     for (u32 i = 0; i < ps->nranges;) {
         struct range *r = &ps->ranges[i];
         if (r->end <= start || r->start >= end) {
             i++;
-        } else if (r->start < start && r->end > end && ps->nranges < MAX_RANGES) {
+        } else if (r->start < start && r->end > end && has_room) {
             memmove(r + 1, r, (ps->nranges - i) * sizeof(*r));
             ps->nranges++;
             r[0].end = start;
             r[1].start = end;
-            i += 2;
+            return; /* ranges do not overlap: no other has a part in it */
         } else if (r->start < start) {
             r->end = start;
             i++;
@@ -284,7 +305,7 @@ void patches_mapped(struct patches *ps, u64 addr, u64 size, u32 prot, bool is_pr
         ps->nlive--;
     }
     if (is_private && (prot & (PROT_EXEC | PROT_WRITE | PROT_READ)) == (PROT_EXEC | PROT_READ) &&
-        ps->nranges < MAX_RANGES)
+        ranges_grow(ps))
         ps->ranges[ps->nranges++] = (struct range){addr, addr + size, prot};
 }
 
