@@ -46,6 +46,7 @@ struct unix_ns;
 struct inet_ns;
 struct netlink_ns;
 struct packet_ns;
+struct ipt_ns;
 struct netstack;
 
 /* Values of net.core.*, net.ipv4.* and kin that the stack reads. */
@@ -88,6 +89,7 @@ struct net_ns {
     struct inet_ns *inet_ns;
     struct netlink_ns *netlink_ns;
     struct packet_ns *packet_ns;
+    struct ipt_ns *ipt_ns;
     _Atomic u32 nwatchers;    /* packet socks that listen, raw socks: see inet/wire.h */
     struct netstack *stack;   /* owned; NULL: loopback only. Set before the first task, then immutable */
 };

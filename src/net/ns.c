@@ -7,6 +7,7 @@
 #include "kern/kern_int.h"
 #include "kern/parts.h"
 #include "kern/task.h"
+#include "net/filter/iptables.h"
 #include "net/net.h"
 #include "net/parts.h"
 #include "net/sock.h"
@@ -93,6 +94,7 @@ static void ns_free(struct net_ns *ns)
     inet_ns_free(ns->inet_ns);
     netlink_ns_free(ns->netlink_ns);
     packet_ns_free(ns->packet_ns);
+    ipt_ns_free(ns->ipt_ns);
     netstack_free(ns->stack);
     user_ns_put(ns->user_ns);
     free(ns);
@@ -115,7 +117,9 @@ int net_ns_new(struct user_ns *uns, struct net_ns **ret_ns)
     ns->inet_ns = inet_ns_new();
     ns->netlink_ns = netlink_ns_new();
     ns->packet_ns = packet_ns_new();
-    if (!ns->unix_ns || !ns->inet_ns || !ns->netlink_ns || !ns->packet_ns) {
+    ns->ipt_ns = ipt_ns_new();
+    if (!ns->unix_ns || !ns->inet_ns || !ns->netlink_ns || !ns->packet_ns ||
+        !ns->ipt_ns) {
         ns_free(ns);
         return -LX_ENOMEM;
     }

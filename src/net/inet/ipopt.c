@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/filter/iptables.h"
 #include "net/inet/inet.h"
 
 struct lx_ip_mreqn {
@@ -712,7 +713,9 @@ int inet_setsockopt(struct sock *sk, s32 level, s32 name, const struct optval *v
     struct inet_sock *i = inet_sk(sk);
     switch (level) {
     case LX_IPPROTO_IP:
-        return ip_set(i, name, val);
+        return name >= LX_IPT_BASE && name <= LX_IPT_LAST && !inet_is_v6(i)
+                   ? ipt_setsockopt(sk, name, val)
+                   : ip_set(i, name, val);
     case LX_IPPROTO_IPV6:
         return inet_is_v6(i) ? ip6_set(i, name, val) : -LX_ENOPROTOOPT;
     case LX_IPPROTO_UDP:
@@ -733,7 +736,9 @@ int inet_getsockopt(struct sock *sk, s32 level, s32 name, struct optval *val)
     struct inet_sock *i = inet_sk(sk);
     switch (level) {
     case LX_IPPROTO_IP:
-        return ip_get(i, name, val);
+        return name >= LX_IPT_BASE && name <= LX_IPT_LAST && !inet_is_v6(i)
+                   ? ipt_getsockopt(sk, name, val)
+                   : ip_get(i, name, val);
     case LX_IPPROTO_IPV6:
         return inet_is_v6(i) ? ip6_get(i, name, val) : -LX_EOPNOTSUPP;
     case LX_IPPROTO_UDP:
