@@ -72,6 +72,14 @@ void ipt_ns_free(struct ipt_ns *n)
     free(n);
 }
 
+bool ipt_has_filter(struct ipt_ns *n)
+{
+    rwlock_rdlock(&n->lock);
+    bool is_there = n->filter;
+    rwlock_rdunlock(&n->lock);
+    return is_there;
+}
+
 /* Appends a rule with a target of this name and data. */
 static u32 append(struct xt_shape *s, u8 *b, const char *target, const void *data, u32 size)
 {
@@ -108,10 +116,7 @@ static int find(struct ipt_ns *n, const char name[32])
     struct xt_table *t = NULL;
     if (strncmp(name, "filter", 32))
         return -LX_ENOENT;
-    rwlock_rdlock(&n->lock);
-    bool is_there = n->filter;
-    rwlock_rdunlock(&n->lock);
-    if (is_there)
+    if (ipt_has_filter(n))
         return 0;
     int r = make_initial(&t);
     rwlock_wrlock(&n->lock);

@@ -15,6 +15,8 @@ struct ipt_ns;
 
 struct ipt_ns *ipt_ns_new(void) must_check;
 void ipt_ns_free(struct ipt_ns *n);
+/* Has the table been asked for yet? */
+bool ipt_has_filter(struct ipt_ns *n);
 int ipt_setsockopt(struct sock *sk, s32 name, const struct optval *val) must_check;
 int ipt_getsockopt(struct sock *sk, s32 name, struct optval *val) must_check;
 

@@ -131,6 +131,31 @@ static int layout(struct xt_table *t)
     return n == t->shape.nrules ? 0 : -LX_EINVAL;
 }
 
+/* Is the rule a chain's policy? Its target has not been looked at yet. */
+static bool is_policy(const struct xt_table *t, u32 i)
+{
+    u32 off = t->rules[i].off;
+    struct lx_ipt_entry e = entry_at(t, off);
+    struct lx_xt_ext g = ext_at(t->blob + off + e.target_offset);
+    s32 v;
+    if (!is_unconditional(&e) || g.name[0] || g.size < EXT_HEAD + sizeof(v))
+        return false;
+    memcpy(&v, t->blob + off + e.target_offset + EXT_HEAD, sizeof(v));
+    return v == VERDICT_DROP || v == VERDICT_ACCEPT;
+}
+
+static int check_hooks(const struct xt_table *t)
+{
+    for (u32 h = 0; h < XT_HOOKS; h++) {
+        if (!(t->shape.valid_hooks >> h & 1))
+            continue;
+        u32 last = rule_at(t, t->shape.underflow[h]);
+        if (rule_at(t, t->shape.entry[h]) == NO_RULE || last == NO_RULE || !is_policy(t, last))
+            return -LX_EINVAL;
+    }
+    return 0;
+}
+
 static int read_standard(struct xt_table *t, struct rule *r, const u8 *data, u32 size)
 {
     if (size != XT_ALIGN(sizeof(r->verdict)))
@@ -184,12 +209,6 @@ static int read_rule(struct xt_table *t, struct rule *r)
         at += m.size;
     }
     return read_target(t, r, &e);
-}
-
-static bool is_policy(const struct rule *r)
-{
-    return r->kind == KIND_STANDARD && r->is_unconditional &&
-           (r->verdict == VERDICT_DROP || r->verdict == VERDICT_ACCEPT);
 }
 
 /* The rules that can follow r: at most two. */
@@ -247,11 +266,7 @@ static int check_graph(struct xt_table *t)
     for (u32 h = 0; r == 0 && h < XT_HOOKS; h++) {
         if (!(t->shape.valid_hooks >> h & 1))
             continue;
-        u32 from = rule_at(t, t->shape.entry[h]), last = rule_at(t, t->shape.underflow[h]);
-        if (from == NO_RULE || last == NO_RULE || !is_policy(&t->rules[last]))
-            r = -LX_EINVAL;
-        else
-            r = walk(t, from, (u8)(1U << h), bytes, stack, bytes + n);
+        r = walk(t, rule_at(t, t->shape.entry[h]), (u8)(1U << h), bytes, stack, bytes + n);
     }
     free(bytes);
     free(stack);
@@ -288,6 +303,8 @@ int xt_load(const struct xt_shape *shape, const u8 *rules, struct xt_table **ret
         memcpy(t->blob, rules, shape->size);
         r = layout(t);
     }
+    if (r == 0)
+        r = check_hooks(t);
     for (u32 i = 0; r == 0 && i < shape->nrules; i++)
         r = read_rule(t, &t->rules[i]);
     if (r == 0)
