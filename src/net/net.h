@@ -90,6 +90,7 @@ struct net_ns {
     struct netlink_ns *netlink_ns;
     struct packet_ns *packet_ns;
     struct ipt_ns *ipt_ns;
+    _Atomic u32 nf_hooks;     /* where rule sets say something: a bit a hook; see filter/hook.h */
     _Atomic u32 nwatchers;    /* packet socks that listen, raw socks: see inet/wire.h */
     struct netstack *stack;   /* owned; NULL: loopback only. Set before the first task, then immutable */
 };

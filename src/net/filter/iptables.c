@@ -209,6 +209,16 @@ int ipt_getsockopt(struct sock *sk, s32 name, struct optval *val)
     }
 }
 
+enum xt_verdict ipt_run(struct ipt_ns *n, enum xt_hook hook, struct xt_packet *p, u32 *ret_reject)
+{
+    enum xt_verdict v = XT_ACCEPT;
+    rwlock_rdlock(&n->lock);
+    if (n->filter && xt_shape_of(n->filter)->valid_hooks >> hook & 1)
+        v = xt_run(n->filter, hook, p, ret_reject);
+    rwlock_rdunlock(&n->lock);
+    return v;
+}
+
 /* ---- replacing ----------------------------------------------------------------------------- */
 
 static int read_table(const struct lx_ipt_replace *h, const struct optval *val,
@@ -235,8 +245,9 @@ static int read_table(const struct lx_ipt_replace *h, const struct optval *val,
     return r;
 }
 
-static int replace(struct ipt_ns *n, const struct optval *val)
+static int replace(struct net_ns *ns, const struct optval *val)
 {
+    struct ipt_ns *n = ns->ipt_ns;
     struct lx_ipt_replace h;
     struct xt_table *t;
     int r = optval_read(val, &h, sizeof(h));
@@ -256,6 +267,7 @@ static int replace(struct ipt_ns *n, const struct optval *val)
             struct xt_table *old = n->filter;
             n->filter = t;
             t = old;
+            atomic_store(&ns->nf_hooks, xt_active_hooks(n->filter));
             xt_counters(old, c);
         } else {
             r = -LX_EAGAIN; /* somebody else was faster */
@@ -302,7 +314,7 @@ int ipt_setsockopt(struct sock *sk, s32 name, const struct optval *val)
         return -LX_EPERM;
     switch (name) {
     case IPT_SO_REPLACE:
-        return replace(sk->ns->ipt_ns, val);
+        return replace(sk->ns, val);
     case IPT_SO_ADD_COUNTERS:
         return add_counters(sk->ns->ipt_ns, val);
     default:

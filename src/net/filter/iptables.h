@@ -17,6 +17,9 @@ struct ipt_ns *ipt_ns_new(void) must_check;
 void ipt_ns_free(struct ipt_ns *n);
 /* Has the table been asked for yet? */
 bool ipt_has_filter(struct ipt_ns *n);
+/* What the tables say of a packet at a hook. ret_reject: with XT_REJECT, ipt_reject_with. */
+enum xt_verdict ipt_run(struct ipt_ns *n, enum xt_hook hook, struct xt_packet *p,
+                        u32 *ret_reject) must_check;
 int ipt_setsockopt(struct sock *sk, s32 name, const struct optval *val) must_check;
 int ipt_getsockopt(struct sock *sk, s32 name, struct optval *val) must_check;
 

@@ -334,6 +334,18 @@ const struct xt_shape *xt_shape_of(const struct xt_table *t)
     return &t->shape;
 }
 
+u32 xt_active_hooks(const struct xt_table *t)
+{
+    u32 hooks = 0;
+    for (u32 h = 0; h < XT_HOOKS; h++) {
+        u32 first = rule_at(t, t->shape.entry[h]);
+        if (t->shape.valid_hooks >> h & 1 && (t->shape.entry[h] != t->shape.underflow[h] ||
+                                              t->rules[first].verdict != VERDICT_ACCEPT))
+            hooks |= 1U << h;
+    }
+    return hooks;
+}
+
 static struct lx_xt_counters counters_of(const struct rule *r)
 {
     return (struct lx_xt_counters){atomic_load_explicit(&r->packets, memory_order_relaxed),
@@ -378,8 +390,8 @@ static bool is_iface(const char *name, const char *want, const u8 *mask)
 
 static bool is_ip(const struct lx_ipt_ip *ip, const struct xt_packet *p)
 {
-    if (((p->src & ip->smsk) == ip->src) == !!(ip->invflags & INV_SRC) ||
-        ((p->dst & ip->dmsk) == ip->dst) == !!(ip->invflags & INV_DST))
+    if (((p->src.w[3] & ip->smsk) == ip->src) == !!(ip->invflags & INV_SRC) ||
+        ((p->dst.w[3] & ip->dmsk) == ip->dst) == !!(ip->invflags & INV_DST))
         return false;
     if (is_iface(p->in, ip->iniface, ip->iniface_mask) == !!(ip->invflags & INV_VIA_IN) ||
         is_iface(p->out, ip->outiface, ip->outiface_mask) == !!(ip->invflags & INV_VIA_OUT))

@@ -11,6 +11,7 @@
 #define NET_FILTER_XT_H
 
 #include "abi/errno.h"
+#include "net/sockaddr.h"
 #include "base/defs.h"
 
 #define XT_HOOKS     5
@@ -70,13 +71,16 @@ struct xt_shape {
 
 /* A packet at a hook. l4 is what is there of the transport header; frag_off in bytes. */
 struct xt_packet {
-    u32 src, dst; /* network order */
-    u8 protocol;
+    struct lx_in6_addr src, dst; /* IPv4 as ::ffff:a.b.c.d */
+    u8 protocol, tos, ttl;
+    bool is_v6;
     const char *in, *out; /* names of interfaces; "": none */
     const u8 *l4;
     u32 l4_len, frag_off;
     u32 size; /* of the IP packet */
 };
+
+#define XT_REJECT_TCP_RESET 7
 
 enum xt_verdict { XT_DROP, XT_ACCEPT, XT_REJECT };
 
@@ -89,6 +93,8 @@ struct xt_table;
 int xt_load(const struct xt_shape *shape, const u8 *rules, struct xt_table **ret) must_check;
 void xt_free(struct xt_table *t);
 const struct xt_shape *xt_shape_of(const struct xt_table *t);
+/* The hooks at which the table does more than accept everything: a bit each. */
+u32 xt_active_hooks(const struct xt_table *t);
 /* The rules as they were loaded, with the counters of now. ret: shape->size bytes. */
 void xt_store(const struct xt_table *t, u8 *ret);
 void xt_counters(const struct xt_table *t, struct lx_xt_counters *ret);

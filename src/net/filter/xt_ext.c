@@ -17,7 +17,6 @@
 #define PROTO_UDP  17
 
 #define REJECT_ECHOREPLY 4
-#define REJECT_TCP_RESET 7
 #define REJECT_LAST      8 /* ICMP_ADMIN_PROHIBITED */
 
 static u16 be16(const u8 *p)
@@ -169,7 +168,8 @@ bool xt_reject_check(u32 size, const u8 *data, const struct lx_ipt_ip *ip, u32 h
         return false;
     if (with == REJECT_ECHOREPLY || with > REJECT_LAST)
         return false;
-    return with != REJECT_TCP_RESET || (ip->proto == PROTO_TCP && !(ip->invflags & XT_INV_PROTO));
+    return with != XT_REJECT_TCP_RESET ||
+           (ip->proto == PROTO_TCP && !(ip->invflags & XT_INV_PROTO));
 }
 
 int xt_match_revision(const char *name)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "net/filter.h"
+#include "net/filter/hook.h"
 #include "net/inet/wire.h"
 #include "net/stack/stack.h"
 
@@ -181,35 +182,48 @@ void icmp_show_error(struct net_ns *ns, const struct wire *about, const struct d
     back.ttl = 64;
     back.tos = is_v4 ? 0xc0 : 0;
     icmp_checksum(buf, ICMP_HDR + n, &back);
-    icmp_input(ns, buf, ICMP_HDR + n, &back);
+    (void)!icmp_input(ns, buf, ICMP_HDR + n, &back); /* lost */
 }
 
-/* Raw socks see the message, requests are answered. */
-void icmp_input(struct net_ns *ns, u8 *p, u32 size, const struct dgram_cb *cb)
+/* What rules make of a packet over the loopback. 0; 1: lost; -LX_EPERM: lost, and its sender is told. */
+static int judge(struct net_ns *ns, u8 protocol, const u8 *p, u32 size, const struct dgram_cb *cb)
+{
+    if (likely(!nf_is_on(ns, NF_IN | NF_OUT)))
+        return 0;
+    struct nf_fate f = nf_loopback(ns, cb, protocol, p, size, 0);
+    return !f.is_lost ? 0 : f.is_out ? -LX_EPERM : 1;
+}
+
+/* Raw socks see the message, requests are answered. -LX_EPERM: a rule of OUTPUT drops it. */
+int icmp_input(struct net_ns *ns, u8 *p, u32 size, const struct dgram_cb *cb)
 {
     bool is_v4 = ipaddr_is_v4(&cb->daddr);
     s32 protocol = is_v4 ? LX_IPPROTO_ICMP : LX_IPPROTO_ICMPV6;
+    int r = judge(ns, (u8)protocol, p, size, cb);
+    if (r)
+        return MIN(r, 0);
     show(ns, protocol, p, size, cb);
     raw_deliver(ns, protocol, p, size, cb);
-    if (size < ICMP_HDR)
-        return;
-    if (is_v4 && !icmp_is_intact(p, size))
-        return;
+    if (size < ICMP_HDR || (is_v4 && !icmp_is_intact(p, size)))
+        return 0;
     if (p[0] == (is_v4 ? ECHO_REP4 : ECHO_REP6)) {
         deliver_ping(ns, p, size, cb);
-        return;
+        return 0;
     }
     if (p[0] != (is_v4 ? ECHO_REQ4 : ECHO_REQ6) || !ipaddr_is_local(ns, &cb->daddr))
-        return;
+        return 0;
     struct dgram_cb back = *cb;
     back.saddr = cb->daddr;
     back.daddr = cb->saddr;
     back.ttl = 64;
     p[0] = is_v4 ? ECHO_REP4 : ECHO_REP6;
     icmp_checksum(p, size, &back);
+    if (judge(ns, (u8)protocol, p, size, &back))
+        return 0;
     show(ns, protocol, p, size, &back);
     raw_deliver(ns, protocol, p, size, &back);
     deliver_ping(ns, p, size, &back);
+    return 0;
 }
 
 /* ---- sending ------------------------------------------------------------------------------- */
@@ -267,7 +281,7 @@ static s64 ping_send(struct sock *sk, struct smsg *m)
         r = stk_raw_send(i, (u8)sk->protocol, buf, (u32)size, &cb);
     } else {
         icmp_checksum(buf, (u32)size, &cb);
-        icmp_input(sk->ns, buf, (u32)size, &cb);
+        r = icmp_input(sk->ns, buf, (u32)size, &cb);
     }
     free(buf);
     return r < 0 ? r : (s64)size;
@@ -335,8 +349,8 @@ static s64 raw_send(struct sock *sk, struct smsg *m)
         if (inet_is_remote(sk->ns, &cb.daddr, cb.ifindex))
             r = stk_raw_send(i, protocol, p, n, &cb);
         else if (is_icmp)
-            icmp_input(sk->ns, p, n, &cb);
-        else {
+            r = icmp_input(sk->ns, p, n, &cb);
+        else if ((r = judge(sk->ns, protocol, p, n, &cb)) == 0) {
             show(sk->ns, protocol, p, n, &cb);
             deliver_raw(sk->ns, protocol, head == IP_HDR ? buf : NULL, p, n, &cb);
             if (protocol == LX_IPPROTO_UDP)
@@ -344,7 +358,7 @@ static s64 raw_send(struct sock *sk, struct smsg *m)
         }
     }
     free(buf);
-    return r < 0 ? r : (s64)size;
+    return r < 0 ? r : (s64)size; /* what a rule of INPUT drops was sent */
 }
 
 /* ---- the rest ------------------------------------------------------------------------------ */

@@ -3,6 +3,7 @@
  */
 #include "net/inet/tcp.h"
 
+#include "net/filter/hook.h"
 #include "net/inet/wire.h"
 
 #include <stdlib.h>
@@ -42,6 +43,15 @@ void tcp_put(struct tcp_sock *t)
 {
     if (t)
         sock_put(&t->in.sk);
+}
+
+void tcp_arm(struct tcp_sock *t, s64 at_ns)
+{
+    sock_get(&t->in.sk);
+    if (timer_disarm(&t->syn_timer))
+        tcp_put(t);
+    if (timer_arm(&t->syn_timer, at_ns) < 0)
+        tcp_put(t);
 }
 
 struct tcp_end *tcp_take(struct tcp_sock *t)
@@ -176,6 +186,8 @@ void tcp_fin(struct tcp_sock *t)
         return;
     if (wire_is_watched(sk->ns))
         tcp_show_fin(t);
+    if (nf_is_on(sk->ns, NF_IN | NF_OUT))
+        tcp_judge_fin(t, e);
     tcp_lock_two(t, e->peer);
     u32 state = sock_state(sk);
     struct sock *psk = &e->peer->in.sk;
@@ -260,12 +272,11 @@ static u32 tcp_poll(struct sock *sk)
         return listen_poll(t);
     if (shut == SHUT_MASK || state == SOCK_CLOSED)
         mask |= WAIT_HUP;
-    if (shut & SHUT_RCV)
+    struct tcp_end *e cleanup(tcp_end_put_p) = state == SOCK_SYN_SENT ? NULL : tcp_take(t);
+    if (shut & SHUT_RCV && !(e && unlikely(tcp_is_end_held(e))))
         mask |= WAIT_READABLE | WAIT_RDHUP;
-    if (state != SOCK_SYN_SENT) {
-        struct tcp_end *e cleanup(tcp_end_put_p) = tcp_take(t);
+    if (state != SOCK_SYN_SENT)
         mask |= e ? data_poll(t, e) : WAIT_WRITABLE;
-    }
     if (atomic_load(&sk->err) || !mq_is_empty(&t->in.errq))
         mask |= WAIT_ERR;
     return mask;

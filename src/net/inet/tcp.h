@@ -49,6 +49,7 @@ struct tcp_sock {
     struct timer syn_timer;     /* ends such a wait, or retries what a filter held back; armed, it
                                  * owns a reference */
     _Atomic s64 retry_ns;
+    _Atomic s64 syn_until_ns;   /* rules drop its SYNs: until when it sends them; 0: they do not */
     _Atomic u32 nretries;
     struct tcp_sock *deferrer;  /* in this listener's accept_q but not to be accepted before data
                                  * comes (TCP_DEFER_ACCEPT); owned; guarded by the table's lock */
@@ -74,6 +75,8 @@ extern const struct sock_ops tcp_ops;
 /* tcp.c */
 struct tcp_sock *tcp_new(struct net_ns *ns, u16 family, int *ret_err) must_check;
 void tcp_put(struct tcp_sock *t);
+/* Arms syn_timer with a reference of its own. */
+void tcp_arm(struct tcp_sock *t, s64 at_ns);
 struct tcp_end *tcp_take(struct tcp_sock *t) must_check; /* a reference, or NULL: not connected */
 void tcp_end_put(struct tcp_end *e);
 DEFINE_CLEANUP_PTR(struct tcp_end *, tcp_end_put)
@@ -151,6 +154,9 @@ s64 tcp_send(struct sock *sk, struct smsg *m) must_check;
 s64 tcp_recv(struct sock *sk, struct smsg *m) must_check;
 /* Bytes that t's filter held back are offered to it again. */
 void tcp_retry(struct tcp_sock *t);
+/* Rules may drop the FIN that t is about to send: its peer learns of the end when it is sent again. */
+void tcp_judge_fin(struct tcp_sock *t, struct tcp_end *e);
+bool tcp_is_end_held(struct tcp_end *e);
 
 /* tcp_opt.c */
 struct nlbuf;

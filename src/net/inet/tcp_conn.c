@@ -3,11 +3,13 @@
  *
  * A connect finds the listener and makes the server's side at once. When the backlog is full the
  * client waits in the listener's syn_q, as its SYNs would be dropped and sent again, until an accept
- * makes room, the listener closes, or the time for retries is over.
+ * makes room, the listener closes, or the time for retries is over. A SYN that rules drop (filter/hook.h) is
+ * sent again in fact.
  */
 #include <stdlib.h>
 
 #include "net/filter.h"
+#include "net/filter/hook.h"
 #include "net/inet/tcp.h"
 #include "net/inet/wire.h"
 
@@ -322,6 +324,8 @@ static bool leave_syn_q(struct tcp_sock *t)
     return true;
 }
 
+static void send_syn_again(struct tcp_sock *t);
+
 void tcp_syn_timeout(struct timer *timer)
 {
     struct tcp_sock *t = container_of(timer, struct tcp_sock, syn_timer);
@@ -330,6 +334,7 @@ void tcp_syn_timeout(struct timer *timer)
     if (leave_syn_q(t))
         tcp_done(t, LX_ETIMEDOUT);
     mutex_unlock(&tab->lock);
+    send_syn_again(t);
     tcp_undefer(t);
     tcp_retry(t);
     tcp_put(t);
@@ -357,6 +362,22 @@ static void enter_syn_q(struct tcp_sock *c, struct tcp_sock *l)
     sock_get(&c->in.sk); /* the timer's */
     if (timer_arm(&c->syn_timer, syn_deadline(c)) < 0)
         tcp_put(c);
+}
+
+/* A SYN, or its answer, was lost on the way. REQUIRES the table's lock. */
+static void wait_for_retry(struct tcp_sock *t)
+{
+    s64 now = clock_mono_ns();
+    if (!t->syn_until_ns) {
+        t->syn_until_ns = syn_deadline(t);
+        t->retry_ns = NSEC_PER_SEC;
+    }
+    if (now >= t->syn_until_ns) {
+        tcp_done(t, LX_ETIMEDOUT);
+        return;
+    }
+    tcp_arm(t, MIN(now + t->retry_ns, t->syn_until_ns));
+    t->retry_ns = t->retry_ns * 2;
 }
 
 /* An accept made room: the first client that waits gets it. True: there may be another. */
@@ -443,6 +464,7 @@ static int tcp_disconnect(struct tcp_sock *t)
         stop_listening(t);
     mutex_lock(&tab->lock);
     (void)leave_syn_q(t);
+    t->syn_until_ns = 0;
     if (state == SOCK_SYN_SENT)
         tcp_done(t, LX_ECONNRESET);
     else if (state != SOCK_LISTEN && state != SOCK_CLOSED)
@@ -453,6 +475,49 @@ static int tcp_disconnect(struct tcp_sock *t)
     mutex_unlock(&tab->lock);
     waitq_wake(&sk->wq, WAIT_ALL);
     return 0;
+}
+
+/* What rules make of the handshake with l (NULL: there is nobody, and a reset answers). */
+static int judge_open(struct tcp_sock *t, const struct tcp_sock *l)
+{
+    int r = tcp_judge(t, TCP_WAY_OUT, TCP_STEP_SYN, 0, 0);
+    if (r < 0)
+        return r == -LX_ECONNRESET ? -LX_ECONNREFUSED : r;
+    if (!l)
+        return tcp_judge(t, TCP_WAY_BACK, TCP_STEP_RST, 0, 0) < 0 ? -LX_EAGAIN : 0;
+    if (tcp_judge(t, TCP_WAY_BACK, TCP_STEP_SYN_ACK, 0, 0) < 0)
+        return -LX_EAGAIN;
+    (void)!tcp_judge(t, TCP_WAY_OUT, TCP_STEP_ACK, 0, 0); /* the first data says it again */
+    return 0;
+}
+
+/* A SYN over the loopback: state is SYN_SENT, ESTABLISHED, or CLOSED with an error then. REQUIRES the
+ * table's lock. */
+static void send_syn(struct tcp_sock *t, struct tcp_sock *child)
+{
+    struct inet_sock *i = &t->in;
+    struct inet_table *tab = inet_table_of(i);
+    struct tcp_sock *l = find_listener(tab, &i->saddr, i->sport, &i->daddr, i->dport, LO_IFINDEX);
+    bool is_self = !l && i->sport == i->dport && ipaddr_equal(&i->saddr, &i->daddr);
+    int r = nf_is_on(i->sk.ns, NF_IN | NF_OUT) ? judge_open(t, is_self ? t : l) : 0;
+    bool is_lost = r == -LX_EAGAIN;
+    if (r == 0)
+        r = l ? establish(t, l, child) : is_self ? establish_self(t) : -LX_ECONNREFUSED;
+    if (wire_is_watched(i->sk.ns) && !is_lost) {
+        if (r == 0)
+            tcp_show_open(t);
+        else if (r == -LX_ECONNREFUSED)
+            tcp_show_refused(t);
+    }
+    if (is_lost) {
+        wait_for_retry(t);
+    } else if (r == -LX_EAGAIN) {
+        enter_syn_q(t, l);
+    } else if (r < 0) {
+        STAT(i->sk.ns, tcp_attempt_fails);
+        tcp_done(t, -r);
+    }
+    tcp_put(l);
 }
 
 /* Sets the tuple and sends the "SYN". 0: state is SYN_SENT, ESTABLISHED, or CLOSED with an error. */
@@ -484,33 +549,35 @@ static int start_connect(struct tcp_sock *t, struct inet_dest *d, struct tcp_soc
         return r;
     }
     inet_hash_tuple(i);
+    t->syn_until_ns = 0;
     if (inet_is_remote(i->sk.ns, &i->daddr, i->sk.bound_dev)) {
         r = stk_tcp_connect(t);
         if (r < 0)
             tcp_done(t, -r);
         return 0;
     }
-    struct tcp_sock *l = find_listener(tab, &i->saddr, i->sport, &i->daddr, i->dport, LO_IFINDEX);
-    if (l)
-        r = establish(t, l, child);
-    else if (i->sport == i->dport && ipaddr_equal(&i->saddr, &i->daddr))
-        r = establish_self(t);
-    else
-        r = -LX_ECONNREFUSED;
-    if (wire_is_watched(i->sk.ns)) {
-        if (r == 0)
-            tcp_show_open(t);
-        else if (r == -LX_ECONNREFUSED)
-            tcp_show_refused(t);
-    }
-    if (r == -LX_EAGAIN) {
-        enter_syn_q(t, l);
-    } else if (r < 0) {
-        STAT(i->sk.ns, tcp_attempt_fails);
-        tcp_done(t, -r);
-    }
-    tcp_put(l);
+    send_syn(t, child);
     return 0;
+}
+
+/* The SYN of a connect was lost: its time has come. */
+static void send_syn_again(struct tcp_sock *t)
+{
+    struct inet_table *tab = inet_table_of(&t->in);
+    int err;
+    if (!t->syn_until_ns)
+        return;
+    struct tcp_sock *child = tcp_new(t->in.sk.ns, t->in.sk.family, &err);
+    mutex_lock(&tab->lock);
+    if (!t->syn_until_ns || sock_state(&t->in.sk) != SOCK_SYN_SENT || t->listener)
+        ;
+    else if (!child || clock_mono_ns() >= t->syn_until_ns)
+        wait_for_retry(t);
+    else
+        send_syn(t, child);
+    mutex_unlock(&tab->lock);
+    tcp_put(child);
+    waitq_wake(&t->in.sk.wq, WAIT_ALL);
 }
 
 static int wait_syn(struct tcp_sock *t, s64 deadline)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "net/filter.h"
+#include "net/filter/hook.h"
 #include "net/inet/wire.h"
 
 #define SEGMENT     32768U
@@ -68,8 +69,9 @@ static bool can_send(struct tcp_sock *t, struct tcp_end *e)
 /* ---- looked at ------------------------------------------------------------------------------
  *
  * While somebody watches the wire, or the receiver has a filter, the sender's bytes go through a
- * buffer, a segment at a time. What the filter does not take was lost on the way: the receiver
- * reads up to there (bq.hold), and its timer tries again as the sender would retransmit.
+ * buffer, a segment at a time. What the filter, or a rule of iptables, does not take was lost on the way: the
+ * receiver reads up to there (bq.hold), and its timer tries again as the sender would retransmit. A
+ * FIN that is lost is a hold at the end of what was sent.
  */
 
 static bool is_looked_at(const struct tcp_sock *t, const struct tcp_end *e)
@@ -83,10 +85,67 @@ static bool is_looked_at(const struct tcp_sock *t, const struct tcp_end *e)
 static void arm_retry(struct tcp_sock *receiver, s64 delay_ns)
 {
     receiver->retry_ns = delay_ns;
-    sock_get(&receiver->in.sk);
-    if (timer_disarm(&receiver->syn_timer) ||
-        timer_arm(&receiver->syn_timer, clock_mono_ns() + delay_ns) < 0)
-        tcp_put(receiver);
+    tcp_arm(receiver, clock_mono_ns() + delay_ns);
+}
+
+static bool is_ruled(const struct tcp_sock *t)
+{
+    return nf_is_on(t->in.sk.ns, NF_IN | NF_OUT);
+}
+
+/* A rule answered a segment of t with a reset: t's connection is over, its peer's is not. */
+static void reset_by_rule(struct tcp_sock *t)
+{
+    MUTEX_GUARD(&inet_table_of(&t->in)->lock);
+    tcp_done(t, LX_ECONNRESET);
+}
+
+static void hold_from(struct bq *q, u64 pos)
+{
+    MUTEX_GUARD(&q->lock);
+    q->hold = pos;
+}
+
+/* Nobody looks, but there are rules: they are asked before the bytes are in the queue. */
+static s64 write_judged(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, u64 max)
+{
+    struct bq *q = e->tx;
+    mutex_lock(&q->lock);
+    u64 pos = q->tail, n = MIN(max, (u64)SEGMENT);
+    if (!q->is_broken)
+        n = MIN(n, bq_space(q));
+    mutex_unlock(&q->lock);
+    int v = n ? tcp_judge(t, TCP_WAY_OUT, TCP_STEP_DATA, pos, (u32)n) : 0;
+    if (v == 0)
+        return bq_write(q, m->uio, n ? n : max, NULL);
+    if (v == -LX_ECONNRESET) { /* it was sent, and the answer is here */
+        uio_advance(m->uio, n);
+        reset_by_rule(t);
+        return (s64)n;
+    }
+    hold_from(q, pos);
+    s64 r = bq_write(q, m->uio, n, NULL);
+    if (r <= 0) {
+        hold_from(q, UINT64_MAX);
+        return r;
+    }
+    e->peer->nretries = 0;
+    arm_retry(e->peer, RTO_FIRST);
+    return r;
+}
+
+void tcp_judge_fin(struct tcp_sock *t, struct tcp_end *e)
+{
+    struct bq *q = e->tx;
+    mutex_lock(&q->lock);
+    u64 pos = q->tail;
+    bool is_held = q->hold != UINT64_MAX;
+    mutex_unlock(&q->lock);
+    if (is_held || tcp_judge(t, TCP_WAY_OUT, TCP_STEP_FIN, pos, 0) == 0)
+        return;
+    hold_from(q, pos);
+    e->peer->nretries = 0;
+    arm_retry(e->peer, RTO_FIRST);
 }
 
 static s64 write_segment(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, u64 max)
@@ -106,7 +165,7 @@ static s64 write_segment(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, 
     mutex_lock(&q->lock);
     u64 pos = q->tail;
     bool was_held = q->hold != UINT64_MAX;
-    if (!was_held && filter_is_set(psk))
+    if (!was_held && (filter_is_set(psk) || is_ruled(t)))
         q->hold = pos; /* until the filter has spoken */
     mutex_unlock(&q->lock);
     mutex_lock(&e->rx->lock);
@@ -120,7 +179,13 @@ static s64 write_segment(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, 
         uio_revert(m->uio, n - (u64)MAX(r, (s64)0));
     if (r > 0 && wire_is_watched(psk->ns))
         tcp_show_data(t, pos, buf, (u32)r, peer_pos);
-    if (r > 0 && !was_held && filter_is_set(psk))
+    if (r > 0 && !was_held && is_ruled(t)) {
+        int v = tcp_judge(t, TCP_WAY_OUT, TCP_STEP_DATA, pos, (u32)r);
+        keep = v ? 0 : keep;
+        if (v == -LX_ECONNRESET)
+            reset_by_rule(t);
+    }
+    if (r > 0 && keep && !was_held && filter_is_set(psk))
         keep = tcp_filter(psk, t, pos, buf, (u32)r);
     if (!was_held) {
         mutex_lock(&q->lock);
@@ -135,6 +200,12 @@ static s64 write_segment(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, 
     return r;
 }
 
+/* Do rules let a segment that is sent to t again come? */
+static bool may_come(const struct tcp_sock *t, enum tcp_step step, u64 pos, u32 size)
+{
+    return !is_ruled(t) || tcp_judge(t, TCP_WAY_BACK, step, pos, size) == 0;
+}
+
 /* One more segment that was held back, copied out of t's queue. False: none, or the filter says no. */
 static bool retry_one(struct tcp_sock *t, struct tcp_end *e, u8 *buf)
 {
@@ -143,18 +214,23 @@ static bool retry_one(struct tcp_sock *t, struct tcp_end *e, u8 *buf)
     mutex_lock(&q->rlock);
     mutex_lock(&q->lock);
     u64 pos = q->hold, n = pos < q->tail ? MIN(q->tail - pos, (u64)SEGMENT) : 0;
+    bool is_end = pos == q->tail && q->is_eof;
     mutex_unlock(&q->lock);
     if (n) {
         struct uio u;
         uio_init_kernel(&u, buf, n);
         s64 got = bq_copy(q, pos, &u, n);
         uio_done(&u);
-        u32 keep = got > 0 ? tcp_filter(&t->in.sk, e->peer, pos, buf, (u32)got) : 0;
+        u32 keep = got > 0 && may_come(t, TCP_STEP_DATA, pos, (u32)got)
+                       ? tcp_filter(&t->in.sk, e->peer, pos, buf, (u32)got)
+                       : 0;
         mutex_lock(&q->lock);
         if (q->hold == pos)
-            q->hold = pos + keep == q->tail ? UINT64_MAX : pos + keep;
+            q->hold = pos + keep == q->tail && !q->is_eof ? UINT64_MAX : pos + keep;
         is_more = keep && q->hold != UINT64_MAX;
         mutex_unlock(&q->lock);
+    } else if (is_end && may_come(t, TCP_STEP_FIN, pos, 0)) {
+        hold_from(q, UINT64_MAX);
     }
     mutex_unlock(&q->rlock);
     return is_more;
@@ -172,15 +248,17 @@ void tcp_retry(struct tcp_sock *t)
     mutex_lock(&e->rx->lock);
     bool is_held = e->rx->hold != UINT64_MAX;
     mutex_unlock(&e->rx->lock);
-    waitq_wake(&t->in.sk.wq, WAIT_READABLE);
+    waitq_wake(&t->in.sk.wq, is_held ? WAIT_READABLE : WAIT_READABLE | WAIT_RDHUP | WAIT_HUP);
     if (is_held && t->nretries++ < MAX_RETRIES)
         arm_retry(t, MIN(t->retry_ns * 2, RTO_MAX));
 }
 
 static s64 write_piece(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, u64 max)
 {
-    return unlikely(is_looked_at(t, e)) ? write_segment(t, e, m, max)
-                                        : bq_write(e->tx, m->uio, max, NULL);
+    if (unlikely(is_looked_at(t, e)))
+        return write_segment(t, e, m, max);
+    return !e->conn && is_ruled(t) ? write_judged(t, e, m, max)
+                                   : bq_write(e->tx, m->uio, max, NULL);
 }
 
 static s64 send_bytes(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, u64 size, s64 deadline)
@@ -364,7 +442,7 @@ static enum step read_piece(struct reading *r, s64 *ret_err)
 }
 
 /* A FIN behind bytes that are held back has not been seen yet. */
-static bool is_end_held(struct tcp_end *e)
+bool tcp_is_end_held(struct tcp_end *e)
 {
     MUTEX_GUARD(&e->rx->lock);
     return e->rx->hold != UINT64_MAX;
@@ -391,7 +469,7 @@ static bool has_bytes(struct reading *r)
 static s64 why_empty(struct tcp_sock *t, struct tcp_end *e)
 {
     struct sock *sk = &t->in.sk;
-    if (e && unlikely(is_end_held(e)) && !atomic_load(&sk->err))
+    if (e && unlikely(tcp_is_end_held(e)) && !atomic_load(&sk->err))
         return 1;
     if (t->is_done)
         return 0;
@@ -429,7 +507,7 @@ static s64 read_bytes(struct reading *r, u64 target, s64 deadline)
         if (st == STEP_GO)
             continue;
         if (r->copied && (r->copied >= target || !deadline || atomic_load(&sk->err) ||
-                          (sock_shut(sk) & SHUT_RCV && !is_end_held(r->e))))
+                          (sock_shut(sk) & SHUT_RCV && !tcp_is_end_held(r->e))))
             break;
         if (!r->copied) {
             err = why_empty(r->t, r->e);

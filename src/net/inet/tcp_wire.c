@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "net/filter.h"
+#include "net/filter/hook.h"
 #include "net/inet/tcp.h"
 #include "net/inet/wire.h"
 
@@ -50,11 +51,10 @@ static struct tuple mirror(const struct tuple *t)
     return r;
 }
 
-static struct wire build(const struct tuple *t, u32 flags, u32 seq, u32 ack, const u8 *data,
-                         u32 size)
+static u32 fill_head(const struct tuple *t, u32 flags, u32 seq, u32 ack, u8 head[WIRE_TCP + 4])
 {
-    u8 head[WIRE_TCP + 4] = {0};
     u32 n = WIRE_TCP;
+    memset(head, 0, WIRE_TCP + 4);
     put16(head, t->cb.sport);
     put16(head + 2, t->cb.dport);
     put32(head + 4, seq);
@@ -68,6 +68,14 @@ static struct wire build(const struct tuple *t, u32 flags, u32 seq, u32 ack, con
         n += 4;
     }
     head[12] = (u8)(n / 4 << 4);
+    return n;
+}
+
+static struct wire build(const struct tuple *t, u32 flags, u32 seq, u32 ack, const u8 *data,
+                         u32 size)
+{
+    u8 head[WIRE_TCP + 4];
+    u32 n = fill_head(t, flags, seq, ack, head);
     return wire_new(&t->cb, LX_IPPROTO_TCP, head, n, data, size);
 }
 
@@ -170,4 +178,22 @@ bool tcp_filter_syn(struct sock *listener, struct tcp_sock *from)
     struct tuple t = tuple_of(from);
     struct wire w = build(&t, SYN, t.iss, 0, NULL, 0);
     return run_filter(listener, &w);
+}
+
+int tcp_judge(const struct tcp_sock *s, enum tcp_way way, enum tcp_step step, u64 pos, u32 size)
+{
+    static const u8 flags_of[] = {SYN, SYN | ACK, ACK, PSH | ACK, FIN | ACK, RST | ACK};
+    struct tuple t = tuple_of(s);
+    u8 head[WIRE_TCP + 4], flags = flags_of[step];
+    bool is_hard;
+    if (way == TCP_WAY_BACK)
+        t = mirror(&t);
+    u32 seq = flags & SYN ? t.iss : t.iss + 1 + (u32)pos;
+    u32 n = fill_head(&t, flags, seq, t.peer_iss + 1, head);
+    struct nf_fate f = nf_loopback(s->in.sk.ns, &t.cb, LX_IPPROTO_TCP, head, n, size);
+    if (!f.is_lost)
+        return 0;
+    if (f.is_reset)
+        return -LX_ECONNRESET;
+    return f.code == NF_SILENT ? -LX_EAGAIN : -nf_errno(!ipaddr_is_v4(&t.cb.daddr), f.code, &is_hard);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "net/filter.h"
+#include "net/filter/hook.h"
 #include "net/inet/inet.h"
 #include "net/inet/wire.h"
 #include "net/stack/stack.h"
@@ -230,6 +231,41 @@ static void deliver_segments(struct inet_sock *to, const struct nmsg *msg)
     }
 }
 
+/* "Unreachable" with this code comes back about msg, unless a rule drops it. */
+static void refuse(struct inet_sock *from, const struct nmsg *msg, u8 code)
+{
+    struct net_ns *ns = from->sk.ns;
+    const struct dgram_cb *cb = dgram_cb(msg);
+    bool is_v4 = ipaddr_is_v4(&cb->daddr), is_hard;
+    u8 head[ICMP_HDR] = {is_v4 ? LX_ICMP_DEST_UNREACH : LX_ICMPV6_DEST_UNREACH, code};
+    if (nf_is_on(ns, NF_IN | NF_OUT)) {
+        struct dgram_cb back = *cb;
+        back.saddr = cb->daddr;
+        back.daddr = cb->saddr;
+        if (nf_loopback(ns, &back, is_v4 ? LX_IPPROTO_ICMP : LX_IPPROTO_ICMPV6, head, ICMP_HDR,
+                        (is_v4 ? WIRE_IP4 : WIRE_IP6) + WIRE_UDP + msg->size)
+                .is_lost)
+            return;
+    }
+    int err = nf_errno(!is_v4, code, &is_hard);
+    if (is_hard || inet_opt(from) & (is_v4 ? IPF_RECVERR : IPF6_RECVERR))
+        dgram_error(from, msg, (u32)err, head[0], code);
+}
+
+/* What rules make of a datagram over the loopback. 0; 1: lost; -LX_EPERM: lost, and its sender is told. */
+static int judge(struct inet_sock *from, const struct nmsg *msg)
+{
+    const struct dgram_cb *cb = dgram_cb(msg);
+    u8 head[WIRE_UDP] = {0};
+    put16(head, cb->sport);
+    put16(head + 2, cb->dport);
+    put16(head + 4, (u16)(WIRE_UDP + msg->size));
+    struct nf_fate f = nf_loopback(from->sk.ns, cb, LX_IPPROTO_UDP, head, WIRE_UDP, msg->size);
+    if (f.code != NF_SILENT && ipaddr_is_local(from->sk.ns, &cb->daddr))
+        refuse(from, msg, f.code);
+    return !f.is_lost ? 0 : f.is_out ? -LX_EPERM : 1;
+}
+
 /* Consumes msg. */
 static int route_message(struct inet_sock *from, struct nmsg *msg)
 {
@@ -239,6 +275,13 @@ static int route_message(struct inet_sock *from, struct nmsg *msg)
     if (inet_is_remote(from->sk.ns, &cb->daddr, cb->ifindex))
         return send_out(from, msg);
     cb->ifindex = LO_IFINDEX;
+    if (nf_is_on(from->sk.ns, NF_IN | NF_OUT)) {
+        int r = judge(from, msg);
+        if (r) {
+            nmsg_free(msg);
+            return MIN(r, 0);
+        }
+    }
     show(from->sk.ns, msg, false);
     if (ipaddr_is_multicast(&cb->daddr) || ipaddr_is_broadcast(&cb->daddr)) {
         /* The loopback brings back what is sent on it whatever IP_MULTICAST_LOOP says. */
@@ -259,10 +302,8 @@ static int route_message(struct inet_sock *from, struct nmsg *msg)
     }
     STAT(from->sk.ns, udp_no_ports);
     show(from->sk.ns, msg, true);
-    if (ipaddr_is_v4(&cb->daddr))
-        dgram_error(from, msg, LX_ECONNREFUSED, LX_ICMP_DEST_UNREACH, LX_ICMP_PORT_UNREACH);
-    else
-        dgram_error(from, msg, LX_ECONNREFUSED, LX_ICMPV6_DEST_UNREACH, LX_ICMPV6_PORT_UNREACH);
+    refuse(from, msg,
+           ipaddr_is_v4(&cb->daddr) ? LX_ICMP_PORT_UNREACH : LX_ICMPV6_PORT_UNREACH);
     nmsg_free(msg);
     return 0;
 }

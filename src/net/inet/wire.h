@@ -54,8 +54,8 @@ void ip_finish(u8 *p, u32 head, u32 total);
 
 /* icmp.c: a packet of this protocol came in: raw socks get a copy. No reference is dropped here. */
 void raw_deliver(struct net_ns *ns, s32 protocol, const u8 *p, u32 size, const struct dgram_cb *cb);
-/* An ICMP message came in; p is changed in place when it is answered. */
-void icmp_input(struct net_ns *ns, u8 *p, u32 size, const struct dgram_cb *cb);
+/* An ICMP message over the loopback; p is changed in place when it is answered. -LX_EPERM: rules say no. */
+int icmp_input(struct net_ns *ns, u8 *p, u32 size, const struct dgram_cb *cb) must_check;
 /* The error that a host sends back about a packet that it could not deliver: to those who look. */
 void icmp_show_error(struct net_ns *ns, const struct wire *about, const struct dgram_cb *cb,
                      u8 type, u8 code);
@@ -72,5 +72,12 @@ void tcp_show_rst(struct tcp_sock *t);
 /* Bytes of a segment's payload that the receiver's filter takes. */
 u32 tcp_filter(struct sock *receiver, struct tcp_sock *from, u64 pos, const u8 *data, u32 size);
 bool tcp_filter_syn(struct sock *listener, struct tcp_sock *from);
+/*
+ * What rules make of a segment that t sends (or, with is_back, is sent) at position pos of its
+ * queue: 0; -LX_EAGAIN: it is lost; -LX_ECONNRESET: a reset answers it; another errno: an ICMP error.
+ */
+enum tcp_step { TCP_STEP_SYN, TCP_STEP_SYN_ACK, TCP_STEP_ACK, TCP_STEP_DATA, TCP_STEP_FIN, TCP_STEP_RST };
+enum tcp_way { TCP_WAY_OUT, TCP_WAY_BACK };
+int tcp_judge(const struct tcp_sock *t, enum tcp_way way, enum tcp_step step, u64 pos, u32 size) must_check;
 
 #endif

@@ -12,6 +12,7 @@
 #define MAX_PIECES    1100U /* of a datagram: 64 KiB in pieces of a small MTU */
 #define MAX_SIZE      65535U
 #define TIMEOUT_NS    (30 * NSEC_PER_SEC)
+#define MAX_HEADER    60U
 
 struct piece {
     struct list node; /* by off */
@@ -27,6 +28,9 @@ struct datagram {
     u8 protocol;
     u32 npieces, bytes, total; /* total: 0 until the last piece is there */
     s64 expires_ns;
+    u32 header_len; /* of the first piece, as below; IPv6: without extension headers */
+    u8 header[MAX_HEADER];
+    u8 tos, ttl;
 };
 
 struct frag_table {
@@ -145,7 +149,28 @@ static bool add(struct frag_table *t, struct datagram *d, const struct rxpkt *p,
     d->npieces++;
     if (is_last)
         d->total = end;
+    if (!off) {
+        d->header_len = ipaddr_is_v4(&p->dst) ? (p->ip[0] & 15U) * 4 : IP6_HLEN;
+        memcpy(d->header, p->ip, d->header_len);
+        d->tos = p->tos;
+        d->ttl = p->ttl;
+    }
     return true;
+}
+
+/* The header of the whole: the first piece's, with what is different. */
+static void put_header(u8 *h, const struct datagram *d)
+{
+    memcpy(h, d->header, d->header_len);
+    if (!ipaddr_is_v4(&d->dst)) {
+        wr16(h + 4, d->total);
+        h[6] = d->protocol;
+        return;
+    }
+    wr16(h + 2, d->header_len + d->total);
+    memset(h + 6, 0, 2);
+    memset(h + 10, 0, 2);
+    csum_store(h + 10, csum_add(0, h, d->header_len), true);
 }
 
 void frag_input(struct rxpkt *p, u32 id, u32 off, bool is_last)
@@ -153,7 +178,7 @@ void frag_input(struct rxpkt *p, u32 id, u32 off, bool is_last)
     struct netstack *stk = p->ifc->stk;
     struct frag_table *t = stk->frags;
     u8 *whole = NULL;
-    u32 total = 0;
+    struct rxpkt w = *p;
     STK_COUNT(stk, ip_reasm_reqds);
     mutex_lock(&t->lock);
     struct datagram *d = find(t, p, id);
@@ -166,11 +191,20 @@ void frag_input(struct rxpkt *p, u32 id, u32 off, bool is_last)
     }
     if (d && d->total && d->bytes == d->total) {
         struct piece *q;
-        total = d->total;
-        whole = malloc(total);
-        if (whole)
+        u32 header = d->header_len;
+        bool is_ok = !ipaddr_is_v4(&d->dst) || header + d->total <= MAX_SIZE;
+        whole = is_ok ? malloc(header + d->total) : NULL;
+        if (whole) {
+            put_header(whole, d);
             list_for_each (q, &d->pieces, node)
-                memcpy(whole + q->off, q->data, q->size);
+                memcpy(whole + header + q->off, q->data, q->size);
+        }
+        w.ip = whole;
+        w.ip_len = header + d->total;
+        w.data = whole + header;
+        w.len = d->total;
+        w.tos = d->tos;
+        w.ttl = d->ttl;
         drop(t, d);
     }
     mutex_unlock(&t->lock);
@@ -178,9 +212,6 @@ void frag_input(struct rxpkt *p, u32 id, u32 off, bool is_last)
     if (!whole)
         return;
     STK_COUNT(stk, ip_reasm_oks);
-    struct rxpkt w = *p;
-    w.data = whole;
-    w.len = total;
     w.is_csum_ok = false;
     w.gso_size = 0;
     w.is_gso_udp = false;

@@ -53,26 +53,33 @@ static bool may_send_error(void)
     return true;
 }
 
-void icmp_unreachable(struct rxpkt *p, u8 code)
+static void send_error(struct rxpkt *p, u8 type, u8 code, u32 word)
 {
     bool is_v4 = ipaddr_is_v4(&p->dst);
     if (!p->is_dst_local || p->is_link_multicast || ipaddr_is_any(&p->src) || !may_send_error())
         return;
-    u8 h[ICMP_HLEN] = {0};
-    if (is_v4) {
-        h[0] = LX_ICMP_DEST_UNREACH;
-        h[1] = code;
-    } else {
-        h[0] = code == LX_ICMP_PROT_UNREACH ? 4 : LX_ICMPV6_DEST_UNREACH;
-        h[1] = code == LX_ICMP_PROT_UNREACH ? 1 : LX_ICMPV6_PORT_UNREACH;
-        if (h[0] == 4)
-            wr32(h + 4, 6); /* points at the next header field */
-    }
+    u8 h[ICMP_HLEN] = {type, code};
+    wr32(h + 4, word);
     struct ip_flow f = {
         .src = p->dst, .dst = p->src, .protocol = is_v4 ? PROTO_ICMP : PROTO_ICMPV6, .ttl = 64};
     u32 quote = MIN(p->ip_len, is_v4 ? QUOTE_MAX4 : QUOTE_MAX6);
     STK_COUNT(p->ifc->stk, icmp_out_unreach);
     (void)send_icmp(p->ifc->stk, &f, h, sizeof(h), p->ip, quote); /* a lost error is allowed */
+}
+
+void icmp_unreachable(struct rxpkt *p, u8 code)
+{
+    if (ipaddr_is_v4(&p->dst))
+        send_error(p, LX_ICMP_DEST_UNREACH, code, 0);
+    else if (code == LX_ICMP_PROT_UNREACH)
+        send_error(p, 4, 1, 6); /* a parameter problem that points at the next header field */
+    else
+        send_error(p, LX_ICMPV6_DEST_UNREACH, LX_ICMPV6_PORT_UNREACH, 0);
+}
+
+void icmp_reject(struct rxpkt *p, u8 code)
+{
+    send_error(p, ipaddr_is_v4(&p->dst) ? LX_ICMP_DEST_UNREACH : LX_ICMPV6_DEST_UNREACH, code, 0);
 }
 
 /* ---- errors in ----------------------------------------------------------------------------- */

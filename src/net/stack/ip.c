@@ -90,6 +90,33 @@ static int send_fragments(struct netstack *stk, const struct ip_flow *f,
     return r;
 }
 
+/* What rules of OUTPUT make of b, which holds the transport header. */
+static int judge_output(struct netstack *stk, const struct ip_flow *f, struct stk_path *path,
+                        const struct txbuf *b)
+{
+    bool has_head = b->off < TXB_ROOM || !b->ndata;
+    bool is_v6 = !ipaddr_is_v4(&f->dst);
+    struct xt_packet p = {
+        .src = f->src,
+        .dst = f->dst,
+        .protocol = f->protocol,
+        .tos = f->tos,
+        .ttl = f->ttl,
+        .is_v6 = is_v6,
+        .in = "",
+        .out = path->ifc->name,
+        .l4 = has_head ? b->head + b->off : b->data[0].iov_base,
+        .l4_len = has_head ? TXB_ROOM - b->off : (u32)b->data[0].iov_len,
+        .size = txb_len(b) + (is_v6 ? IP6_HLEN : IP4_HLEN),
+    };
+    struct nf_fate fate = nf_judge(stk->ns, XT_OUTPUT, &p);
+    if (!fate.is_lost)
+        return 0;
+    path->fate = fate;
+    STK_COUNT(stk, ip_out_discards);
+    return -LX_EPERM;
+}
+
 int ip_send(struct netstack *stk, const struct ip_flow *f, struct stk_path *path, struct txbuf *b)
 {
     struct stk_path own = {0};
@@ -109,6 +136,11 @@ int ip_send(struct netstack *stk, const struct ip_flow *f, struct stk_path *path
     u32 hlen = is_v4 ? IP4_HLEN : IP6_HLEN, size = txb_len(b) + hlen;
     if (size > 65535 + (is_v4 ? 0 : IP6_HLEN))
         return -LX_EMSGSIZE;
+    if (nf_is_on(stk->ns, NF_OUT)) {
+        int r = judge_output(stk, f, path, b);
+        if (r < 0)
+            return r;
+    }
     if (size > path->mtu && !b->gso_size) {
         if (f->is_df) {
             STK_COUNT(stk, ip_frag_fails);
@@ -280,10 +312,37 @@ struct dgram_cb stk_cb_of(const struct rxpkt *p)
         .saddr = p->src, .daddr = p->dst, .tos = p->tos, .ttl = p->ttl, .ifindex = p->ifc->index};
 }
 
+/* What rules of INPUT make of p. False: it is lost. */
+static bool judge_input(struct rxpkt *p)
+{
+    bool is_v6 = !ipaddr_is_v4(&p->dst);
+    struct xt_packet x = {
+        .src = p->src,
+        .dst = p->dst,
+        .protocol = p->protocol,
+        .tos = p->tos,
+        .ttl = p->ttl,
+        .is_v6 = is_v6,
+        .in = p->ifc->name,
+        .out = "",
+        .l4 = p->data,
+        .l4_len = p->len,
+        .size = p->ip_len,
+    };
+    struct nf_fate f = nf_judge(p->ifc->stk->ns, XT_INPUT, &x);
+    if (f.is_reset)
+        stk_tcp_reject(p);
+    else if (f.code != NF_SILENT)
+        icmp_reject(p, f.code);
+    return !f.is_lost;
+}
+
 void ip_deliver(struct rxpkt *p)
 {
     struct netstack *stk = p->ifc->stk;
     bool is_v4 = ipaddr_is_v4(&p->dst);
+    if (nf_is_on(stk->ns, NF_IN) && !judge_input(p))
+        return;
     STK_COUNT(stk, ip_in_delivers);
     if (p->protocol != (is_v4 ? PROTO_ICMP : PROTO_ICMPV6) && inet_has_raw(stk->ns)) {
         struct dgram_cb cb = stk_cb_of(p);

@@ -21,6 +21,7 @@
 #include <sys/uio.h>
 
 #include "base/timer.h"
+#include "net/filter/hook.h"
 #include "net/inet/inet.h"
 #include "net/stack/wirefmt.h"
 
@@ -65,6 +66,7 @@ struct stk_path {
     ipaddr nexthop;
     u32 mtu;
     u32 gen; /* of the configuration it was found in */
+    struct nf_fate fate; /* is_lost: what rules said of the last packet that they refused; the user clears it */
 };
 
 struct stk_rule {
@@ -165,8 +167,8 @@ struct ip_flow {
 /*
  * Sends b, which holds a transport header and data. path NULL: found here; *path is used when it is
  * current and found again otherwise. 0; -LX_EMSGSIZE: is_df and larger than the path;
- * -LX_ENETUNREACH; -LX_EAGAIN: the link takes nothing now; -LX_EPERM: egress policy (not checked
- * here: see stk_may_reach).
+ * -LX_ENETUNREACH; -LX_EAGAIN: the link takes nothing now; -LX_EPERM: a rule of OUTPUT drops it
+ * (path->fate: what it answers). The egress policy is not checked here: see stk_may_reach.
  */
 int ip_send(struct netstack *stk, const struct ip_flow *f, struct stk_path *path,
             struct txbuf *b) must_check;
@@ -206,7 +208,11 @@ struct dgram_cb stk_cb_of(const struct rxpkt *p);
 /* An ICMP error about p: unreachable with this code (IPv4's numbering; translated for IPv6).
  * Rate-limited. */
 void icmp_unreachable(struct rxpkt *p, u8 code);
+/* As a rule's REJECT: the code is the family's. */
+void icmp_reject(struct rxpkt *p, u8 code);
 void icmp_send_echo_reply(struct rxpkt *p);
+/* tcp.c: a reset answers the segment p, if its checksum is right and it is none itself. */
+void stk_tcp_reject(struct rxpkt *p);
 
 /* ---- link.c -------------------------------------------------------------------------------- */
 

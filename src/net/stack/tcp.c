@@ -97,6 +97,20 @@ void stk_tcp_refuse(struct rxpkt *p, const struct tcp_rx *s, u16 sport, u16 dpor
     (void)stk_tcp_send(p->ifc->stk, &f, NULL, dport, sport, &t); /* lost: asked for again */
 }
 
+static bool is_intact(struct rxpkt *p, struct tcp_rx *s)
+{
+    struct ip_flow f = {.src = p->src, .dst = p->dst};
+    return tcp_parse(p->data, p->len, s) &&
+           (p->is_csum_ok || csum_fold(csum_add(pseudo(&f, p->len), p->data, p->len)) == 0xffff);
+}
+
+void stk_tcp_reject(struct rxpkt *p)
+{
+    struct tcp_rx s;
+    if (is_intact(p, &s))
+        stk_tcp_refuse(p, &s, rd16(p->data), rd16(p->data + 2));
+}
+
 /* ---- the machine's effects ----------------------------------------------------------------- */
 
 static struct stk_conn *conn_of(struct tcb *c)
@@ -289,6 +303,22 @@ static void finish(struct stk_conn *conn)
     stk_conn_put(own);
 }
 
+/* Rules refused a segment with an answer: what that does to its sender. */
+static void take_refusal(struct stk_conn *conn)
+{
+    struct tcb *c = &conn->tcb;
+    struct nf_fate f = conn->path.fate;
+    bool is_hard;
+    conn->path.fate.is_lost = false;
+    if (f.is_reset)
+        tcb_end(c, c->state == SOCK_SYN_SENT     ? LX_ECONNREFUSED
+                   : c->state == SOCK_CLOSE_WAIT ? LX_EPIPE
+                                                 : LX_ECONNRESET);
+    else if (f.code != NF_SILENT)
+        tcb_soft_error(c, nf_errno(!ipaddr_is_v4(&conn->flow.dst), f.code, &is_hard), true,
+                       clock_mono_ns());
+}
+
 void stk_conn_unlock(struct stk_conn *conn)
 {
     struct tcb *c = &conn->tcb;
@@ -296,6 +326,8 @@ void stk_conn_unlock(struct stk_conn *conn)
     s64 now = 0;
     if (unlikely(conn->path.ifc && conn->path.mtu < c->path_mtu))
         tcb_set_mtu(c, conn->path.mtu, clock_mono_ns());
+    if (unlikely(conn->path.fate.is_lost))
+        take_refusal(conn);
     u32 e = tcb_take_events(c);
     bool is_confirmed = false;
     ipaddr hop = conn->path.nexthop;
@@ -397,13 +429,11 @@ bool stk_tcp_filter(struct sock *sk, const struct rxpkt *p, struct tcp_rx *s)
 void stk_tcp_input(struct rxpkt *p)
 {
     struct netstack *stk = p->ifc->stk;
-    struct ip_flow f = {.src = p->src, .dst = p->dst};
     struct tcp_rx s;
     if (!p->is_dst_local || p->is_link_multicast)
         return;
     STK_COUNT(stk->ns->inet_ns, tcp_in_segs);
-    if (!tcp_parse(p->data, p->len, &s) ||
-        (!p->is_csum_ok && csum_fold(csum_add(pseudo(&f, p->len), p->data, p->len)) != 0xffff)) {
+    if (!is_intact(p, &s)) {
         STK_COUNT(stk, tcp_in_errs);
         return;
     }
@@ -464,6 +494,8 @@ int stk_tcp_connect(struct tcp_sock *t)
         conn->tcb.has_ts = false;
         tcb_connect(&conn->tcb, stk_isn(stk, &conn->flow, conn->sport, conn->dport, now),
                     conn->path.mtu, now);
+        if (conn->path.fate.is_lost) /* looked at without the table's lock */
+            io_arm(&conn->tcb, now);
         mutex_unlock(&conn->tcb.lock);
         STK_COUNT(stk->ns->inet_ns, tcp_active_opens);
     }

@@ -45,7 +45,14 @@ int stk_udp_send(struct inet_sock *from, const struct nmsg *msg)
         b.is_csum_partial = true;
         b.csum_offset = 6;
     }
-    int r = ip_send(stk, &f, NULL, &b);
+    struct stk_path path = {0};
+    int r = ip_send(stk, &f, &path, &b);
+    if (unlikely(path.fate.is_lost) && path.fate.code != NF_SILENT) {
+        bool is_hard;
+        int err = nf_errno(!is_v4, path.fate.code, &is_hard);
+        udp_error_arrived(stk->ns, cb, msg->data, msg->size, err,
+                          is_v4 ? LX_ICMP_DEST_UNREACH : LX_ICMPV6_DEST_UNREACH, path.fate.code, 0);
+    }
     return r == -LX_EAGAIN ? 0
                            : r; /* the link's queue is full: lost, as on Linux without IP_RECVERR */
 }

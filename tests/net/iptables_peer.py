@@ -1,0 +1,57 @@
+# The other side of iptables.py: echo on TCP 7000 and UDP 7001; on 7002, connects back on command and says how it went.
+import errno
+import socket
+import threading
+
+
+def tcp():
+    l = socket.create_server(('', 7000))
+
+    def serve(c):
+        try:
+            while (d := c.recv(100)):
+                c.sendall(d)
+        except OSError:
+            pass
+    while True:
+        threading.Thread(target=serve, args=(l.accept()[0],), daemon=True).start()
+
+
+def udp():
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(('', 7001))
+    while True:
+        d, a = s.recvfrom(65536)
+        s.sendto(d, a)
+
+
+def attempt(kind, host, port):
+    s = socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == 'tcp' else socket.SOCK_DGRAM)
+    s.settimeout(.5)
+    try:
+        s.connect((host, port))
+        if kind == 'udp':
+            s.send(b'x')
+            s.recv(9)
+        return 'ok'
+    except socket.timeout:
+        return 'timeout'
+    except OSError as e:
+        return errno.errorcode[e.errno]
+
+
+def back():
+    l = socket.create_server(('', 7002))
+
+    def serve(c, a):
+        f = c.makefile('rw')
+        for line in f:
+            kind, port = line.split()
+            print(attempt(kind, a[0], int(port)), file=f, flush=True)
+    while True:
+        threading.Thread(target=serve, args=l.accept(), daemon=True).start()
+
+
+threading.Thread(target=udp, daemon=True).start()
+threading.Thread(target=back, daemon=True).start()
+tcp()
