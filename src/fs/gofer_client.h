@@ -21,6 +21,12 @@
 int gofer_super_new(const int *lane_fds, u32 nlanes, u32 attach_index, u32 flags,
                     struct super **ret_sb) must_check;
 
+/*
+ * What gofers call the owner whom this process itself sees as 0, for GOFER_DIRECTFS. Once, before
+ * the first super; 0 and 0 without.
+ */
+void gofer_set_own_ids(u32 uid, u32 gid);
+
 /* Round trips made for sb so far, with all supers of its gofer. */
 u64 gofer_super_ncalls(const struct super *sb);
 

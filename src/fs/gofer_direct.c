@@ -33,6 +33,23 @@ static bool is_for_gofer(int r)
            r == -LX_EMFILE || r == -LX_ENFILE || r == -LX_ESTALE || r == -LX_EAGAIN;
 }
 
+static u32 own_uid, own_gid; /* set at start */
+
+void gofer_set_own_ids(u32 uid, u32 gid)
+{
+    own_uid = uid;
+    own_gid = gid;
+}
+
+/* Owners as the gofer has them: its user namespace and ours each have one id, the same one. */
+static void translate_owner(struct statx *sx)
+{
+    if (sx->stx_uid == 0)
+        sx->stx_uid = own_uid;
+    if (sx->stx_gid == 0)
+        sx->stx_gid = own_gid;
+}
+
 int gofer_direct_begin(struct gofer_sb *s, struct inode *root)
 {
     struct gofer_inode *gi = gofer_of(root);
@@ -46,8 +63,9 @@ int gofer_direct_begin(struct gofer_sb *s, struct inode *root)
     if (fd < 0)
         return r < 0 ? r : -LX_EIO;
     r = host_fstatx(fd, STATX_WANT, &sx);
-    /* In another user namespace owners would look different: then all answers must be the gofer's.
-     */
+    if (r == 0)
+        translate_owner(&sx);
+    /* As root's gofer sees more owners than we do, all answers must be its own. */
     if (r == 0 && (sx.stx_ino != gi->hino || sx.stx_uid != root->uid || sx.stx_gid != root->gid))
         r = -LX_EOPNOTSUPP;
     if (r < 0) {
@@ -198,6 +216,7 @@ int gofer_direct_find(struct inode *dir, struct wire_bytes name, struct inode **
         return is_for_gofer(r) ? -LX_EAGAIN : r;
     if (sx.stx_mnt_id != gofer_of(dir)->mnt_id)
         return -LX_EAGAIN;
+    translate_owner(&sx);
     gp_attr_from_statx(&a, &sx);
     if (!gp_attr_is_ok(&a))
         return -LX_EIO;

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "kern/kern_int.h"
+#include "kern/user_ns_map.h"
 
 #define MAX_USER_NS_LEVEL 32
 #define OVERFLOW_ID       65534U
@@ -22,6 +23,13 @@ struct user_ns root_user_ns = {
     .uid_map = {{0, 0, UINT32_MAX}},
     .gid_map = {{0, 0, UINT32_MAX}},
 };
+
+bool user_ns_root_is_limited;
+
+static bool has_all_ids(const struct user_ns *ns)
+{
+    return ns == &root_user_ns && !user_ns_root_is_limited;
+}
 
 static u32 map_down(const struct id_map_entry *map, const u32 *count, u32 id)
 {
@@ -45,22 +53,22 @@ static u32 map_up(const struct id_map_entry *map, const u32 *count, u32 kid)
 
 u32 make_kuid(struct user_ns *ns, u32 uid)
 {
-    return ns == &root_user_ns ? uid : map_down(ns->uid_map, &ns->nuid_map, uid);
+    return has_all_ids(ns) ? uid : map_down(ns->uid_map, &ns->nuid_map, uid);
 }
 
 u32 make_kgid(struct user_ns *ns, u32 gid)
 {
-    return ns == &root_user_ns ? gid : map_down(ns->gid_map, &ns->ngid_map, gid);
+    return has_all_ids(ns) ? gid : map_down(ns->gid_map, &ns->ngid_map, gid);
 }
 
 u32 from_kuid_raw(struct user_ns *ns, u32 kuid)
 {
-    return ns == &root_user_ns ? kuid : map_up(ns->uid_map, &ns->nuid_map, kuid);
+    return has_all_ids(ns) ? kuid : map_up(ns->uid_map, &ns->nuid_map, kuid);
 }
 
 u32 from_kgid_raw(struct user_ns *ns, u32 kgid)
 {
-    return ns == &root_user_ns ? kgid : map_up(ns->gid_map, &ns->ngid_map, kgid);
+    return has_all_ids(ns) ? kgid : map_up(ns->gid_map, &ns->ngid_map, kgid);
 }
 
 u32 from_kuid(struct user_ns *ns, u32 kuid)

@@ -7,7 +7,7 @@
 #include "abi/sched.h"
 #include "kern/kern_int.h"
 
-#define MAX_ENTRIES 340
+#define MAX_ENTRIES 340U
 
 struct map_ref {
     struct id_map_entry *entries;
@@ -27,6 +27,24 @@ bool user_ns_map_entry(struct user_ns *ns, bool is_gid, u32 i, struct id_map_ent
         return false;
     *ret = m.entries[i];
     return true;
+}
+
+static u32 root_lower[2][MAX_ENTRIES]; /* written at boot */
+
+void user_ns_limit_root(bool is_gid, const struct id_map_entry *e, u32 count)
+{
+    struct map_ref m = map_of(&root_user_ns, is_gid);
+    for (u32 i = 0; i < count && i < MAX_ENTRIES; i++) {
+        m.entries[i] = (struct id_map_entry){e[i].first, e[i].first, e[i].count};
+        root_lower[is_gid][i] = e[i].lower_first;
+    }
+    *m.count = MIN(count, MAX_ENTRIES);
+    user_ns_root_is_limited = true;
+}
+
+u32 user_ns_root_lower(bool is_gid, u32 i)
+{
+    return root_lower[is_gid][i];
 }
 
 static bool overlaps(u32 a, u32 na, u32 b, u32 nb)

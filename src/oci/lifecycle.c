@@ -22,6 +22,7 @@
 #include "oci/cgroup.h"
 #include "oci/console.h"
 #include "oci/hooks.h"
+#include "oci/idmap.h"
 #include "oci/translate.h"
 
 #define LOCK_MS                                                                                    \
@@ -216,6 +217,25 @@ static const char *pod_of(const struct oci_spec *spec)
     return NULL;
 }
 
+static bool is_same_map(const struct oci_idmaps *a, const struct oci_idmaps *b)
+{
+    return a->n == b->n && (a->n == 0 || !memcmp(a->v, b->v, a->n * sizeof(*a->v)));
+}
+
+/* The kernel of a pod has one set of ids. */
+static int check_pod_maps(const struct making *m, const struct oci_state *pod, struct err *e)
+{
+    struct oci_spec *first;
+    if (oci_spec_load(pod->dir, "config.json", &first, e) < 0)
+        return -1;
+    const struct oci_linux *a = &m->spec->linux_, *b = &first->linux_;
+    bool is_same =
+        is_same_map(&a->uid_maps, &b->uid_maps) && is_same_map(&a->gid_maps, &b->gid_maps);
+    oci_spec_free(first);
+    return is_same ? 0
+                   : err_set(e, "linux.uidMappings and gidMappings differ from those of the pod");
+}
+
 /* Finds the sandbox that is to be joined, and connects to it. */
 static int find_pod(struct making *m, struct oci_state *s, struct err *e)
 {
@@ -228,7 +248,7 @@ static int find_pod(struct making *m, struct oci_state *s, struct err *e)
     int fd = -1;
     if (pod.pod || state_status(&pod) != OCI_ST_RUNNING)
         err_set(e, "the pod's sandbox '%.100s' is not running", id);
-    else
+    else if (check_pod_maps(m, &pod, e) == 0)
         fd = client_connect(&pod, e);
     if (fd >= 0) {
         s->pod = strdup(id);
@@ -270,7 +290,13 @@ static int make_params(const struct oci_globals *g, const struct oci_create *c, 
         .log_level = g->log_level,
         .rlimit_nofile = nofile.rlim_max,
         .container = m->boot.container,
+        .nuid_map = m->boot.nuid_map,
+        .ngid_map = m->boot.ngid_map,
+        .uid_map = m->boot.uid_map,
+        .gid_map = m->boot.gid_map,
     };
+    if (!m->boot.is_mapped && idmap_own(&m->cfg, e) < 0)
+        return -1;
     int listener = s->pod ? 0 : client_listen(s, e);
     if (listener < 0)
         return -1;
@@ -286,6 +312,7 @@ static int make_params(const struct oci_globals *g, const struct oci_create *c, 
         .boot = &m->cfg,
         .root = m->boot.root,
         .is_rw = m->cfg.container.flags & BOOT_RW,
+        .is_mapped = m->boot.is_mapped,
         .trees = m->boot.trees,
         .ntrees = m->boot.ntrees,
         .stdio = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO},

@@ -10,7 +10,10 @@
  *           empty root, drop every capability and install its filter.
  *   gofer   new mount, pid, ipc and uts namespaces (and a user namespace when the
  *           caller is not root). Unless the tree is to be written, every mount
- *           in its namespace is made read-only first.
+ *           in its namespace is made read-only first. With id maps of a container's user
+ *           namespace it goes on to a namespace of those, once it has its mounts: the ids
+ *           that it speaks of are the container's from then on, and it is nobody else on
+ *           the host.
  *
  * Each child waits for one byte from us, sent once its id maps are written. On
  * the same socket it says what went wrong when it does not get as far as its
@@ -39,6 +42,7 @@
 #include <unistd.h>
 
 #include "host/fdpass.h"
+#include "oci/idmap.h"
 #include "wire/control.h"
 
 #define NOBODY       65534
@@ -56,6 +60,9 @@ struct child_plan {
     u32 nmoves;
     u32 map_host_uid, map_host_gid, map_inner_uid, map_inner_gid;
     bool is_root_caller;
+    const struct bootcfg *maps; /* of a user namespace with more than our own id; NULL: none */
+    pid_t pid;
+    int link;                                /* in the child: to its parent */
     int (*prepare)(struct child_plan *plan); /* in the child, before fds move; errno on failure */
     const struct sandbox_params *params;
     const char *failed_on; /* what prepare failed on, or NULL */
@@ -78,6 +85,7 @@ static void plan_move(struct child_plan *p, int from, int to)
 
 /* What a child that fails sends. */
 struct child_report {
+    bool is_asking; /* for its id maps: it has a user namespace now, and waits */
     int err;
     char step[200];
 };
@@ -156,6 +164,20 @@ static int clone_tree(const char *path, bool is_rw)
     return fd;
 }
 
+/* To a user namespace with the container's maps, as its root. */
+static int enter_maps(struct child_plan *plan)
+{
+    struct child_report ask = {.is_asking = true};
+    char byte;
+    if (unshare(CLONE_NEWUSER) < 0)
+        return -1;
+    if (send(plan->link, &ask, sizeof(ask), MSG_NOSIGNAL) < 0 || read(plan->link, &byte, 1) != 1)
+        _exit(70); /* the parent knows why */
+    if (setgroups(0, NULL) < 0 && errno != EPERM)
+        return -1;
+    return setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0 ? -1 : 0;
+}
+
 /*
  * The gofer's view of the host: only the trees that it serves, private, without devices, and
  * read-only unless it is to write. Each is a detached copy of mounts: it has no parent, so that
@@ -193,6 +215,9 @@ static int prepare_gofer(struct child_plan *plan)
     if (mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, EMPTY_DIR) <
         0)
         return -1;
+    /* Before the root changes: the kernel makes no user namespace below another root. */
+    if (plan->maps && plan->is_root_caller && enter_maps(plan) < 0)
+        return -1;
     return chdir("/proc") < 0 || chroot(".") < 0 ? -1 : 0;
 }
 
@@ -202,6 +227,7 @@ static noreturn_fn void child_main(struct child_plan *p, int self_fd, int link_f
     char *const no_env[] = {NULL};
     const char *step = "wait for its parent";
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    p->link = link_fd;
     if (read(link_fd, &byte, 1) != 1)
         _exit(70);
     struct rlimit nofile;
@@ -337,8 +363,12 @@ static int start_child(struct child_plan *p, int self_fd, pid_t *ret_pid, int *r
                              p->role);
         return err_errno(e, "cannot start the %s in new namespaces", p->role);
     }
-    if ((p->clone_flags & CLONE_NEWUSER) && write_maps(p, pid) < 0) {
-        err_errno(e, "cannot write the id maps of the %s's user namespace", p->role);
+    int r = 0;
+    if ((p->clone_flags & CLONE_NEWUSER) && p->maps)
+        r = idmap_write(pid, p->maps, false, e);
+    else if ((p->clone_flags & CLONE_NEWUSER) && write_maps(p, pid) < 0)
+        r = err_errno(e, "cannot write the id maps of the %s's user namespace", p->role);
+    if (r < 0) {
         close(link[0]);
         end_child(pid);
         return -1;
@@ -350,18 +380,32 @@ static int start_child(struct child_plan *p, int self_fd, pid_t *ret_pid, int *r
     (void)write_file(path, adj);
     /* A child that has died already says nothing either; that shows at the control socket. */
     (void)!send(link[0], "x", 1, MSG_NOSIGNAL);
-    *ret_pid = pid;
+    *ret_pid = p->pid = pid;
     *ret_link = link[0];
     return 0;
+}
+
+static ssize_t receive_report(int link, struct child_report *ret)
+{
+    ssize_t n;
+    while ((n = recv(link, ret, sizeof(*ret), 0)) < 0 && errno == EINTR)
+        ;
+    return n;
 }
 
 /* Until the child runs its program, or says why it cannot. Closes link. */
 static int await_exec(const struct child_plan *p, int link, struct err *e)
 {
     struct child_report report;
-    ssize_t n;
-    while ((n = recv(link, &report, sizeof(report), 0)) < 0 && errno == EINTR)
-        ;
+    ssize_t n = receive_report(link, &report);
+    if (n == sizeof(report) && report.is_asking) {
+        if (idmap_write(p->pid, p->maps, true, e) < 0) {
+            close(link);
+            return -1;
+        }
+        (void)!send(link, "x", 1, MSG_NOSIGNAL); /* one that has died says nothing, as below */
+        n = receive_report(link, &report);
+    }
     close(link);
     if (n != sizeof(report))
         return 0;
@@ -423,8 +467,38 @@ static void lanes_close(struct lanes *l)
     l->n = 0;
 }
 
+/* Who starts the sandbox, and what the gofer calls that. */
+struct identity {
+    bool is_root;
+    u32 inner_uid, inner_gid;
+    const struct bootcfg *maps; /* the gofer's, when they name more than our own id */
+};
+
+/* Also tells the sentry, by p->boot: to be called before that is encoded. */
+static struct identity identify(const struct sandbox_params *p)
+{
+    struct bootcfg *boot = p->boot;
+    struct identity id = {
+        /* Root in a user namespace of one id is an ordinary user with another name. */
+        .is_root =
+            geteuid() == 0 && has_nobody("/proc/self/uid_map") && has_nobody("/proc/self/gid_map"),
+        .inner_uid = geteuid(),
+        .inner_gid = getegid(),
+    };
+    if (p->is_mapped &&
+        (id.is_root || !idmap_single(boot, geteuid(), getegid(), &id.inner_uid, &id.inner_gid))) {
+        id.maps = boot;
+        id.inner_uid = id.inner_gid = 0;
+        /* The sentry itself sees owners as its own namespace has them. */
+        boot->container.flags &= ~BOOT_DIRECTFS;
+    }
+    boot->own_uid = id.inner_uid;
+    boot->own_gid = id.inner_gid;
+    return id;
+}
+
 static void plan_gofer(struct child_plan *c, const struct sandbox_params *p,
-                       const struct lanes *lanes, int null_fd, bool is_root)
+                       const struct lanes *lanes, int null_fd, const struct identity *id)
 {
     static char lane_count[16], trees[BOOT_MAX_TREES + 1];
     snprintf(lane_count, sizeof(lane_count), "%u", lanes->n);
@@ -432,12 +506,13 @@ static void plan_gofer(struct child_plan *c, const struct sandbox_params *p,
     *c = (struct child_plan){
         .role = "gofer",
         .clone_flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
-                       (is_root ? 0 : CLONE_NEWUSER),
+                       (id->is_root ? 0 : CLONE_NEWUSER),
         .map_host_uid = geteuid(),
         .map_host_gid = getegid(),
-        .map_inner_uid = geteuid(),
-        .map_inner_gid = getegid(),
-        .is_root_caller = is_root,
+        .map_inner_uid = id->inner_uid,
+        .map_inner_gid = id->inner_gid,
+        .maps = id->maps,
+        .is_root_caller = id->is_root,
         .prepare = prepare_gofer,
         .params = p,
         .argv = {"cvisor", "gofer", lane_count, trees, NULL},
@@ -499,9 +574,7 @@ int sandbox_start(const struct sandbox_params *p, struct sandbox *ret_sb, struct
     struct lanes lanes = {.n = 0};
     struct sandbox sb = {-1, -1, -1};
     static struct child_plan gofer, sentry; /* large */
-    /* Root in a user namespace of one id is an ordinary user with another name. */
-    bool is_root =
-        geteuid() == 0 && has_nobody("/proc/self/uid_map") && has_nobody("/proc/self/gid_map");
+    struct identity id = identify(p);
     int self_fd = sandbox_self_fd(e);
     if (self_fd < 0)
         return -1;
@@ -533,8 +606,8 @@ int sandbox_start(const struct sandbox_params *p, struct sandbox *ret_sb, struct
     }
     if (lanes_make(&lanes, p->nlanes, e) < 0)
         goto out;
-    plan_gofer(&gofer, p, &lanes, null_fd, is_root);
-    plan_sentry(&sentry, p, &lanes, null_fd, config, control[1], is_root);
+    plan_gofer(&gofer, p, &lanes, null_fd, &id);
+    plan_sentry(&sentry, p, &lanes, null_fd, config, control[1], id.is_root);
     if (start_both(&sentry, &gofer, self_fd, &sb, e) == 0) {
         sb.control = take_fd(control[0]);
         *ret_sb = sb;
@@ -595,8 +668,7 @@ int sandbox_join(const struct sandbox_params *p, int control, const char *sandbo
     void *buf = NULL;
     size_t size;
     int link = -1, config = -1, null_fd = -1, r = -1;
-    bool is_root =
-        geteuid() == 0 && has_nobody("/proc/self/uid_map") && has_nobody("/proc/self/gid_map");
+    struct identity id = identify(p);
     int self_fd = sandbox_self_fd(e);
     if (self_fd < 0)
         return -1;
@@ -611,7 +683,7 @@ int sandbox_join(const struct sandbox_params *p, int control, const char *sandbo
     else if (buf && (null_fd = open("/dev/null", O_RDWR | O_CLOEXEC)) < 0)
         err_errno(e, "cannot open /dev/null");
     else if (buf && lanes_make(&lanes, p->nlanes, e) == 0) {
-        plan_gofer(&gofer, p, &lanes, null_fd, is_root);
+        plan_gofer(&gofer, p, &lanes, null_fd, &id);
         r = start_child(&gofer, self_fd, &sb.gofer, &link, e);
         if (r == 0)
             r = await_exec(&gofer, link, e);

@@ -21,6 +21,7 @@ struct sandbox_params {
     struct bootcfg *boot; /* container.nlanes and npassed are filled in */
     const char *root;     /* host directory that the gofer serves as tree 0 */
     bool is_rw;           /* the gofer may change it */
+    bool is_mapped;       /* the gofer is to live in a user namespace with boot's id maps */
     bool is_host_root;    /* a whole machine's: what is in its /proc, /sys and /dev is not served */
     const struct sandbox_tree *trees; /* 1 and up */
     u32 ntrees;

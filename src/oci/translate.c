@@ -9,6 +9,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "oci/idmap.h"
 #include "oci/seccomp.h"
 
 static char empty[] = "";
@@ -207,10 +208,6 @@ static int check_supported(const struct oci_spec *spec, struct err *e)
         return err_set(
             e, "linux.rootfsPropagation: 'shared' is not supported: mounts made in a sandbox "
                "cannot reach the host (use private or slave)");
-    if (l->ns[OCI_NS_USER].is_set)
-        return err_set(
-            e, "linux.namespaces: a user namespace is not supported by this runtime yet: the "
-               "sandbox has one of its own");
     /* Processes and System V objects of a sandbox are its kernel's, whoever else there is. */
     static const enum oci_ns own[] = {OCI_NS_PID, OCI_NS_IPC, OCI_NS_MNT};
     for (size_t i = 0; i < ARRAY_SIZE(own); i++)
@@ -220,7 +217,8 @@ static int check_supported(const struct oci_spec *spec, struct err *e)
                 "linux.namespaces: there is no %s namespace, and a sandbox cannot share the "
                 "host's",
                 oci_ns_names[own[i]]);
-    static const enum oci_ns unjoined[] = {OCI_NS_PID, OCI_NS_MNT, OCI_NS_CGROUP, OCI_NS_TIME};
+    static const enum oci_ns unjoined[] = {OCI_NS_PID, OCI_NS_MNT, OCI_NS_CGROUP, OCI_NS_TIME,
+                                           OCI_NS_USER};
     for (size_t i = 0; i < ARRAY_SIZE(unjoined); i++)
         if (l->ns[unjoined[i]].path)
             return err_set(e, "linux.namespaces: a sandbox cannot join the %s namespace '%s'",
@@ -231,6 +229,32 @@ static int check_supported(const struct oci_spec *spec, struct err *e)
             return err_set(e, "mounts[%u]: id-mapped mounts are not supported by this runtime", i);
     }
     return 0;
+}
+
+/* The program's own ids must be among those of its user namespace. */
+static int check_ids(const struct oci_process *p, const struct oci_boot *b, struct err *e)
+{
+    if (!idmap_has(b->uid_map, b->nuid_map, p->user.uid))
+        return err_set(e, "process.user.uid: %u has no place in linux.uidMappings", p->user.uid);
+    if (!idmap_has(b->gid_map, b->ngid_map, p->user.gid))
+        return err_set(e, "process.user.gid: %u has no place in linux.gidMappings", p->user.gid);
+    for (u32 i = 0; i < p->user.ngroups; i++)
+        if (!idmap_has(b->gid_map, b->ngid_map, p->user.groups[i]))
+            return err_set(e, "process.user.additionalGids: %u has no place in linux.gidMappings",
+                           p->user.groups[i]);
+    return 0;
+}
+
+static int add_idmaps(const struct oci_spec *spec, struct oci_boot *b, struct err *e)
+{
+    const struct oci_linux *l = &spec->linux_;
+    b->is_mapped = l->ns[OCI_NS_USER].is_set;
+    if (!b->is_mapped)
+        return 0;
+    if (idmap_from_spec(&l->uid_maps, "uidMappings", &b->nuid_map, &b->uid_map, e) < 0 ||
+        idmap_from_spec(&l->gid_maps, "gidMappings", &b->ngid_map, &b->gid_map, e) < 0)
+        return -1;
+    return check_ids(&spec->process, b, e);
 }
 
 static int find_root(const struct oci_spec *spec, const char *bundle, struct oci_boot *b,
@@ -272,7 +296,7 @@ int oci_to_boot(const struct oci_spec *spec, const char *bundle, const char *id,
     if (check_supported(spec, e) < 0 || oci_process_to_boot(&spec->process, &c->process, e) < 0 ||
         oci_filter_to_boot(&spec->linux_, &c->process, e) < 0 ||
         add_mounts(spec, bundle, &b, e) < 0 || add_devices(spec, &b, e) < 0 ||
-        add_sysctls(spec, &b, e) < 0)
+        add_sysctls(spec, &b, e) < 0 || add_idmaps(spec, &b, e) < 0)
         return -1;
     *ret = b;
     return 0;

@@ -9,6 +9,9 @@ struct oci_boot {
     struct boot_container container;
     struct sandbox_tree *trees; /* the sources of bind mounts: trees 1 and up of the gofer */
     u32 ntrees;
+    bool is_mapped; /* the container has a user namespace of its own, with these maps */
+    u32 nuid_map, ngid_map;
+    struct boot_idmap *uid_map, *gid_map;
     char *root; /* absolute path of the root directory */
 };
 

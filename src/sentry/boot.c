@@ -13,6 +13,7 @@
 #include "fs/gofer_client.h"
 #include "fs/overlay.h"
 #include "kern/kern_int.h"
+#include "kern/user_ns_map.h"
 #include "net/net.h"
 #include "net/stack/stack.h"
 #include "procfs/procfs.h"
@@ -61,6 +62,22 @@ int boot_network(const struct bootcfg *cfg, struct boot_error *e)
         netcfg_done(&net);
     }
     return r < 0 ? boot_fail(e, 125, r, "make the network stack", NULL) : 0;
+}
+
+static void limit_ids(const struct boot_idmap *map, u32 n, bool is_gid)
+{
+    static struct id_map_entry e[BOOT_MAX_IDMAPS];
+    for (u32 i = 0; i < n; i++)
+        e[i] = (struct id_map_entry){map[i].first, map[i].lower, map[i].count};
+    if (n)
+        user_ns_limit_root(is_gid, e, n);
+}
+
+void boot_ids(const struct bootcfg *cfg)
+{
+    limit_ids(cfg->uid_map, cfg->nuid_map, false);
+    limit_ids(cfg->gid_map, cfg->ngid_map, true);
+    gofer_set_own_ids(cfg->own_uid, cfg->own_gid);
 }
 
 static bool is_dir(const struct inode *i)

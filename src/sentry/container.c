@@ -202,6 +202,16 @@ static struct cred *make_cred(const struct boot_process *p)
     return c;
 }
 
+/* The ids of a process that is started from outside, among those that there are. */
+static int check_ids(const struct boot_process *p, struct boot_error *e)
+{
+    bool is_ok = make_kuid(&root_user_ns, p->uid) != UINT32_MAX &&
+                 make_kgid(&root_user_ns, p->gid) != UINT32_MAX;
+    for (u32 i = 0; i < p->ngroups; i++)
+        is_ok = is_ok && make_kgid(&root_user_ns, p->groups[i]) != UINT32_MAX;
+    return is_ok ? 0 : boot_fail(e, 125, -LX_EINVAL, "take an identity that the user namespace lacks", NULL);
+}
+
 static void close_fds(struct start_fds *fds)
 {
     for (int i = 0; i < 3; i++)
@@ -359,6 +369,8 @@ int container_exec(struct container *c, struct boot_process *p, struct start_fds
     args.files = fdtable_new();
     args.cred = make_cred(p);
     r = args.files && args.cred ? 0 : boot_fail(e, 125, -LX_ENOMEM, "start a process", NULL);
+    if (r == 0)
+        r = check_ids(p, e);
     if (r == 0)
         r = make_rlimits(p, limits, e);
     if (r == 0)

@@ -210,6 +210,7 @@ int sentry_main(void)
     struct boot_error e = {0};
     struct container *c = NULL;
     r = boot_rooms(&e);
+    boot_ids(&cfg);
     if (r == 0)
         r = boot_network(&cfg, &e);
     if (r == 0)

@@ -44,6 +44,8 @@ void console_end(struct console *c);
 struct container;
 int boot_rooms(struct boot_error *e) must_check;
 int boot_network(const struct bootcfg *cfg, struct boot_error *e) must_check;
+/* The ids that the sandbox has, and how the owners of its files are told. */
+void boot_ids(const struct bootcfg *cfg);
 /*
  * lanes: cfg->nlanes descriptors, consumed. is_first: it lives in the sandbox's root namespaces;
  * else in a pid and a mount namespace of its own. Strings and the process are taken out of cfg.

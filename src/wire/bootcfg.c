@@ -229,10 +229,28 @@ static void container(struct codec *c, struct boot_container *b)
         fail(c, -LX_EINVAL);
 }
 
+static void idmaps(struct codec *c, u32 *n, struct boot_idmap **v)
+{
+    if (!array(c, n, v, sizeof(**v), BOOT_MAX_IDMAPS))
+        return;
+    for (u32 i = 0; i < *n && !c->err; i++) {
+        struct boot_idmap *m = &(*v)[i];
+        word(c, &m->first);
+        word(c, &m->lower);
+        word(c, &m->count);
+        if (m->count == 0 || m->first > UINT32_MAX - m->count || m->lower > UINT32_MAX - m->count)
+            fail(c, -LX_EINVAL);
+    }
+}
+
 static void sandbox(struct codec *c, struct bootcfg *b)
 {
     word(c, &b->flags);
     word(c, &b->log_level);
+    word(c, &b->own_uid);
+    word(c, &b->own_gid);
+    idmaps(c, &b->nuid_map, &b->uid_map);
+    idmaps(c, &b->ngid_map, &b->gid_map);
     dword(c, &b->rlimit_nofile);
     container(c, &b->container);
     if (array(c, &b->net_size, &b->net, 1, BOOT_MAX_NET))
@@ -379,6 +397,8 @@ void boot_container_done(struct boot_container *c)
 void bootcfg_done(struct bootcfg *c)
 {
     boot_container_done(&c->container);
+    free(c->uid_map);
+    free(c->gid_map);
     free(c->net);
     memset(c, 0, sizeof(*c));
 }

@@ -37,6 +37,7 @@
 #define BOOT_MAX_TREES   256 /* what a gofer serves: the root and the sources of bind mounts */
 #define BOOT_MAX_INSNS   65536
 #define BOOT_MAX_NET     (2U << 20)
+#define BOOT_MAX_IDMAPS  340 /* ranges of a user namespace, as in the kernel */
 #define BOOT_MAX_PASSED  64 /* descriptors of the caller that a program gets, from 3 upward */
 
 /* ---- a process ----------------------------------------------------------------------------- */
@@ -132,9 +133,17 @@ struct boot_container {
 #define BOOT_CONSOLE    16U /* the console is at BOOT_FD_CONSOLE; else 0 and 1 */
 #define BOOT_WAIT_START 32U /* the first program runs when CTL_START comes */
 
+/* A range of ids: of the sandbox's, and what its user namespace's parent calls them. */
+struct boot_idmap {
+    u32 first, lower, count;
+};
+
 struct bootcfg {
     u32 flags;
     u32 log_level;
+    u32 own_uid, own_gid; /* what gofers call the owner whom the sentry itself sees as 0 (directfs) */
+    u32 nuid_map, ngid_map;
+    struct boot_idmap *uid_map, *gid_map; /* the only ids that there are; none: all are */
     u64 rlimit_nofile;               /* host's hard limit, for the descriptor cache */
     struct boot_container container; /* the first */
     u32 net_size;

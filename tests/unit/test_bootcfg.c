@@ -17,8 +17,11 @@ static struct bootcfg sample(void)
     static struct boot_mount mounts[] = {{proc, proc, target, none, BOOT_MOUNT_FS, 14, 0, -1}};
     static struct boot_device devices[] = {{null, 0666, 1, 3, 0, 5}};
     static struct boot_pair sysctls[] = {{name, value}};
+    static struct boot_idmap uids[] = {{0, 100000, 10}, {10, 5, 1}}, gids[] = {{0, 7, 1}};
     return (struct bootcfg){
         .flags = BOOT_STRACE,
+        .own_uid = 12,
+        .nuid_map = 2, .ngid_map = 1, .uid_map = uids, .gid_map = gids,
         .container = {
             .flags = BOOT_RW, .nlanes = 2, .overlay_size = 1ULL << 40,
             .nmounts = 1, .ndevices = 1, .nmasked = 1, .nsysctls = 1,
@@ -40,6 +43,10 @@ TEST(round_trip)
     CHECK_EQ(bootcfg_encode(&c, &buf, &size), 0);
     CHECK_EQ(bootcfg_decode(buf, size, &d), 0);
     CHECK_EQ(d.flags, BOOT_STRACE);
+    CHECK_EQ(d.own_uid, 12);
+    CHECK_EQ(d.nuid_map, 2);
+    CHECK_EQ(d.uid_map[1].lower, 5);
+    CHECK_EQ(d.gid_map[0].count, 1);
     CHECK_EQ(d.container.overlay_size, 1ULL << 40);
     CHECK_STR(d.container.id, "c1");
     CHECK_STR(d.container.domainname, "");
@@ -60,6 +67,25 @@ TEST(round_trip)
     CHECK_EQ(p->cap_bounding, 1ULL << 40);
     bootcfg_done(&d);
     free(buf);
+}
+
+TEST(ranges_that_wrap_are_refused)
+{
+    static const struct boot_idmap bad[] = {{0, 0, 0}, {5, 0, UINT32_MAX}, {0, UINT32_MAX, 2}};
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+        struct bootcfg c = sample(), d;
+        struct boot_idmap m = bad[i];
+        void *buf;
+        size_t size;
+        c.uid_map = &m;
+        c.nuid_map = 1;
+        int r = bootcfg_encode(&c, &buf, &size);
+        if (r == 0) {
+            r = bootcfg_decode(buf, size, &d);
+            free(buf);
+        }
+        CHECK_EQ(r, -LX_EINVAL);
+    }
 }
 
 TEST(kinds_are_told_apart)

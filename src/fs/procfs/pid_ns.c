@@ -126,6 +126,8 @@ static int show_map(struct seq *s, const struct pinode *pi, bool is_gid)
     struct id_map_entry e;
     for (u32 i = 0; user_ns_map_entry(ns, is_gid, i, &e); i++) {
         u32 lower = is_gid ? from_kgid_raw(seer, e.lower_first) : from_kuid_raw(seer, e.lower_first);
+        if (seer == ns) /* the root namespace, from within */
+            lower = user_ns_root_lower(is_gid, i);
         seq_printf(s, "%10u %10u %10u\n", e.first, lower, e.count);
     }
     return 0;
