@@ -1,8 +1,8 @@
 /*
  * How a Sentry thread waits for its application thread, and where it runs.
  *
- * With an idle core it spins for about 30 µs, which answers a short call in
- * well under a microsecond; it then keeps away from the application's core.
+ * With an idle core it spins for as long as two wakes on another core take (30 to 100 µs), which
+ * answers a short call in well under a microsecond; it then keeps away from the application's core.
  * Otherwise it sleeps, and moves to the application's core, where a wake costs
  * a context switch and not an interrupt to another (virtual) core.
  *
@@ -18,7 +18,8 @@
 #include "host/futex.h"
 #include "platform/internal.h"
 
-#define SPIN_US 30
+#define SPIN_MIN_US 30
+#define SPIN_MAX_US 100
 /* Between two looks, more than this: we were off the core. (A timer's interrupt takes up to 60 µs
  * in a nested guest.) */
 #define GAP_US      100
@@ -31,6 +32,8 @@ static u64 cycles_per_us = 2000;
 static _Atomic int nspinning;
 static int max_spinning;
 static cpu_set_t all_cpus;
+/* What a wake on another core costs when nothing else runs there, as measured. */
+static _Atomic u32 wake_cycles;
 
 /* A new thread inherits its creator's binding, which was for another application thread. */
 #define PIN_INHERITED (-2)
@@ -55,6 +58,7 @@ void wait_init(void)
     cycles_per_us = MAX((rdtsc() - begin) * 1000 / (u64)ns, 1UL);
     if (sched_getaffinity(0, sizeof(all_cpus), &all_cpus) < 0)
         CPU_ZERO(&all_cpus);
+    atomic_store(&wake_cycles, (u32)(SPIN_MIN_US * cycles_per_us / 2));
     max_spinning = MIN(platform_cfg.nr_cpus, CPU_COUNT(&all_cpus)) / 2;
 }
 
@@ -66,7 +70,22 @@ const void *wait_all_cpus(size_t *ret_size)
 
 u32 wait_spin_cycles(void)
 {
-    return (u32)(SPIN_US * cycles_per_us);
+    u64 wakes = 2 * (u64)atomic_load_explicit(&wake_cycles, memory_order_relaxed);
+    return (u32)MIN(MAX(wakes, SPIN_MIN_US * cycles_per_us), SPIN_MAX_US * cycles_per_us);
+}
+
+/* The stub says when it woke us. A lower figure is believed at once, a higher one by and by: with
+ * others about, a wake takes longer than it costs. `posted` is the guest's word: it moves the limit
+ * between its bounds and nothing else. */
+static void note_wake(u64 posted)
+{
+    u64 took = rdtsc() - posted, most = SPIN_MAX_US * cycles_per_us;
+    u32 old = atomic_load_explicit(&wake_cycles, memory_order_relaxed);
+    if (took > 10 * most)
+        return;
+    took = MIN(took, most);
+    u32 now = took < old ? (u32)took : old + (u32)(took - old) / 4;
+    atomic_store_explicit(&wake_cycles, now, memory_order_relaxed);
 }
 
 /* ---- placement
@@ -121,7 +140,7 @@ static bool spin(struct uctx *ctx)
 {
     const volatile u32 *state = &ctx->ch->state;
     u64 begin = rdtsc(), last = begin;
-    u64 limit = SPIN_US * cycles_per_us, gap = GAP_US * cycles_per_us;
+    u64 limit = wait_spin_cycles(), gap = GAP_US * cycles_per_us;
     for (;;) {
         if (__atomic_load_n(state, __ATOMIC_ACQUIRE) != CH_APP) {
             if (ctx->credit < CREDIT_MAX)
@@ -165,11 +184,15 @@ void wait_for_event(struct uctx *ctx)
     if (ctx->nslept >= PIN_AFTER && max_spinning > 0)
         place_on(ch->cpu);
     ctx->nslept++;
+    ch->posted = 0;
     for (;;) {
         __atomic_store_n(&ch->is_sentry_waiting, 1, __ATOMIC_SEQ_CST);
+        bool has_slept = false;
         if (__atomic_load_n(&ch->state, __ATOMIC_SEQ_CST) == CH_APP && !atomic_load(&as->is_dead))
-            host_futex_wait(&ch->state, CH_APP, -1);
+            has_slept = host_futex_wait(&ch->state, CH_APP, -1) == 0;
         __atomic_store_n(&ch->is_sentry_waiting, 0, __ATOMIC_SEQ_CST);
+        if (has_slept && my_pin < 0 && sched_getcpu() != (int)ch->cpu)
+            note_wake(ch->posted);
         if (__atomic_load_n(&ch->state, __ATOMIC_ACQUIRE) != CH_APP || atomic_load(&as->is_dead))
             return;
     }

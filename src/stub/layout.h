@@ -265,7 +265,7 @@ struct stub_channel {
         int64_t result;
         uint64_t nr, clock; /* of the call; of futex_waitv */
     } futex;
-    uint32_t pad2[2];
+    uint64_t posted; /* time stamp counter when the stub last woke the Sentry */
     struct stub_regs regs;
     struct stub_mmcall mmcalls[STUB_MAX_MMCALLS];
     struct stub_win win[STUB_MAX_WIN];

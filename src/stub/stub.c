@@ -137,8 +137,10 @@ void stub_post(char *slot)
         ch->cpu_ns = ts[0] * 1000000000 + ts[1];
     }
     __atomic_store_n(&ch->state, CH_SENTRY, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&ch->is_sentry_waiting, __ATOMIC_SEQ_CST))
+    if (__atomic_load_n(&ch->is_sentry_waiting, __ATOMIC_SEQ_CST)) {
+        ch->posted = rdtsc();
         stub_syscall(NR_futex, (u64)&ch->state, 1, 1, 0, 0, 0);
+    }
 }
 
 void stub_wait(char *slot)
