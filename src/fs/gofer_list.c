@@ -32,8 +32,85 @@ void gofer_list_init(struct gofer_sb *s)
 
 void gofer_list_put(struct gofer_list *l)
 {
-    if (l && ref_put(&l->ref))
+    if (l && ref_put(&l->ref)) {
+        free(l->index);
         free(l);
+    }
+}
+
+/* ---- names in a batch ----------------------------------------------------------------------- */
+
+#define NO_NAME UINT32_MAX
+
+/* Chains, so that names that were chosen to collide make it slow, not slower than a search. */
+struct gofer_index {
+    u32 nbuckets, n; /* a power of two */
+    struct {
+        u32 hash, at, next; /* at: the entry's place in the data */
+    } names[];
+    /* then u32 heads[nbuckets] */
+};
+
+static u32 *heads_of(struct gofer_index *x)
+{
+    return (u32 *)&x->names[x->n];
+}
+
+static u32 hash_of(struct wire_bytes name)
+{
+    u32 h = 2166136261U;
+    for (u32 k = 0; k < name.size; k++)
+        h = (h ^ (u8)name.p[k]) * 16777619U;
+    return h ^ h >> 15;
+}
+
+static size_t index_size(u32 n, u32 nbuckets)
+{
+    return sizeof(struct gofer_index) + n * sizeof(((struct gofer_index *)0)->names[0]) +
+           nbuckets * sizeof(u32);
+}
+
+static struct gofer_index *index_make(const struct gofer_list *l)
+{
+    struct wire_in in;
+    struct gp_dirent e;
+    u32 n = 0, nbuckets = 16;
+    wire_in_init(&in, l->data, l->size);
+    while (gp_dirent_next(&in, &e) == 1)
+        n++;
+    while (nbuckets < n)
+        nbuckets *= 2;
+    struct gofer_index *x = malloc(index_size(n, nbuckets));
+    if (!x)
+        return NULL;
+    x->nbuckets = nbuckets;
+    x->n = n;
+    memset(heads_of(x), 0xff, nbuckets * sizeof(u32));
+    wire_in_init(&in, l->data, l->size);
+    for (u32 k = 0; k < n; k++) {
+        u32 at = (u32)in.pos;
+        if (gp_dirent_next(&in, &e) != 1) { /* not the second time only */
+            free(x);
+            return NULL;
+        }
+        u32 hash = hash_of(e.name), *head = &heads_of(x)[hash & (nbuckets - 1)];
+        x->names[k].hash = hash;
+        x->names[k].at = at;
+        x->names[k].next = *head;
+        *head = k;
+    }
+    return x;
+}
+
+/* What l takes of the memory for listings. */
+static size_t cost_of(const struct gofer_list *l)
+{
+    return l->size + (l->index ? index_size(l->index->n, l->index->nbuckets) : 0);
+}
+
+static bool is_named(const struct gp_dirent *e, struct wire_bytes name)
+{
+    return e->name.size == name.size && !memcmp(e->name.p, name.p, name.size);
 }
 
 static struct list *bucket_of(struct gofer_sb *s, u64 dev, u64 ino)
@@ -49,7 +126,7 @@ static u64 take_out(struct gofer_sb *s, struct gofer_list *l)
     l->node = 0;
     list_del(&l->bucket);
     list_del(&l->lru);
-    s->list_bytes -= l->size;
+    s->list_bytes -= cost_of(l);
     if (l->was_ahead) /* fetched for nothing */
         s->ahead_size = MAX(s->ahead_size / 2, AHEAD_MIN);
     s->nattrs += l->nattrs;
@@ -119,7 +196,7 @@ static void keep(struct gofer_sb *s, struct gofer_list *l)
     ref_get(&l->ref);
     list_add_head(bucket_of(s, l->hdev, l->hino), &l->bucket);
     list_add_tail(&s->list_lru, &l->lru);
-    s->list_bytes += l->size;
+    s->list_bytes += cost_of(l);
     mutex_unlock(&s->list_lock);
     gofer_forget(s->conn, node);
     for (;;) {
@@ -232,18 +309,16 @@ u32 gofer_list_wanted(struct gofer_sb *s)
     return s->nfollowed >= FOLLOWED_MIN ? GP_RD_ATTR_ALL : GP_RD_ATTR_DIRS;
 }
 
-/*
- * Looks for name in l from `from` on, at no more than max entries. Moves the
- * cursor behind it.
- */
-static bool find_name(struct gofer_list *l, struct wire_bytes name, u32 from, u32 max,
-                      struct gp_dirent *ret)
+#define LOOK_AHEAD 8U /* entries right behind a cursor: the next of a row of lookups */
+
+/* Looks for name among the entries behind l's cursor, and moves that behind it. */
+static bool find_next(struct gofer_list *l, struct wire_bytes name, struct gp_dirent *ret)
 {
     struct wire_in in;
     wire_in_init(&in, l->data, l->size);
-    in.pos = from;
-    for (u32 n = 0; n < max && gp_dirent_next(&in, ret) == 1; n++) {
-        if (ret->name.size == name.size && !memcmp(ret->name.p, name.p, name.size)) {
+    in.pos = l->cursor;
+    for (u32 n = 0; n < LOOK_AHEAD && gp_dirent_next(&in, ret) == 1; n++) {
+        if (is_named(ret, name)) {
             l->cursor = (u32)in.pos;
             return true;
         }
@@ -251,7 +326,35 @@ static bool find_name(struct gofer_list *l, struct wire_bytes name, u32 from, u3
     return false;
 }
 
-#define LOOK_AHEAD 8U /* entries right behind a cursor: the next of a row of lookups */
+/* The same anywhere in l. */
+static bool find_name(struct gofer_sb *s, struct gofer_list *l, struct wire_bytes name,
+                      struct gp_dirent *ret)
+{
+    struct wire_in in;
+    wire_in_init(&in, l->data, l->size);
+    if (!l->index) {
+        s->list_bytes -= cost_of(l);
+        l->index = index_make(l);
+        s->list_bytes += cost_of(l);
+    }
+    struct gofer_index *x = l->index;
+    u32 hash = hash_of(name);
+    for (u32 k = x ? heads_of(x)[hash & (x->nbuckets - 1)] : NO_NAME; k != NO_NAME;
+         k = x->names[k].next) {
+        in.pos = x->names[k].at;
+        if (x->names[k].hash == hash && gp_dirent_next(&in, ret) == 1 && is_named(ret, name)) {
+            l->cursor = (u32)in.pos;
+            return true;
+        }
+    }
+    while (!x && gp_dirent_next(&in, ret) == 1) { /* no memory for an index */
+        if (is_named(ret, name)) {
+            l->cursor = (u32)in.pos;
+            return true;
+        }
+    }
+    return false;
+}
 
 /* The batch of the directory that holds name, and name's entry in it. */
 static struct gofer_list *find_entry(struct gofer_sb *s, const struct gofer_inode *gi,
@@ -265,8 +368,7 @@ static struct gofer_list *find_entry(struct gofer_sb *s, const struct gofer_inod
                 !is_fresh(s, l))
                 continue;
             *ret_in_row = pass == 0;
-            if (find_name(l, name, pass == 0 ? l->cursor : 0, pass == 0 ? LOOK_AHEAD : UINT32_MAX,
-                          &ret->e))
+            if (pass == 0 ? find_next(l, name, &ret->e) : find_name(s, l, name, &ret->e))
                 return l;
             ret->is_absent |= l->is_whole;
         }

@@ -57,6 +57,7 @@ struct gofer_list {
     bool is_whole;     /* all of the directory */
     bool was_ahead;    /* came unasked, and has not been used */
     u32 cursor, nmisses; /* where lookups last found a name, and how many in a row; by list_lock */
+    struct gofer_index *index; /* owned; made when a name is looked for out of order; by list_lock */
     u32 size;
     char data[];
 };
