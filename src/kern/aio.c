@@ -7,13 +7,12 @@
  * timer asks the file, and arms it again or completes it → ctx.dead, whose file is let go by the
  * next call on the context (the timer's thread must not do what may take long).
  */
-#include "kern/aio.h"
+#include "kern/aio_ring.h"
 
 #include <stdlib.h>
 
 #include "base/ktimer.h"
 #include "fs/eventfd.h"
-#include "kern/host_info.h"
 #include "kern/kern_int.h"
 
 #define RING_MAX_EVENTS (0x10000000U / sizeof(struct lx_io_event))
@@ -23,9 +22,9 @@ struct aio_ctx {
     struct ref ref;
     struct list node;      /* in mm->aio; guarded by contexts_lock */
     struct mm *mm;         /* not counted: its end ends the context; immutable */
-    struct mappable *ring; /* owned; immutable */
-    u64 ring_size;         /* bytes; immutable */
     u32 max;               /* immutable */
+    struct mutex ring_lock; /* the queue and its ring change together; before lock */
+    struct aio_ring ring;
     struct mutex lock;
     u32 nreserved;      /* under way and uncollected; guarded by lock, as all below */
     u32 first, nevents; /* of events, a ring of max */
@@ -95,7 +94,7 @@ void aio_put(struct aio_ctx *c)
     atomic_fetch_sub(&aio_nr, c->max);
     free_watches(&c->dead);
     waitq_done(&c->wait);
-    c->ring->ops->put(c->ring);
+    aio_ring_done(&c->ring);
     free(c->events);
     free(c);
 }
@@ -109,6 +108,7 @@ static struct aio_ctx *ctx_new(struct mm *mm, u32 max)
         return NULL;
     ref_init(&c->ref);
     list_init(&c->node);
+    mutex_init(&c->ring_lock, "aio_ring");
     mutex_init(&c->lock, "aio_ctx");
     waitq_init(&c->wait);
     list_init(&c->armed);
@@ -117,10 +117,8 @@ static struct aio_ctx *ctx_new(struct mm *mm, u32 max)
     ktimer_init(&c->timer, KTIMER_MONO, timer_fired, c);
     c->mm = mm;
     c->max = max;
-    u64 nring = MAX((u64)max, (u64)host_info.ncpus * 4) * 2 + 2;
-    c->ring_size = page_up((nring + 1) * sizeof(struct lx_io_event));
     c->events = calloc(max, sizeof(*c->events));
-    if (!c->events || shmem_ring_new(c->ring_size, "/[aio] (deleted)", &c->ring) < 0) {
+    if (!c->events || aio_ring_init(&c->ring, max) < 0) {
         free(c->events);
         free(c);
         return NULL;
@@ -140,11 +138,11 @@ int aio_setup(struct task *t, u32 max, u64 *ret_id)
     if (!c)
         return is_full ? -LX_EAGAIN : -LX_ENOMEM;
     struct mm_map_req rq = {
-        .size = c->ring_size,
+        .size = aio_ring_size(&c->ring),
         .prot = LX_PROT_READ | LX_PROT_WRITE,
         .flags = LX_MAP_SHARED,
         .vma_flags = VMA_MAY_ALL,
-        .obj = c->ring,
+        .obj = c->ring.obj,
     };
     s64 at = mm_map(t->mm, NULL, &rq);
     if (at < 0) {
@@ -175,7 +173,7 @@ struct aio_ctx *aio_find(struct task *t, u64 id)
         return NULL;
     MUTEX_GUARD(&contexts_lock);
     list_for_each (c, &t->mm->aio, node) {
-        if (c->ring == ring) {
+        if (c->ring.obj == ring) {
             ref_get(&c->ref);
             return c;
         }
@@ -216,7 +214,7 @@ int aio_destroy(struct task *t, struct aio_ctx *c, u64 id)
     mutex_unlock(&contexts_lock);
     if (!is_mine)
         return -LX_EINVAL;
-    ignore_result(mm_unmap(t->mm, NULL, id, c->ring_size)); /* the guest may have unmapped it */
+    ignore_result(mm_unmap(t->mm, NULL, id, aio_ring_size(&c->ring))); /* the guest may have unmapped it */
     end_ctx(c);
     return 0;
 }
@@ -238,8 +236,26 @@ void aio_init(void)
 
 /* ---- completions --------------------------------------------------------------------------- */
 
+/* What the guest has taken out of the ring by itself has been collected. */
+static void sync_ring(struct aio_ctx *c) REQUIRES(c->ring_lock)
+{
+    MUTEX_GUARD(&c->lock);
+    if (c->nevents == 0)
+        return;
+    u32 n = aio_ring_taken(&c->ring, c->nevents);
+    c->first = (c->first + n) % c->max;
+    c->nevents -= n;
+    c->nreserved -= n;
+}
+
 bool aio_reserve(struct aio_ctx *c)
 {
+    MUTEX_GUARD(&c->ring_lock);
+    mutex_lock(&c->lock);
+    bool is_full = c->nreserved >= c->max;
+    mutex_unlock(&c->lock);
+    if (is_full)
+        sync_ring(c);
     MUTEX_GUARD(&c->lock);
     if (c->nreserved >= c->max || c->is_dead)
         return false;
@@ -255,9 +271,12 @@ void aio_unreserve(struct aio_ctx *c)
 
 void aio_complete(struct aio_ctx *c, const struct lx_io_event *ev, struct file *resfd)
 {
+    mutex_lock(&c->ring_lock);
     mutex_lock(&c->lock);
     c->events[(c->first + c->nevents++) % c->max] = *ev; /* a reservation is a place */
     mutex_unlock(&c->lock);
+    aio_ring_put(&c->ring, ev);
+    mutex_unlock(&c->ring_lock);
     if (resfd)
         eventfd_signal(resfd, 1);
     waitq_wake(&c->wait, WAIT_IN);
@@ -266,25 +285,34 @@ void aio_complete(struct aio_ctx *c, const struct lx_io_event *ev, struct file *
 /* Takes up to n; *ret_is_dead: the context was destroyed. */
 static u32 take(struct aio_ctx *c, struct lx_io_event *to, u32 n, bool *ret_is_dead)
 {
-    MUTEX_GUARD(&c->lock);
-    *ret_is_dead = c->is_dead;
-    n = MIN(n, c->nevents);
-    for (u32 i = 0; i < n; i++)
-        to[i] = c->events[(c->first + i) % c->max];
-    c->first = (c->first + n) % c->max;
-    c->nevents -= n;
+    MUTEX_GUARD(&c->ring_lock);
+    sync_ring(c);
+    {
+        MUTEX_GUARD(&c->lock);
+        *ret_is_dead = c->is_dead;
+        n = MIN(n, c->nevents);
+        for (u32 i = 0; i < n; i++)
+            to[i] = c->events[(c->first + i) % c->max];
+        c->first = (c->first + n) % c->max;
+        c->nevents -= n;
+    }
+    if (n)
+        aio_ring_move_head(&c->ring, (s32)n);
     return n;
 }
 
 /* A fault: they go back in front, in their order. Their reservations were kept. */
 static void untake(struct aio_ctx *c, const struct lx_io_event *ev, u32 n)
 {
+    mutex_lock(&c->ring_lock);
+    aio_ring_move_head(&c->ring, -(s32)n);
     mutex_lock(&c->lock);
     c->first = (c->first + c->max - n) % c->max;
     for (u32 i = 0; i < n; i++)
         c->events[(c->first + i) % c->max] = ev[i];
     c->nevents += n;
     mutex_unlock(&c->lock);
+    mutex_unlock(&c->ring_lock);
     waitq_wake(&c->wait, WAIT_IN);
 }
 

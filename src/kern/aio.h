@@ -4,10 +4,9 @@
  * watches files for IOCB_CMD_POLL.
  *
  * A context is named by where its ring is mapped; it follows the ring when that is moved, and
- * cannot be found any more once it is unmapped. The ring holds no completions: its magic number is
- * zero, which tells libraries to ask io_getevents.
+ * cannot be found any more once it is unmapped. The ring shows the completions (aio_ring.h).
  *
- * Lock order: contexts_lock → ctx.lock;  watched file's waitq.lock → ctx.lock → ctx.wait
+ * Lock order: contexts_lock → ctx.lock;  ctx.ring_lock → ctx.lock;  watched file's waitq.lock → ctx.lock → ctx.wait
  */
 #ifndef KERN_AIO_H
 #define KERN_AIO_H
