@@ -1,4 +1,5 @@
 /* Start of the kern room. */
+#include "kern/klog.h"
 #include "kern/kern_int.h"
 #include "kern/nsfs.h"
 #include "vfs/task_ops.h"
@@ -32,5 +33,6 @@ int kern_init(void)
         return r;
     vfs_task_ops = &kern_task_ops;
     aio_init();
+    klog_init();
     return 0;
 }

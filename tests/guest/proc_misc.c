@@ -239,3 +239,47 @@ TEST(setpgid_and_setsid_with_shared_handlers)
     for (int i = 0; i < 20; i++)
         CHECK_EQ(run_child(sighand_race, NULL), 0);
 }
+
+static void unprivileged_log(void *arg)
+{
+    char buf[64];
+    EXPECT(setuid(65534) == 0);
+    EXPECT(syscall(SYS_syslog, 2, buf, sizeof(buf)) == -1 && errno == EPERM);
+    EXPECT(syscall(SYS_syslog, 5, NULL, 0) == -1 && errno == EPERM);
+    EXPECT(syscall(SYS_syslog, 9, NULL, 0) == -1 && errno == EPERM);
+    EXPECT(syscall(SYS_syslog, 99, NULL, 0) == -1 && errno == EPERM);
+}
+
+/* syslog(2): the kernel's log, for those who may see it. */
+TEST(kernel_log)
+{
+    static char buf[1 << 20];
+    if (getuid() == 0)
+        CHECK_EQ(run_child(unprivileged_log, NULL), 0);
+    long size = syscall(SYS_syslog, 10, NULL, 0);
+    if (size < 0) {
+        CHECK_EQ(errno, EPERM);
+        return;
+    }
+    CHECK(size >= 4096);
+    CHECK_ERR(syscall(SYS_syslog, 3, NULL, 10), EINVAL);
+    CHECK_ERR(syscall(SYS_syslog, 3, buf, -1), EINVAL);
+    CHECK_EQ(syscall(SYS_syslog, 3, buf, 0), 0);
+    long n = syscall(SYS_syslog, 3, buf, sizeof(buf));
+    CHECK(n >= 0 && n <= (long)sizeof(buf));
+    if (n > 0) {
+        CHECK_EQ(buf[0], '<');
+        CHECK_EQ(buf[n - 1], '\n');
+        CHECK_ERR(syscall(SYS_syslog, 3, (void *)8, n), EFAULT);
+        long part = syscall(SYS_syslog, 3, buf, n - 1); /* whole lines only */
+        CHECK(part < n && (part == 0 || buf[0] == '<'));
+    }
+    if (getuid() == 0 && syscall(SYS_syslog, 9, NULL, 0) >= 0) {
+        CHECK_ERR(syscall(SYS_syslog, 8, NULL, 0), EINVAL);
+        CHECK_ERR(syscall(SYS_syslog, 8, NULL, 9), EINVAL);
+        CHECK_ERR(syscall(SYS_syslog, 11, NULL, 0), EINVAL);
+        CHECK_ERR(syscall(SYS_syslog, -1, NULL, 0), EINVAL);
+        CHECK_EQ(syscall(SYS_syslog, 0, NULL, 0), 0);
+        CHECK_EQ(syscall(SYS_syslog, 1, NULL, 0), 0);
+    }
+}

@@ -12,6 +12,7 @@
 #include "abi/sched.h"
 #include "fs/mqueue.h"
 #include "kern/aio.h"
+#include "kern/klog.h"
 #include "kern/host_info.h"
 #include "kern/ipc.h"
 #include "kern/kern_int.h"
@@ -257,7 +258,7 @@ static int show_last_pid(struct seq *s, const struct pinode *pi)
     return 0;
 }
 
-static _Atomic s64 core_uses_pid, dmesg_restrict = 1, kptr_restrict = 1, perf_paranoid = 2, panic_secs,
+static _Atomic s64 core_uses_pid, kptr_restrict = 1, perf_paranoid = 2, panic_secs,
     panic_on_oops, randomize = 2, unpriv_bpf = 2, sched_autogroup, timer_migration = 1, nmi_watchdog,
     sysrq = 0, sched_child_runs_first, numa_balancing, print_fatal, hung_secs = 120;
 
@@ -350,7 +351,7 @@ static const struct pnode kernel_table[] = {
     T("cap_last_cap", "40"),
     PREGW("core_pattern", 0644, show_core_pattern, write_core_pattern),
     NUM("core_uses_pid", &core_uses_pid, 0, 1),
-    NUM("dmesg_restrict", &dmesg_restrict, 0, 1),
+    NUM("dmesg_restrict", &klog_dmesg_restrict, 0, 1),
     UTS("domainname", show_domainname, write_domainname),
     UTS("hostname", show_hostname, write_hostname),
     NUM("hung_task_timeout_secs", &hung_secs, 0, INT64_MAX),
