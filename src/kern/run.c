@@ -193,6 +193,25 @@ static void handle_call(struct task *t, struct uevent *ev)
     t->cur_nr = LX_NR_COUNT;
 }
 
+/*
+ * A call through the vsyscall page. It never sleeps and has returned to its caller already; a bad
+ * pointer is a fault there, not an error.
+ */
+static void handle_vsyscall(struct task *t, struct uevent *ev)
+{
+    u32 nr = ev->nr;
+    s64 r = -LX_ENOSYS;
+    bool is_allowed = !(atomic_load(&t->call_work) & CALL_WORK_SECCOMP) || seccomp_allows(t, ev, &r);
+    if (is_allowed && ev->nr == nr)
+        r = kern_hooks.syscall(t, nr, ev->args);
+    if (r == -LX_EFAULT) {
+        struct lx_siginfo info = {.si_signo = LX_SIGSEGV, .si_code = LX_SI_KERNEL};
+        signal_force(t, &info);
+    }
+    t->is_result_set = false;
+    uctx_set_result(t->uctx, r);
+}
+
 /* A fault of the application: mended by the memory manager, or a signal. */
 static void handle_fault(struct task *t, const struct uevent *ev)
 {
@@ -252,6 +271,9 @@ static noreturn_fn void run_loop(struct task *t)
         switch (ev.kind) {
         case UEV_FUTEX:
             handle_call(t, &ev);
+            break;
+        case UEV_VSYSCALL:
+            handle_vsyscall(t, &ev);
             break;
         case UEV_FAULT:
             handle_fault(t, &ev);

@@ -214,6 +214,8 @@ s64 mm_find_free(struct mm *mm, u64 size, u64 align)
 /* May v's part of the range get these permissions? */
 static int check_protect(struct mm *mm, const struct vma *v, u64 size, u32 prot) REQUIRES(mm->lock)
 {
+    if (v->flags & VMA_VVAR && prot & ~LX_PROT_READ)
+        return -LX_EACCES;
     if (vma_is_fixed_by_host(v) || v->flags & VMA_SEALED)
         return -LX_EPERM;
     if (prot & ~(v->flags >> 5) & VMA_PROT_MASK)

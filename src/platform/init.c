@@ -27,6 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "abi/mm.h"
 #include "abi/errno.h"
 #include "abi/nr.h"
 #include "base/log.h"
@@ -96,6 +97,20 @@ static struct {
 static u32 nvdso_parts;
 static u64 vdso_shift; /* from here to where stubs have them */
 
+static u32 vsyscall_prot;
+
+u32 platform_vsyscall_prot(void)
+{
+    return vsyscall_prot;
+}
+
+static void look_for_vsyscall(const char *line, u64 start)
+{
+    const char *perms = strchr(line, ' ');
+    if (start == VSYSCALL_START && perms && strlen(perms) > 4)
+        vsyscall_prot = (perms[1] == 'r' ? LX_PROT_READ : 0) | (perms[3] == 'x' ? LX_PROT_EXEC : 0);
+}
+
 /* Finds the vDSO and, contiguous with it, its data pages. */
 int platform_probe(void)
 {
@@ -107,8 +122,10 @@ int platform_probe(void)
     char line[256];
     u64 start, end;
     while (fgets(line, sizeof(line), f)) {
-        if (sscanf(line, "%lx-%lx", &start, &end) != 2 ||
-            (!strstr(line, "[vvar") && !strstr(line, "[vdso]")) || nvdso_parts == MAX_VDSO_PARTS)
+        if (sscanf(line, "%lx-%lx", &start, &end) != 2)
+            continue;
+        look_for_vsyscall(line, start);
+        if ((!strstr(line, "[vvar") && !strstr(line, "[vdso]")) || nvdso_parts == MAX_VDSO_PARTS)
             continue;
         vdso_parts[nvdso_parts].start = start;
         vdso_parts[nvdso_parts++].size = end - start;

@@ -83,6 +83,7 @@ enum uevent_kind {
     UEV_KICK,    /* interrupted by uctx_kick; nothing else happened */
     UEV_FUTEX,   /* an in-stub futex wait was interrupted by a kick: as UEV_SYSCALL, and the wait
                     has not happened to completion; the caller decides EINTR or restart */
+    UEV_VSYSCALL, /* time, gettimeofday or getcpu called in the vsyscall page; as UEV_SYSCALL */
     UEV_DEAD,    /* the stub process is gone; wait_status is the host's */
 };
 
@@ -236,6 +237,10 @@ long uctx_futex_waitv(struct uctx *ctx, const struct lx_futex_waitv *waits, u32 
  * a thread ends whose memory others may use again.
  */
 bool platform_has_rseq(void);
+
+/* The host's vsyscall page, which is in every address space: 0 none, else LX_PROT_*. */
+#define VSYSCALL_START 0xffffffffff600000UL
+u32 platform_vsyscall_prot(void);
 void uctx_rseq(struct uctx *ctx, u64 addr, u32 flags, u32 sig);
 void uctx_rseq_end(struct uctx *ctx, u64 addr, u32 sig);
 

@@ -422,6 +422,15 @@ static bool read_event(struct uctx *ctx, struct uevent *ev)
         if (!ctx->is_tramp)
             patches_trapped(ctx, ch->regs.rip - 2, ev->nr);
         break;
+    case EV_VSYSCALL:
+        ev->kind = UEV_VSYSCALL;
+        ev->nr = ctx->last_nr = ch->nr;
+        if (ev->nr != LX_NR_time && ev->nr != LX_NR_gettimeofday && ev->nr != LX_NR_getcpu)
+            ev->nr = LX_NR_getcpu; /* forged */
+        for (int i = 0; i < 6; i++)
+            ev->args[i] = ch->args[i];
+        ctx->is_syscall = true;
+        break;
     case EV_FAULT: {
         u32 signo = ch->fault_signo;
         ev->kind = UEV_FAULT;

@@ -78,6 +78,7 @@
 #define EV_KICK    3
 #define EV_FUTEX   4
 #define EV_DONE    5 /* the command is done */
+#define EV_VSYSCALL 6 /* a system call by way of the host's vsyscall page, which has returned already */
 
 /* Helper orders. */
 #define OP_SYSCALL         0

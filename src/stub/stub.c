@@ -25,6 +25,7 @@ typedef uint32_t u32;
 #define NR_clock_gettime  228
 #define NR_futex          202
 #define SIG_SYS           31
+#define VSYSCALL_PAGE     0xffffffffff600000UL
 #ifdef UNSAFE_SUD
 #define SYS_CODE 2 /* SYS_USER_DISPATCH */
 #else
@@ -732,7 +733,10 @@ void stub_handler(int signo, struct siginfo *info, struct ucontext *uc)
         if (is_text ||
             (signo == SIG_SYS && info->code == SYS_CODE && info->sys.arch == ARCH_X86_64)) {
             fill_syscall(ch, mc);
-            fill_windows(slot);
+            if (!is_text && info->sys.call_addr >= VSYSCALL_PAGE)
+                ch->kind = EV_VSYSCALL; /* nothing to patch, and no way to report a bad pointer */
+            else
+                fill_windows(slot);
         } else if (signo == STUB_KICK_SIGNAL)
             ch->kind = EV_KICK;
         else

@@ -302,3 +302,19 @@ TEST(gs_base)
     CHECK_EQ(syscall(SYS_arch_prctl, 0x1001, 0), 0);
 #endif
 }
+
+/* The data of the vDSO can never be written. */
+TEST(vvar_stays_read_only)
+{
+    unsigned long start, end;
+    char line[256];
+    FILE *f = fopen("/proc/self/maps", "r");
+    CHECK(f != NULL);
+    while (fgets(line, sizeof(line), f)) {
+        if (!strstr(line, "[vvar]") || sscanf(line, "%lx-%lx", &start, &end) != 2)
+            continue;
+        CHECK_ERR(mprotect((void *)start, PG, RW), EACCES);
+        CHECK_ERR(mprotect((void *)start, PG, PROT_WRITE), EACCES);
+    }
+    fclose(f);
+}

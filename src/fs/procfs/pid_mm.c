@@ -141,6 +141,16 @@ static void for_each_vma(struct seq *s, struct mm *mm, vma_fn fn, void *arg)
         s->cursor = SEQ_END;
 }
 
+/* In every address space, and nobody's mapping. */
+static void put_vsyscall(struct seq *s)
+{
+    u32 prot = platform_vsyscall_prot();
+    if (prot)
+        seq_printf(s, "%lx-%lx %c-%cp 00000000 00:00 0                  [vsyscall]\n", VSYSCALL_START,
+                   VSYSCALL_START + PAGE_SIZE, prot & LX_PROT_READ ? 'r' : '-',
+                   prot & LX_PROT_EXEC ? 'x' : '-');
+}
+
 static void maps_one(struct seq *s, struct mm *mm, struct vma *v, void *arg) NO_THREAD_ANALYSIS
 {
     put_vma(s, mm, v);
@@ -152,7 +162,10 @@ int show_maps(struct seq *s, const struct pinode *pi)
     int r = get_mm(pi, &mm);
     if (!mm)
         return r;
+    bool was_at_end = s->cursor == SEQ_END;
     for_each_vma(s, mm, maps_one, NULL);
+    if (s->cursor == SEQ_END && !was_at_end)
+        put_vsyscall(s);
     mm_put(mm);
     return 0;
 }
