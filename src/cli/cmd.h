@@ -13,6 +13,7 @@
 struct global_opts {
     bool is_debug, is_strace, is_patch_off, is_mm_helper, is_directfs_off;
     const char *log_path, *strace_path;
+    bool is_root_shared, is_mounts_exclusive; /* --file-access, --file-access-mounts */
     /* of an OCI runtime */
     const char *root, *debug_log_path;
     bool is_log_json, is_systemd_cgroup;

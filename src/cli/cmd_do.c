@@ -290,6 +290,9 @@ int cmd_do(const struct global_opts *g, int argc, char **argv)
     if (!g->is_network_sandbox && (o.netns || g->egress))
         return complain(2, "%s goes with --network=sandbox", o.netns ? "--netns" : "--egress");
 
+    if (g->is_root_shared && !o.is_rw)
+        return complain(2, "--file-access shared goes with --rw: without it an overlay covers the root");
+
     char cwd[4096];
     if (!o.cwd)
         o.cwd = !strcmp(o.root, "/") && getcwd(cwd, sizeof(cwd)) && cwd[0] == '/' ? cwd : "/";
@@ -305,7 +308,8 @@ int cmd_do(const struct global_opts *g, int argc, char **argv)
         .log_level = g->is_debug ? 3 : 1,
         .rlimit_nofile = nofile.rlim_max,
         .container = {
-            .flags = (o.is_rw ? BOOT_RW : 0) | (g->is_directfs_off ? 0 : BOOT_DIRECTFS),
+            .flags = (o.is_rw ? BOOT_RW : 0) | (g->is_directfs_off ? 0 : BOOT_DIRECTFS) |
+                     (g->is_root_shared ? BOOT_ROOT_SHARED : 0),
             .overlay_size = o.overlay_size,
             .hostname = hostname,
             .process = {

@@ -78,6 +78,9 @@ static void usage(FILE *f)
           "  --mm helper|direct who makes memory calls in the host (default: direct)\n"
           "  --patch on|off     rewrite system-call instructions (default: on)\n"
           "  --directfs on|off  let the sentry itself look files up below the root (default: on)\n"
+          "  --file-access exclusive|shared  whether others may change a writable root while the\n"
+          "                     sandbox runs (default: exclusive)\n"
+          "  --file-access-mounts exclusive|shared  the same of bind mounts (default: shared)\n"
           "  --version, --help\n",
           f);
 }
@@ -92,7 +95,7 @@ int main(int argc, char **argv)
 {
     enum { OPT_DEBUG = 256, OPT_LOG, OPT_STRACE, OPT_STRACE_LOG, OPT_NETWORK, OPT_EGRESS, OPT_MM, OPT_PATCH,
            OPT_DIRECTFS, OPT_VERSION, OPT_HELP, OPT_ROOT, OPT_LOG_FORMAT, OPT_DEBUG_LOG, OPT_SYSTEMD,
-           OPT_ROOTLESS };
+           OPT_ROOTLESS, OPT_FILE_ACCESS, OPT_FILE_ACCESS_MOUNTS };
     static const struct option options[] = {
         {"debug", no_argument, NULL, OPT_DEBUG},
         {"log", required_argument, NULL, OPT_LOG},
@@ -103,6 +106,8 @@ int main(int argc, char **argv)
         {"mm", required_argument, NULL, OPT_MM},
         {"patch", required_argument, NULL, OPT_PATCH},
         {"directfs", required_argument, NULL, OPT_DIRECTFS},
+        {"file-access", required_argument, NULL, OPT_FILE_ACCESS},
+        {"file-access-mounts", required_argument, NULL, OPT_FILE_ACCESS_MOUNTS},
         {"root", required_argument, NULL, OPT_ROOT},
         {"log-format", required_argument, NULL, OPT_LOG_FORMAT},
         {"debug-log", required_argument, NULL, OPT_DEBUG_LOG},
@@ -157,6 +162,17 @@ int main(int argc, char **argv)
             if (which < 0)
                 return complain(2, "--directfs takes 'on' or 'off', not '%s'", optarg);
             g.is_directfs_off = which == 1;
+            break;
+        case OPT_FILE_ACCESS:
+        case OPT_FILE_ACCESS_MOUNTS:
+            which = choice(optarg, "exclusive", "shared");
+            if (which < 0)
+                return complain(2, "--file-access%s takes 'exclusive' or 'shared', not '%s'",
+                                opt == OPT_FILE_ACCESS ? "" : "-mounts", optarg);
+            if (opt == OPT_FILE_ACCESS_MOUNTS)
+                g.is_mounts_exclusive = which == 0;
+            else
+                g.is_root_shared = which == 1;
             break;
         case OPT_ROOT:
             g.root = optarg;

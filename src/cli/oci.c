@@ -64,7 +64,9 @@ void oci_globals_from(const struct global_opts *g, struct oci_globals *ret)
         .root = g->root,
         .boot_flags = (g->is_strace ? BOOT_STRACE : 0) | (g->is_patch_off ? BOOT_PATCH_OFF : 0) |
                       (g->is_mm_helper ? BOOT_MM_HELPER : 0),
-        .container_flags = g->is_directfs_off ? 0 : BOOT_DIRECTFS,
+        .container_flags = (g->is_directfs_off ? 0 : BOOT_DIRECTFS) |
+                           (g->is_root_shared ? BOOT_ROOT_SHARED : 0) |
+                           (g->is_mounts_exclusive ? BOOT_MOUNTS_EXCLUSIVE : 0),
         .log_level = g->is_debug ? 3 : 1,
         .nlanes = lane_count(),
         .log_path = g->debug_log_path,

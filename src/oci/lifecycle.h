@@ -15,7 +15,7 @@
 struct oci_globals {
     const char *root;    /* of states; NULL: the default */
     u32 boot_flags;      /* BOOT_STRACE, … */
-    u32 container_flags; /* BOOT_DIRECTFS, BOOT_ROOT_SHARED */
+    u32 container_flags; /* BOOT_DIRECTFS, BOOT_ROOT_SHARED, BOOT_MOUNTS_EXCLUSIVE */
     u32 log_level, nlanes;
     const char *log_path; /* of sentry and gofer; NULL: in the container's directory */
     const char *strace_path;

@@ -97,8 +97,10 @@ static int make_root(const struct boot_container *cfg, const int *lanes, struct 
                      struct boot_error *e)
 {
     struct super *lower;
-    u32 flags =
-        (cfg->flags & BOOT_RW ? 0 : GOFER_RO) | (cfg->flags & BOOT_ROOT_SHARED ? GOFER_SHARED : 0);
+    /* Below an overlay nothing may change: what it has found there it keeps. */
+    u32 flags = !(cfg->flags & BOOT_RW)         ? GOFER_RO
+                : cfg->flags & BOOT_ROOT_SHARED ? GOFER_SHARED
+                                                : 0;
     int r = tree_super(cfg, lanes, 0, flags, &lower);
     if (r < 0)
         return boot_fail(e, 125, r, "read the root directory through the gofer", NULL);
@@ -148,7 +150,8 @@ static int mount_tree(const struct boot_container *cfg, const int *lanes,
 {
     struct super *sb;
     struct path at = {0};
-    u32 flags = GOFER_SHARED | (m->flags & LX_MS_RDONLY ? GOFER_RO : 0);
+    u32 flags = (cfg->flags & BOOT_MOUNTS_EXCLUSIVE ? 0 : GOFER_SHARED) |
+                (m->flags & LX_MS_RDONLY ? GOFER_RO : 0);
     int r = tree_super(cfg, lanes, (u32)m->attach, flags, &sb);
     if (r < 0)
         return r;
@@ -355,7 +358,8 @@ static int make_restrictions(const struct boot_container *cfg, struct boot_error
 
 /* ---- kernel parameters ---------------------------------------------------------------------- */
 
-/* "net.ipv4.ip_forward" is /proc/sys/net/ipv4/ip_forward; slashes may stand for the dots of a name. */
+/* "net.ipv4.ip_forward" is /proc/sys/net/ipv4/ip_forward; slashes may stand for the dots of a name.
+ */
 static int set_sysctl(const struct boot_pair *p)
 {
     char path[MAX_PATH];

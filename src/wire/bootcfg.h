@@ -80,8 +80,9 @@ struct boot_process {
 #define BOOT_RW            1U /* root is the gofer's tree itself, writable; else an overlay on it */
 #define BOOT_ROOT_READONLY 2U /* the container sees its root read-only */
 #define BOOT_DIRECTFS      4U
-#define BOOT_ROOT_SHARED   8U  /* the host may change the root's tree at any time */
+#define BOOT_ROOT_SHARED   8U  /* with BOOT_RW: the host may change the root's tree at any time */
 #define BOOT_DEV_NODES     16U /* fill /dev with the devices and links that every container has */
+#define BOOT_MOUNTS_EXCLUSIVE 32U /* nobody else changes the trees of its bind mounts */
 
 /* boot_mount.kind */
 #define BOOT_MOUNT_FS   0U /* a file system of the sentry: type, source, options */
