@@ -27,6 +27,12 @@ int gofer_super_new(const int *lane_fds, u32 nlanes, u32 attach_index, u32 flags
  */
 void gofer_set_own_ids(u32 uid, u32 gid);
 
+/*
+ * In exclusive mode: others have had an occasion to change the tree. Names that nobody uses, attributes
+ * and listings are asked for again. sb may be any super: others are left alone.
+ */
+void gofer_super_renew(struct super *sb);
+
 /* Round trips made for sb so far, with all supers of its gofer. */
 u64 gofer_super_ncalls(const struct super *sb);
 

@@ -193,6 +193,14 @@ void gofer_unhash(struct gofer_inode *gi)
     unhash_locked(s, gi);
 }
 
+void gofer_mark_all_stale(struct gofer_sb *s)
+{
+    MUTEX_GUARD(&s->lock);
+    for (u32 i = 0; i < s->nbuckets; i++)
+        for (struct gofer_inode *gi = s->buckets[i]; gi; gi = gi->next)
+            atomic_fetch_or_explicit(&gi->state, GI_STALE, memory_order_relaxed);
+}
+
 /* The live inode of this object, referenced; one that a reused number left behind is taken out. */
 static struct gofer_inode *find_locked(struct gofer_sb *s, const struct gp_attr *a)
 {

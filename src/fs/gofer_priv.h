@@ -181,6 +181,7 @@ int gofer_call_dir(struct gofer_sb *s, struct gofer_call *call) must_check;
 /* Attributes from the host: by an open fd if there is one. */
 int gofer_refresh(struct inode *i) must_check;
 void gofer_mark_stale(struct inode *i);
+void gofer_mark_all_stale(struct gofer_sb *s);
 struct wire_bytes gofer_dname(const struct dentry *d); /* valid while the parent is locked */
 
 /* ---- gofer_direct.c ------------------------------------------------------------------------ */

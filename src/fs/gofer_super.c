@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "fs/gofer_priv.h"
+#include "vfs/dcache.h"
 
 static int sb_statfs(struct super *sb, struct kstatfs *ret)
 {
@@ -132,6 +133,15 @@ int gofer_super_new(const int *lane_fds, u32 nlanes, u32 attach_index, u32 flags
     }
     *ret_sb = sb;
     return 0;
+}
+
+void gofer_super_renew(struct super *sb)
+{
+    if (sb->type != &gofer_type || gofer_is_shared(gofer_sb_of(sb)))
+        return;
+    gofer_changed(gofer_sb_of(sb));
+    dentry_forget_unused(sb);
+    gofer_mark_all_stale(gofer_sb_of(sb));
 }
 
 u64 gofer_super_ncalls(const struct super *sb)

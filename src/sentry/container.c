@@ -7,6 +7,7 @@
 
 #include "abi/fs.h"
 #include "base/log.h"
+#include "fs/gofer_client.h"
 #include "fs/hostfd.h"
 #include "fs/tty.h"
 #include "kern/kern_int.h"
@@ -361,6 +362,9 @@ int container_exec(struct container *c, struct boot_process *p, struct start_fds
         .seccomp_flags = p->seccomp_flags,
     };
     *ret_console = NULL;
+    /* Engines copy files into a root and then run something there: what was missing may have come. */
+    if (!args.is_init)
+        gofer_super_renew(c->fs->root.mnt->sb);
     int r = enter(c, &vt);
     if (r < 0) {
         close_fds(fds);

@@ -26,6 +26,7 @@
 #include <sys/random.h>
 
 #include "base/log.h"
+#include "vfs/dcache.h"
 #include "vfs/internal.h"
 #include "vfs/vfs.h"
 
@@ -358,6 +359,29 @@ void dentry_shrink(void)
         }
         if (nfreed == 0)
             return; /* all in use, or used since the last pass: the next caller goes on */
+    }
+}
+
+void dentry_forget_unused(struct super *sb)
+{
+    struct list dead;
+    struct dentry *d, *next;
+    u32 nfreed = 0;
+    list_init(&dead);
+    mutex_lock(&lru_lock);
+    list_for_each_safe(d, next, &lru, lru) {
+        u32 one = 1;
+        if (d->sb != sb || !atomic_compare_exchange_strong(&d->ref.count, &one, 0))
+            continue;
+        list_del(&d->lru);
+        list_add_tail(&dead, &d->lru);
+        nfreed++;
+    }
+    atomic_fetch_sub_explicit(&nlru, nfreed, memory_order_relaxed);
+    mutex_unlock(&lru_lock);
+    while ((d = list_first(&dead, struct dentry, lru))) {
+        list_del(&d->lru);
+        dentry_put(dentry_kill(d));
     }
 }
 
