@@ -71,7 +71,8 @@ static void do_trivial(long n)
 
 static void do_touch(long n)
 {
-    char *p = mmap(NULL, (size_t)n * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *p =
+        mmap(NULL, (size_t)n * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     madvise(p, (size_t)n * 4096, MADV_NOHUGEPAGE);
     for (long i = 0; i < n; i++)
         p[i * 4096] = 1;
@@ -172,6 +173,16 @@ static void do_pread(long n)
     close(fd);
 }
 
+static void do_write(long n)
+{
+    static char buf[4096];
+    int fd = memfd_create("bench", 0);
+    for (long i = 0; i < n; i++)
+        if (pwrite(fd, buf, sizeof(buf), (i % 64) * 4096) != (ssize_t)sizeof(buf))
+            abort();
+    close(fd);
+}
+
 /* n round trips of one byte between this process and a child; fd[0] and fd[1] are the two sides. */
 static void ping_pong(long n, const int in[2], const int out[2])
 {
@@ -211,11 +222,12 @@ static void do_unix(long n)
     close(p[1]);
 }
 
-static void do_tcp(long n)
+/* A connection over the loopback: its two ends. */
+static void tcp_pair(int p[2])
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(a);
-    int l = socket(AF_INET, SOCK_STREAM, 0), p[2], on = 1;
+    int l = socket(AF_INET, SOCK_STREAM, 0), on = 1;
     p[0] = socket(AF_INET, SOCK_STREAM, 0);
     if (bind(l, (struct sockaddr *)&a, len) || listen(l, 1) ||
         getsockname(l, (struct sockaddr *)&a, &len) || connect(p[0], (struct sockaddr *)&a, len))
@@ -223,10 +235,36 @@ static void do_tcp(long n)
     p[1] = accept(l, NULL, NULL);
     for (int i = 0; i < 2; i++)
         setsockopt(p[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    ping_pong(n, p, p);
     close(l);
+}
+
+static void do_tcp(long n)
+{
+    int p[2];
+    tcp_pair(p);
+    ping_pong(n, p, p);
     close(p[0]);
     close(p[1]);
+}
+
+static void do_tcp_bulk(long n)
+{
+    static char buf[65536];
+    int p[2];
+    tcp_pair(p);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(p[0]);
+        while (read(p[1], buf, sizeof(buf)) > 0)
+            ;
+        _exit(0);
+    }
+    close(p[1]);
+    for (long i = 0; i < n; i++)
+        if (write(p[0], buf, sizeof(buf)) != (ssize_t)sizeof(buf))
+            abort();
+    close(p[0]);
+    waitpid(pid, NULL, 0);
 }
 
 /* The same with everything on one core. */
@@ -256,14 +294,24 @@ int main(int argc, char **argv)
         void (*fn)(long);
         long n;
     } all[] = {
-        {"getpid", do_getpid, 20000},     {"trivial", do_trivial, 5000},
-        {"page_touch", do_touch, 4096},   {"futex", do_futex, 1000},
-        {"fork", do_fork, 30},            {"fork_exec", do_fork_exec, 20},
-        {"mmap_munmap", do_mmap, 1000},   {"nanosleep_50us", do_sleep, 100},
-        {"stat", do_stat, 2000},          {"open_close", do_open_close, 1000},
-        {"pread_4k", do_pread, 2000},     {"pipe", do_pipe, 500},
-        {"clock_gettime", do_clock, 20000}, {"unix_rtt", do_unix, 500},
-        {"tcp_rtt", do_tcp, 500},         {"pipe_1core", do_pipe_1, 500},
+        {"getpid", do_getpid, 20000},
+        {"trivial", do_trivial, 5000},
+        {"page_touch", do_touch, 4096},
+        {"futex", do_futex, 1000},
+        {"fork", do_fork, 30},
+        {"fork_exec", do_fork_exec, 20},
+        {"mmap_munmap", do_mmap, 1000},
+        {"nanosleep_50us", do_sleep, 100},
+        {"stat", do_stat, 2000},
+        {"open_close", do_open_close, 1000},
+        {"pread_4k", do_pread, 2000},
+        {"pipe", do_pipe, 500},
+        {"clock_gettime", do_clock, 20000},
+        {"unix_rtt", do_unix, 500},
+        {"tcp_rtt", do_tcp, 500},
+        {"tcp_bulk", do_tcp_bulk, 1000},
+        {"write_4k", do_write, 2000},
+        {"pipe_1core", do_pipe_1, 500},
         {"tcp_rtt_1core", do_tcp_1, 500}, /* these two last: they pin the process */
     };
     /* A 10 MB process, for fork. */
