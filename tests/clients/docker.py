@@ -104,7 +104,13 @@ def execs():
     docker('exec', '-d', 'box', 'sh', '-c', 'echo detached > /tmp/d')
     until(lambda: docker('exec', 'box', 'cat', '/tmp/d', status=None).out == 'detached', 'a detached exec')
     if not lab.is_runc:  # which cannot give capabilities that this machine's root lacks
-        docker('exec', '--privileged', 'box', 'sh', '-c', 'mount -t tmpfs x /var')
+        # It has the capabilities; the engine's seccomp profile is the container's and stays, whatever the exec.
+        has(docker('exec', '--privileged', 'box', 'grep', 'CapEff', '/proc/self/status').out, 'ffffffff$')
+        has(docker('exec', '--privileged', 'box', 'mount', '-t', 'tmpfs', 'x', '/var', status='error').err, 'not permitted|permission denied')
+        start('free', '--security-opt', 'seccomp=unconfined')
+        docker('exec', '--privileged', 'free', 'sh', '-c', 'mount -t tmpfs x /var && umount /var')
+        docker('exec', 'free', 'mount', '-t', 'tmpfs', 'x', '/var', status='error')
+        remove('free')
     t = Terminal('docker', 'exec', '-it', 'box', 'sh')
     shell_on_terminal(t)
     t.say(b'exit 7\n')
