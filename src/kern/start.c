@@ -237,7 +237,7 @@ int kern_start_process(const struct init_args *a, struct tgroup **ret_tg)
     return 0;
 }
 
-int kern_wait_process(struct tgroup *g)
+void kern_await_end(struct tgroup *g)
 {
     struct waiter w;
     waiter_init_thread(&w, WAIT_ALL);
@@ -251,6 +251,11 @@ int kern_wait_process(struct tgroup *g)
         (void)park_uninterruptible(NO_DEADLINE);
     }
     waitq_del(&g->pid->exit_wait, &w);
+}
+
+int kern_wait_process(struct tgroup *g)
+{
+    kern_await_end(g);
     int status = tgroup_wait_status(g);
     bool is_released = false;
     rwlock_wrlock(&task_lock);

@@ -46,4 +46,7 @@ void ptrace_tell_exit(struct task *t, int status);
 void ptrace_exit_tracer(struct task *t, struct list *dead_groups, struct list *dead_threads);
 void ptrace_detach_locked(struct task *t, int signo);
 
+/* On a thread without a task: until the process is a zombie, or gone. */
+void kern_await_end(struct tgroup *g);
+
 #endif

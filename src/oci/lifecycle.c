@@ -23,6 +23,7 @@
 #include "oci/console.h"
 #include "oci/hooks.h"
 #include "oci/idmap.h"
+#include "oci/pod.h"
 #include "oci/translate.h"
 
 #define LOCK_MS                                                                                    \
@@ -201,63 +202,20 @@ static int load_bundle(const struct oci_create *c, struct making *m, struct err 
     return 0;
 }
 
-/* The pod that a container belongs to, by the annotations of containerd's and CRI-O's CRI: the id
- * of its first container, whose sandbox it is to share; NULL: none, or it is that one. */
-static const char *pod_of(const struct oci_spec *spec)
-{
-    static const char *const names[][2] = {
-        {"io.kubernetes.cri.container-type", "io.kubernetes.cri.sandbox-id"},
-        {"io.kubernetes.cri-o.ContainerType", "io.kubernetes.cri-o.SandboxID"},
-    };
-    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-        const char *type = oci_pairs_get(&spec->annotations, names[i][0]);
-        if (type && !strcmp(type, "container"))
-            return oci_pairs_get(&spec->annotations, names[i][1]);
-    }
-    return NULL;
-}
-
-static bool is_same_map(const struct oci_idmaps *a, const struct oci_idmaps *b)
-{
-    return a->n == b->n && (a->n == 0 || !memcmp(a->v, b->v, a->n * sizeof(*a->v)));
-}
-
-/* The kernel of a pod has one set of ids. */
-static int check_pod_maps(const struct making *m, const struct oci_state *pod, struct err *e)
-{
-    struct oci_spec *first;
-    if (oci_spec_load(pod->dir, "config.json", &first, e) < 0)
-        return -1;
-    const struct oci_linux *a = &m->spec->linux_, *b = &first->linux_;
-    bool is_same =
-        is_same_map(&a->uid_maps, &b->uid_maps) && is_same_map(&a->gid_maps, &b->gid_maps);
-    oci_spec_free(first);
-    return is_same ? 0
-                   : err_set(e, "linux.uidMappings and gidMappings differ from those of the pod");
-}
-
-/* Finds the sandbox that is to be joined, and connects to it. */
+/* In a pod: whose sandbox, and whose processes. */
 static int find_pod(struct making *m, struct oci_state *s, struct err *e)
 {
-    struct oci_state pod;
-    const char *id = pod_of(m->spec);
-    if (!id)
-        return 0;
-    if (state_load(m->root, id, &pod, e) < 0)
-        return err_prefix(e, "cannot find the pod's sandbox '%.100s'", id);
-    int fd = -1;
-    if (pod.pod || state_status(&pod) != OCI_ST_RUNNING)
-        err_set(e, "the pod's sandbox '%.100s' is not running", id);
-    else if (check_pod_maps(m, &pod, e) == 0)
-        fd = client_connect(&pod, e);
-    if (fd >= 0) {
-        s->pod = strdup(id);
-        s->sandbox_dir = take_fd(pod.dir);
+    struct oci_pod pod;
+    if (pod_find(m->root, m->spec, &pod, e) < 0)
+        return -1;
+    s->pod = pod.id;
+    if (pod.id) {
+        s->sandbox_dir = pod.dir;
         m->attendant.pod = s->pod;
-        m->attendant.link = fd;
+        m->attendant.link = pod.link;
     }
-    state_done(&pod);
-    return fd < 0 ? -1 : 0;
+    m->boot.container.pid_ns_of = pod.pid_ns_of;
+    return 0;
 }
 
 static int make_params(const struct oci_globals *g, const struct oci_create *c, struct making *m,

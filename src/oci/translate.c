@@ -217,8 +217,8 @@ static int check_supported(const struct oci_spec *spec, struct err *e)
                 "linux.namespaces: there is no %s namespace, and a sandbox cannot share the "
                 "host's",
                 oci_ns_names[own[i]]);
-    static const enum oci_ns unjoined[] = {OCI_NS_PID, OCI_NS_MNT, OCI_NS_CGROUP, OCI_NS_TIME,
-                                           OCI_NS_USER};
+    /* A pod's containers can share processes: see pod.c. */
+    static const enum oci_ns unjoined[] = {OCI_NS_MNT, OCI_NS_CGROUP, OCI_NS_TIME, OCI_NS_USER};
     for (size_t i = 0; i < ARRAY_SIZE(unjoined); i++)
         if (l->ns[unjoined[i]].path)
             return err_set(e, "linux.namespaces: a sandbox cannot join the %s namespace '%s'",

@@ -398,6 +398,20 @@ static void set_name(char *to, size_t size, const char *from)
 }
 
 /* The namespaces that its processes begin in. Consumes mnt. */
+/* The pid namespace of a further container, referenced. */
+static int find_pid_ns(const struct boot_container *cfg, struct pid_ns **ret_ns)
+{
+    if (!cfg->pid_ns_of || !*cfg->pid_ns_of)
+        return pid_ns_new(&root_pid_ns, &root_user_ns, ret_ns);
+    struct container *of = container_find(cfg->pid_ns_of, strlen(cfg->pid_ns_of));
+    if (!of)
+        return -LX_ESRCH;
+    *ret_ns = of->ns->pid_for_children;
+    pid_ns_get(*ret_ns);
+    container_put(of);
+    return 0;
+}
+
 static int make_namespaces(const struct boot_container *cfg, struct mnt_ns *mnt, bool is_first,
                            struct nsproxy **ret_ns)
 {
@@ -414,7 +428,7 @@ static int make_namespaces(const struct boot_container *cfg, struct mnt_ns *mnt,
         set_name(root_uts_ns.domainname, sizeof(root_uts_ns.domainname), cfg->domainname);
     } else {
         struct pid_ns *pid_ns;
-        int r = pid_ns_new(&root_pid_ns, &root_user_ns, &pid_ns);
+        int r = find_pid_ns(cfg, &pid_ns);
         if (r < 0) {
             nsproxy_put(ns);
             return r;
@@ -480,6 +494,7 @@ int container_boot(struct boot_container *cfg, const int *lanes, bool is_first,
     waitq_init(&c->wait);
     waitq_init(&c->freezer.wait);
     c->is_first = is_first;
+    c->is_pid_shared = !is_first && cfg->pid_ns_of && *cfg->pid_ns_of;
     c->state = CTL_ST_CREATED;
     c->limits.max_tasks = cfg->pids_limit ? cfg->pids_limit : UINT64_MAX;
     c->limits.cpu_quota_us = cfg->cpu_quota_us;

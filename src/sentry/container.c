@@ -11,8 +11,11 @@
 #include "fs/hostfd.h"
 #include "fs/tty.h"
 #include "kern/kern_int.h"
+#include "kern/wait.h"
 #include "loader/loader.h"
 #include "sentry/sentry.h"
+
+static void signal_all(struct container *c, int signo);
 
 static struct mutex containers_lock = MUTEX_INIT("containers");
 static struct list containers = LIST_INIT(containers); /* guarded by containers_lock */
@@ -59,9 +62,39 @@ struct container *container_find(const char *id, size_t size)
     return NULL;
 }
 
-/* Its processes are dead by now: pid 1 takes its namespace along. */
+/* A process of c that still runs, referenced; NULL: none. */
+static struct tgroup *find_live(struct container *c)
+{
+    struct tgroup *g, *found = NULL;
+    rwlock_rdlock(&task_lock);
+    list_for_each (g, &all_tgroups, all_node) {
+        if (g->container == c && !g->is_zombie) {
+            found = g;
+            tgroup_get(g);
+            break;
+        }
+    }
+    rwlock_rdunlock(&task_lock);
+    return found;
+}
+
+/*
+ * With the first process everything of a container ends. In a pid namespace of its own that has
+ * happened; in one that it shares the others are killed, as often as one had a child meanwhile.
+ */
+static void end_processes(struct container *c)
+{
+    struct tgroup *g;
+    while (c->is_pid_shared && (g = find_live(c))) {
+        signal_all(c, LX_SIGKILL);
+        kern_await_end(g);
+        tgroup_put(g);
+    }
+}
+
 void container_stopped(struct container *c, int status)
 {
+    end_processes(c);
     mutex_lock(&c->lock);
     struct tgroup *init = take_ptr(c->init);
     c->state = CTL_ST_STOPPED;
@@ -346,7 +379,7 @@ int container_exec(struct container *c, struct boot_process *p, struct start_fds
         .envp = p->envp,
         .ns = c->ns,
         .rlimits = limits,
-        .is_init = p == &c->first,
+        .is_init = p == &c->first && !c->is_pid_shared,
         .is_init_mortal = p->flags & BOOT_P_MORTAL,
         .container = c,
         .freezer = &c->freezer,
@@ -363,7 +396,7 @@ int container_exec(struct container *c, struct boot_process *p, struct start_fds
     };
     *ret_console = NULL;
     /* Engines copy files into a root and then run something there: what was missing may have come. */
-    if (!args.is_init)
+    if (p != &c->first)
         gofer_super_renew(c->fs->root.mnt->sb);
     int r = enter(c, &vt);
     if (r < 0) {

@@ -346,8 +346,9 @@ static void *second_main(void *arg)
     container_started(c, g);
     if (is_given_up)
         (void)!process_signal(g, LX_SIGKILL);
+    s32 pid = tgroup_pid_in(g, c->ns->pid_for_children);
     tgroup_put(g);
-    control_send(l->fd, CTL_STARTED, 1, 0, NULL);
+    control_send(l->fd, CTL_STARTED, pid, 0, NULL);
     atomic_fetch_add(&c->nlinks, 1);
     return link_wait_main(l); /* drops our reference */
 }

@@ -48,7 +48,7 @@ int boot_network(const struct bootcfg *cfg, struct boot_error *e) must_check;
 void boot_ids(const struct bootcfg *cfg);
 /*
  * lanes: cfg->nlanes descriptors, consumed. is_first: it lives in the sandbox's root namespaces;
- * else in a pid and a mount namespace of its own. Strings and the process are taken out of cfg.
+ * else in a pid (unless it shares one) and a mount namespace of its own. Strings and the process are taken out of cfg.
  */
 int container_boot(struct boot_container *cfg, const int *lanes, bool is_first,
                    struct container **ret_c, struct boot_error *e) must_check;
@@ -63,6 +63,7 @@ struct container {
     struct list node; /* guarded by containers_lock */
     char *id;         /* immutable; may be empty (cvisor do) */
     bool is_first;
+    bool is_pid_shared; /* its first process is not the first of a pid namespace */
     struct freezer freezer;
     struct task_limits limits;
     struct fs_ctx *fs;  /* its root; immutable */

@@ -211,6 +211,7 @@ static void container(struct codec *c, struct boot_container *b)
     str(c, &b->id);
     str(c, &b->hostname);
     str(c, &b->domainname);
+    str(c, &b->pid_ns_of);
     if (array(c, &b->nmounts, &b->mounts, sizeof(*b->mounts), BOOT_MAX_MOUNTS))
         for (u32 i = 0; i < b->nmounts && !c->err; i++)
             mount(c, &b->mounts[i]);
@@ -373,6 +374,7 @@ void boot_container_done(struct boot_container *c)
     free(c->id);
     free(c->hostname);
     free(c->domainname);
+    free(c->pid_ns_of);
     for (u32 i = 0; c->mounts && i < c->nmounts; i++) {
         free(c->mounts[i].type);
         free(c->mounts[i].source);

@@ -117,6 +117,7 @@ struct boot_container {
     u64 cpu_quota_us, cpu_period_us; /* 0: none */
     u32 nmounts, ndevices, nmasked, nreadonly, nsysctls;
     char *id, *hostname, *domainname;
+    char *pid_ns_of; /* id of a container of the sandbox whose processes it shares; empty: its own */
     struct boot_mount *mounts;
     struct boot_device *devices;
     char **masked, **readonly; /* paths */

@@ -1,5 +1,5 @@
 # A pod: containers that share a sandbox, by the annotations of CRI.
-# timeout: 60
+# timeout: 120
 . "$(dirname "$0")/lib.inc"
 . "$(dirname "$0")/oci.inc"
 make_bundle '["sleep", "1000"]' '{"annotations": {"io.kubernetes.cri.container-type": "sandbox", "io.kubernetes.cri.sandbox-id": "pod"}}'
@@ -37,6 +37,32 @@ oci delete a; check $? 0 "delete in a pod"
 oci kill c KILL; await_status c stopped; oci delete c
 # Those that come after the end of others find everything in order.
 oci run -b "$bundle" -d e </dev/null >/dev/null 2>&1; check $? 0 "a later container"
+# One that shares another one's processes: it is seen and signalled there, and its end takes all of its own along.
+ns='{"type": "network"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}'
+shared() { echo "{$in_pod, \"linux\": {\"namespaces\": [$ns, {\"type\": \"pid\", \"path\": \"/proc/$1/ns/pid\"}]}}"; }
+make_bundle '["sleep", "777"]' "{$in_pod}"
+oci run -d -b "$bundle" h --pid-file h.pid </dev/null >/dev/null 2>&1; check $? 0 "whose processes are shared"
+make_bundle '["sh", "-c", "ps -o args | grep sleep | grep -v grep; echo $$ > /tmp/me; (trap \"\" TERM; sleep 778 & wait; wait) & sleep 779 & echo up; exec sleep 780"]' "$(shared "$(cat h.pid)")"
+oci run -d -b "$bundle" i </dev/null >i.out 2>&1; check $? 0 "run with another one's pid namespace: $(cat i.out)"
+for n in $(seq 100); do grep -q up i.out && break; sleep 0.1; done
+check "$(head -n1 i.out)" "sleep 777" "the other one's processes"
+[ "$(cat "$bundle/rootfs/tmp/me")" != 1 ] || bad "its first process is the first of a pid namespace"
+for n in $(seq 100); do [ "$(oci exec h ps -o args | grep -c '^sleep 7[78]')" = 4 ] && break; sleep 0.1; done
+check "$(oci exec h ps -o args | grep '^sleep 7[78]' | sort | tr '\n' ' ')" "sleep 777 sleep 778 sleep 779 sleep 780 " "what the other one sees"
+check "$(oci ps i | grep -c sleep)" 3 "its own programs"
+check "$(oci exec h sh -c 'kill $(ps -o pid,args | grep "sleep 77[9]" | head -c 6); echo $?')" 0 "a signal from the other one"
+oci kill i KILL; await_status i stopped
+check "$(oci exec h ps -o args | grep '^sleep 7[78]' | tr '\n' ' ')" "sleep 777 " "its processes after its end"
+check "$(field h status)" running "the other one after that"
+oci delete i
+make_bundle '["true"]' "$(shared 1)"
+oci run -b "$bundle" j >/dev/null 2>err </dev/null; check $? 1 "a pid namespace of none of the pod"
+grep -q "is no container of the pod" err || bad "the sentence: $(cat err)"
+make_bundle '["sleep", "1000"]' "$(shared "$(cat h.pid)")"
+oci run -d -b "$bundle" k </dev/null >/dev/null 2>&1; check $? 0 "a second one that shares"
+oci kill h KILL; await_status h stopped; await_status k stopped # the namespace has lost its first process
+oci delete h; oci delete k
+make_bundle '["sleep", "1000"]' "{$in_pod}"
 # Not started, and given up.
 oci create -b "$bundle" d </dev/null >/dev/null 2>&1 && oci delete d; check $? 0 "create and delete in a pod"
 make_bundle '["no-such-thing"]' "{$in_pod}"
