@@ -38,6 +38,8 @@
 #include "base/ref.h"
 
 #define NET_MEM_MAX    (512ULL << 20) /* bytes in all queues of the sandbox */
+#define NET_NS_MAX     1024U /* namespaces that exist */
+#define NET_NS_IDS     64U   /* others that one has numbers for (IFLA_LINK_NETNSID) */
 #define NET_SOCKS_MAX  262144U        /* socks that exist, closed connections in TIME_WAIT included */
 
 struct user_ns;
@@ -92,7 +94,10 @@ struct net_ns {
     struct ipt_ns *ipt_ns;
     _Atomic u32 nf_hooks;     /* where rule sets say something: a bit a hook; see filter/hook.h */
     _Atomic u32 nwatchers;    /* packet socks that listen, raw socks: see inet/wire.h */
-    struct netstack *stack;   /* owned; NULL: loopback only. Set before the first task, then immutable */
+    struct netstack *stack;   /* owned, immutable */
+    struct list all_node;     /* guarded by the list's lock, as ids */
+    u64 ids[NET_NS_IDS];      /* cookies of others, at their numbers here; 0: free */
+    void *sysctls;            /* owned: what is behind /proc/sys/net; see net_sysctl_hooks */
 };
 
 extern struct net_ns *root_net_ns; /* made by net_init */
@@ -109,9 +114,21 @@ static inline s64 net_sysctl(const struct net_ns *ns, enum net_sysctl_id id)
 {
     return atomic_load_explicit(ns->sysctl[id], memory_order_relaxed);
 }
+/* The number that ns has for another; -1: none is free. Takes a leaf. */
+s32 net_ns_id(struct net_ns *ns, const struct net_ns *other);
+/* The number without making one; -1: none. */
+s32 net_ns_find_id(const struct net_ns *ns, const struct net_ns *other);
+
+/* How a namespace comes to its values of /proc/sys/net, which another room keeps; set at start. */
+struct net_sysctl_hooks {
+    int (*attach)(struct net_ns *ns) must_check; /* sets ns->sysctls, binds values */
+    void (*detach)(void *sysctls);
+};
+extern struct net_sysctl_hooks net_sysctl_hooks;
+
 /* The file of a value below /proc/sys/net; NULL for the second of a pair. */
 const char *net_sysctl_path(enum net_sysctl_id id);
-/* Makes ns read the value at *where, which has the default already and lives for ever. At start. */
+/* Makes ns read the value at *where, which has the default already and lives as long as ns. */
 void net_sysctl_bind(struct net_ns *ns, enum net_sysctl_id id, _Atomic s64 *where);
 
 /* Charges bytes against NET_MEM_MAX; false: over the limit, nothing charged. */

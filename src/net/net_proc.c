@@ -296,16 +296,17 @@ static void print_route(struct net_ns *ns, const struct net_proc_out *o, u64 *cu
 
 static void print_if_inet6(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor)
 {
-    if (!net_sysctl(ns, NSYS_IPV6_DISABLED))
-        o->puts(o->arg, "00000000000000000000000000000001 01 80 10 80       lo\n");
-    stk_proc_if_inet6(ns, o, cursor);
+    if (net_sysctl(ns, NSYS_IPV6_DISABLED))
+        *cursor = NET_PROC_END;
+    else
+        stk_proc_if_inet6(ns, o, cursor);
 }
 
 static void print_ipv6_route(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor)
 {
 #define ZERO "00000000000000000000000000000000"
 #define ONE  "00000000000000000000000000000001"
-    if (*cursor == 0 && !net_sysctl(ns, NSYS_IPV6_DISABLED))
+    if (*cursor == 0 && ns->stack->has_lo6 && !net_sysctl(ns, NSYS_IPV6_DISABLED))
         o->puts(o->arg,
                 ONE " 80 " ZERO " 00 " ZERO " 00000100 00000001 00000000 00000001       lo\n"
                 ONE " 80 " ZERO " 00 " ZERO " 00000000 00000004 00000000 80200001       lo\n"

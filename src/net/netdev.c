@@ -1,7 +1,4 @@
-/*
- * Interfaces of a namespace and the ioctls that ask about them. There is the loopback; changing it
- * takes CAP_NET_ADMIN and is refused as unsupported, unless it asks for what is so already.
- */
+/* Interfaces of a namespace and the ioctls that ask about them and change them. */
 #include "net/netdev.h"
 
 #include <string.h>
@@ -38,45 +35,39 @@ struct lx_ifconf {
 #define LX_SIOCGSTAMP_NEW   0x80108906U
 #define LX_SIOCGSTAMPNS_NEW 0x80108907U
 
-#define LO_FLAGS (LX_IFF_UP | LX_IFF_LOOPBACK | LX_IFF_RUNNING)
+bool netdev_next(struct net_ns *ns, s32 after, struct netdev_info *ret)
+{
+    return stk_netdev(ns->stack, after, ret);
+}
 
 bool netdev_nth(struct net_ns *ns, u32 nth, struct netdev_info *ret)
 {
-    if (nth)
-        return ns->stack && stk_netdev(ns->stack, nth - 1, ret);
-    *ret = (struct netdev_info){.index = LO_IFINDEX,
-                                .name = "lo",
-                                .flags = LO_FLAGS,
-                                .mtu = LO_MTU,
-                                .type = LX_ARPHRD_LOOPBACK,
-                                .addr = net32(LX_INADDR_LOOPBACK),
-                                .mask = net32(0xff000000)};
-    return true;
+    s32 at = 0;
+    for (u32 i = 0; netdev_next(ns, at, ret); i++) {
+        if (i == nth)
+            return true;
+        at = ret->index;
+    }
+    return false;
 }
 
 bool netdev_get(struct net_ns *ns, s32 index, struct netdev_info *ret)
 {
-    for (u32 i = 0; netdev_nth(ns, i, ret); i++)
-        if (ret->index == index)
-            return true;
-    return false;
+    return index > 0 && netdev_next(ns, index - 1, ret) && ret->index == index;
 }
 
 s32 netdev_index(struct net_ns *ns, const char *name)
 {
-    struct netdev_info d;
-    for (u32 i = 0; netdev_nth(ns, i, &d); i++)
-        if (!strcmp(d.name, name))
-            return d.index;
-    return 0;
+    struct stk_iface *f = stk_iface_named(ns->stack, name);
+    return f ? f->index : 0;
 }
 
 bool netdev_exists(struct net_ns *ns, s32 index)
 {
-    struct netdev_info d;
-    return netdev_get(ns, index, &d);
+    return stk_iface(ns->stack, index);
 }
 
+/* name has LX_IFNAMSIZ bytes. */
 bool netdev_name(struct net_ns *ns, s32 index, char *name)
 {
     struct netdev_info d;
@@ -91,11 +82,11 @@ static s64 get_conf(struct net_ns *ns, u64 arg)
 {
     struct lx_ifconf c;
     struct netdev_info d;
-    s32 done = 0;
+    s32 done = 0, at = 0;
     int err = copy_in(&c, uaddr(arg), sizeof(c));
     if (err < 0)
         return err;
-    for (u32 i = 0; netdev_nth(ns, i, &d); i++) {
+    for (; netdev_next(ns, at, &d); at = d.index) {
         struct lx_ifreq r = {0};
         if (!d.addr)
             continue;
@@ -141,7 +132,7 @@ static s64 get_one(struct net_ns *ns, u32 cmd, struct lx_ifreq *r)
         r->ivalue = 0;
         return 0;
     case LX_SIOCGIFTXQLEN:
-        r->ivalue = 1000;
+        r->ivalue = (s32)d.txqlen;
         return 0;
     case LX_SIOCGIFHWADDR:
         memset(r->bytes, 0, sizeof(r->bytes));
@@ -166,32 +157,103 @@ static s64 get_one(struct net_ns *ns, u32 cmd, struct lx_ifreq *r)
     }
 }
 
-/* Setting: only what is there already. */
+static u8 prefix_of(u32 mask)
+{
+    return (u8)__builtin_popcount(mask);
+}
+
+static u32 class_mask(u32 addr)
+{
+    u8 top = (u8)addr;
+    return net32(top < 128 ? 0xff000000 : top < 192 ? 0xffff0000 : 0xffffff00);
+}
+
+/* The first IPv4 address of the interface becomes a; 0.0.0.0: there is none. */
+static s64 replace_addr(struct netstack *stk, struct stk_addr *old, struct stk_addr *a)
+{
+    if (old->ifindex)
+        (void)!stk_addr_del(stk, old); /* somebody was faster */
+    if (ipaddr_is_any(&a->addr))
+        return 0;
+    return stk_addr_add(stk, a);
+}
+
+static s64 set_addr(struct netstack *stk, s32 index, u32 cmd, const struct lx_ifreq *r)
+{
+    struct stk_addr old = {0}, a;
+    u32 v = r->addr.in.addr;
+    if (r->addr.family != LX_AF_INET)
+        return -LX_EINVAL;
+    bool has_old = stk_addr_first(stk, index, &old);
+    if (!has_old && cmd != LX_SIOCSIFADDR)
+        return -LX_EADDRNOTAVAIL;
+    a = old;
+    if (!has_old)
+        a = (struct stk_addr){
+            .ifindex = index, .family = LX_AF_INET, .flags = LX_IFA_F_PERMANENT};
+    switch (cmd) {
+    case LX_SIOCSIFADDR:
+        a.addr = a.peer = ipaddr_v4(v);
+        a.prefix_len = prefix_of(class_mask(v));
+        a.bcast = v | ~class_mask(v);
+        a.scope = (u8)(ipaddr_is_loopback(&a.addr) ? 254 : 0);
+        a.flags &= ~(u32)LX_IFA_F_SECONDARY;
+        break;
+    case LX_SIOCSIFNETMASK:
+        if (~net32(v) & (~net32(v) + 1))
+            return -LX_EINVAL;
+        if (a.bcast == (ipaddr_to_v4(&a.addr) | ~(a.prefix_len ? net32(UINT32_MAX << (32 - a.prefix_len)) : 0)))
+            a.bcast = ipaddr_to_v4(&a.addr) | ~v;
+        a.prefix_len = prefix_of(v);
+        break;
+    case LX_SIOCSIFBRDADDR:
+        a.bcast = v;
+        break;
+    default:
+        return -LX_EOPNOTSUPP;
+    }
+    return replace_addr(stk, &old, &a);
+}
+
+static s64 set_locked(struct net_ns *ns, u32 cmd, struct lx_ifreq *r)
+{
+    struct stk_iface *f = stk_iface_named(ns->stack, r->name);
+    struct netdev_info d;
+    if (!f || !netdev_get(ns, f->index, &d))
+        return -LX_ENODEV;
+    switch (cmd) {
+    case LX_SIOCSIFFLAGS:
+        return stk_set_flags(ns->stack, d.index, (u32)(u16)r->flags);
+    case LX_SIOCSIFMTU:
+        if (r->ivalue < 0 || (u32)r->ivalue < d.min_mtu ||
+            (d.max_mtu && (u32)r->ivalue > d.max_mtu))
+            return -LX_EINVAL;
+        return stk_dev_set_mtu(f, (u32)r->ivalue);
+    case LX_SIOCSIFHWADDR:
+        return r->addr.family == d.type ? stk_dev_set_mac(f, r->bytes + 2) : -LX_EINVAL;
+    case LX_SIOCSIFNAME: {
+        char name[LX_IFNAMSIZ];
+        memcpy(name, r->bytes, sizeof(name));
+        name[sizeof(name) - 1] = 0;
+        return stk_dev_rename(f, name);
+    }
+    case LX_SIOCSIFTXQLEN:
+        if (r->ivalue < 0)
+            return -LX_EINVAL;
+        f->txqlen = (u32)r->ivalue;
+        return 0;
+    default:
+        return set_addr(ns->stack, d.index, cmd, r);
+    }
+}
+
 static s64 set_one(struct net_ns *ns, u32 cmd, struct lx_ifreq *r)
 {
     r->name[LX_IFNAMSIZ - 1] = 0;
     if (!net_capable(ns, LX_CAP_NET_ADMIN))
         return -LX_EPERM;
-    s32 index = netdev_index(ns, r->name);
-    if (!index)
-        return -LX_ENODEV;
-    if (index != LO_IFINDEX)
-        return cmd == LX_SIOCSIFFLAGS ? stk_set_flags(ns->stack, index, (u32)(u16)r->flags)
-                                      : -LX_EOPNOTSUPP;
-    switch (cmd) {
-    case LX_SIOCSIFFLAGS:
-        return (r->flags & LX_IFF_UP) && !(r->flags & ~(s16)(LO_FLAGS | LX_IFF_MULTICAST))
-                   ? 0
-                   : -LX_EOPNOTSUPP;
-    case LX_SIOCSIFADDR:
-        return r->addr.in.addr == net32(LX_INADDR_LOOPBACK) ? 0 : -LX_EOPNOTSUPP;
-    case LX_SIOCSIFNETMASK:
-        return r->addr.in.addr == net32(0xff000000) ? 0 : -LX_EOPNOTSUPP;
-    case LX_SIOCSIFMTU:
-        return r->ivalue == LO_MTU ? 0 : -LX_EOPNOTSUPP;
-    default:
-        return -LX_EOPNOTSUPP;
-    }
+    MUTEX_GUARD(&dev_lock);
+    return set_locked(ns, cmd, r);
 }
 
 static s64 ifreq_ioctl(struct net_ns *ns, u32 cmd, u64 arg, s64 (*fn)(struct net_ns *, u32, struct lx_ifreq *),

@@ -11,8 +11,14 @@
 #include "net/net.h"
 #include "net/parts.h"
 #include "net/sock.h"
+#include "net/stack/stack.h"
 
 struct net_ns *root_net_ns;
+struct net_sysctl_hooks net_sysctl_hooks;
+
+static struct mutex all_lock = MUTEX_INIT("net_all_ns"); /* leaf */
+static struct list all_ns = LIST_INIT(all_ns);
+static u32 nns; /* guarded by all_lock */
 
 static _Atomic u64 mem_used;
 static _Atomic u64 next_ns_cookie = 1;
@@ -86,18 +92,91 @@ static void sysctl_defaults(struct net_ns *ns)
     }
 }
 
+/* ---- numbers that namespaces have for each other ------------------------------------------- */
+
+s32 net_ns_find_id(const struct net_ns *ns, const struct net_ns *other)
+{
+    MUTEX_GUARD(&all_lock);
+    for (u32 i = 0; i < NET_NS_IDS; i++)
+        if (ns->ids[i] == other->cookie)
+            return (s32)i;
+    return -1;
+}
+
+s32 net_ns_id(struct net_ns *ns, const struct net_ns *other)
+{
+    s32 free_id = -1;
+    MUTEX_GUARD(&all_lock);
+    for (u32 i = NET_NS_IDS; i-- > 0;) {
+        if (ns->ids[i] == other->cookie)
+            return (s32)i;
+        if (!ns->ids[i])
+            free_id = (s32)i;
+    }
+    if (free_id >= 0)
+        ns->ids[free_id] = other->cookie;
+    return free_id;
+}
+
+static bool enter_list(struct net_ns *ns)
+{
+    MUTEX_GUARD(&all_lock);
+    if (nns >= NET_NS_MAX)
+        return false;
+    nns++;
+    list_add_tail(&all_ns, &ns->all_node);
+    return true;
+}
+
+static void leave_list(struct net_ns *ns)
+{
+    struct net_ns *o;
+    MUTEX_GUARD(&all_lock);
+    if (list_empty(&ns->all_node))
+        return;
+    list_del(&ns->all_node);
+    nns--;
+    list_for_each (o, &all_ns, all_node)
+        for (u32 i = 0; i < NET_NS_IDS; i++)
+            if (o->ids[i] == ns->cookie)
+                o->ids[i] = 0;
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
 static void ns_free(struct net_ns *ns)
 {
     if (!ns)
         return;
+    if (ns->stack)
+        stk_dev_destroy_all(ns->stack);
+    leave_list(ns);
+    netstack_free(ns->stack);
     unix_ns_free(ns->unix_ns);
     inet_ns_free(ns->inet_ns);
     netlink_ns_free(ns->netlink_ns);
     packet_ns_free(ns->packet_ns);
     ipt_ns_free(ns->ipt_ns);
-    netstack_free(ns->stack);
+    if (ns->sysctls)
+        net_sysctl_hooks.detach(ns->sysctls);
     user_ns_put(ns->user_ns);
     free(ns);
+}
+
+/* The parts that may fail. */
+static int fill(struct net_ns *ns)
+{
+    if (!enter_list(ns))
+        return -LX_ENOSPC;
+    ns->unix_ns = unix_ns_new();
+    ns->inet_ns = inet_ns_new();
+    ns->netlink_ns = netlink_ns_new();
+    ns->packet_ns = packet_ns_new();
+    ns->ipt_ns = ipt_ns_new();
+    if (!ns->unix_ns || !ns->inet_ns || !ns->netlink_ns || !ns->packet_ns || !ns->ipt_ns)
+        return -LX_ENOMEM;
+    int r = net_sysctl_hooks.attach ? net_sysctl_hooks.attach(ns) : 0;
+    return r < 0 ? r : netstack_new(ns, &ns->stack);
 }
 
 int net_ns_new(struct user_ns *uns, struct net_ns **ret_ns)
@@ -113,15 +192,11 @@ int net_ns_new(struct user_ns *uns, struct net_ns **ret_ns)
     sysctl_defaults(ns);
     mutex_init(&ns->socks_lock, "net_socks");
     list_init(&ns->socks);
-    ns->unix_ns = unix_ns_new();
-    ns->inet_ns = inet_ns_new();
-    ns->netlink_ns = netlink_ns_new();
-    ns->packet_ns = packet_ns_new();
-    ns->ipt_ns = ipt_ns_new();
-    if (!ns->unix_ns || !ns->inet_ns || !ns->netlink_ns || !ns->packet_ns ||
-        !ns->ipt_ns) {
+    list_init(&ns->all_node);
+    int r = fill(ns);
+    if (r < 0) {
         ns_free(ns);
-        return -LX_ENOMEM;
+        return r;
     }
     *ret_ns = ns;
     return 0;
@@ -162,6 +237,9 @@ static u64 hook_ns_ino(struct net_ns *ns)
 int net_init(void)
 {
     int r = net_ns_new(&root_user_ns, &root_net_ns);
+    if (r < 0)
+        return r;
+    r = stk_set_flags(root_net_ns->stack, LO_IFINDEX, LX_IFF_UP);
     if (r < 0)
         return r;
     kern_hooks.root_net_ns = root_net_ns;

@@ -46,8 +46,8 @@ int boot_rooms(struct boot_error *e)
             return boot_fail(e, 125, r, "start the sentry's room", rooms[i].name);
     }
     sys_init();
-    socket_proc_init();
-    return 0;
+    int r = socket_proc_init();
+    return r < 0 ? boot_fail(e, 125, r, "make the files of", "/proc/sys/net") : 0;
 }
 
 /* The interfaces that were taken over. */
@@ -58,7 +58,7 @@ int boot_network(const struct bootcfg *cfg, struct boot_error *e)
         return 0;
     int r = netcfg_decode(cfg->net, cfg->net_size, &net);
     if (r == 0) {
-        r = netstack_new(root_net_ns, &net, &root_net_ns->stack);
+        r = netstack_configure(root_net_ns->stack, &net);
         netcfg_done(&net);
     }
     return r < 0 ? boot_fail(e, 125, r, "make the network stack", NULL) : 0;

@@ -81,7 +81,8 @@ static int boot_first(struct bootcfg *cfg, struct container **ret_c, struct boot
         return boot_fail(e, 125, r,
                          "install the sentry's filter of host calls (is seccomp in this kernel?)",
                          NULL);
-    if (root_net_ns->stack && (r = netstack_start(root_net_ns->stack)) < 0)
+    r = netstack_start(root_net_ns->stack);
+    if (r < 0)
         return boot_fail(e, 125, r, "start the network's threads", NULL);
     container_publish(*ret_c);
     control_start(*ret_c, is_listening);

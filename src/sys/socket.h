@@ -13,7 +13,7 @@ int sockaddr_in_from_user(u64 addr, u64 len, union saddr *ret, u32 *ret_len) mus
 int sockaddr_to_user(const union saddr *a, u32 len, u64 addr, u64 len_addr) must_check;
 
 /* Gives /proc/net and /proc/sys/net to the net room; after net_init and procfs_init. */
-void socket_proc_init(void);
+int socket_proc_init(void) must_check;
 
 s64 sys_socket(struct task *t, const u64 a[6]);
 s64 sys_socketpair(struct task *t, const u64 a[6]);

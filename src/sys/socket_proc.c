@@ -55,7 +55,41 @@ static bool nth_netdev(struct net_ns *ns, u32 nth, struct procfs_netdev *ret)
     return true;
 }
 
-void socket_proc_init(void)
+static int attach_sysctls(struct net_ns *ns)
+{
+    struct sysctl_net_set *set = procfs_sysctl_net_new();
+    if (!set)
+        return -LX_ENOMEM;
+    ns->sysctls = set;
+    for (int id = 0; id < NSYS_COUNT; id++) {
+        const char *path = net_sysctl_path(id);
+        _Atomic s64 *v = path ? procfs_sysctl_net(set, path) : NULL;
+        bool is_shared = path && !strncmp(path, "core/", 5) && ns != root_net_ns;
+        bool is_pair = id + 1 < NSYS_COUNT && !net_sysctl_path(id + 1);
+        if (!v)
+            continue;
+        if (!is_shared || id == NSYS_SOMAXCONN)
+            *v = net_sysctl(ns, id);
+        net_sysctl_bind(ns, id, v);
+        if (!is_pair)
+            continue;
+        v[1] = net_sysctl(ns, id + 1);
+        net_sysctl_bind(ns, id + 1, v + 1);
+    }
+    return 0;
+}
+
+static void detach_sysctls(void *sysctls)
+{
+    procfs_sysctl_net_free(sysctls);
+}
+
+static struct sysctl_net_set *sysctls_of(struct net_ns *ns)
+{
+    return ns->sysctls;
+}
+
+int socket_proc_init(void)
 {
     static struct procfs_net_file files[64];
     u32 n = MIN(net_proc_nfiles, (u32)ARRAY_SIZE(files));
@@ -63,16 +97,7 @@ void socket_proc_init(void)
         files[i] = (struct procfs_net_file){net_proc_files[i].name, show_file, &net_proc_files[i]};
     procfs_set_net_files(files, n);
     procfs_set_netdevs(nth_netdev);
-    for (int id = 0; id < NSYS_COUNT; id++) {
-        const char *path = net_sysctl_path(id);
-        _Atomic s64 *v = path ? procfs_sysctl_net(path) : NULL;
-        if (!v)
-            continue;
-        *v = net_sysctl(root_net_ns, id);
-        net_sysctl_bind(root_net_ns, id, v);
-        if (id + 1 < NSYS_COUNT && !net_sysctl_path(id + 1)) { /* the second of a pair */
-            v[1] = net_sysctl(root_net_ns, id + 1);
-            net_sysctl_bind(root_net_ns, id + 1, v + 1);
-        }
-    }
+    net_sysctl_hooks = (struct net_sysctl_hooks){attach_sysctls, detach_sysctls};
+    procfs_set_sysctl_net(sysctls_of);
+    return attach_sysctls(root_net_ns);
 }

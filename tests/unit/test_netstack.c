@@ -67,8 +67,8 @@ static void set_up(void)
                          .addrs = addrs,
                          .routes = routes};
     CHECK_EQ(net_ns_new(&root_user_ns, &ns), 0);
-    CHECK_EQ(netstack_new(ns, &cfg, &stk), 0);
-    ns->stack = stk;
+    stk = ns->stack;
+    CHECK_EQ(netstack_configure(stk, &cfg), 0);
 }
 
 /* ---- frames -------------------------------------------------------------------------------- */
@@ -80,7 +80,7 @@ struct frame {
 
 static void feed(const struct frame *f)
 {
-    struct rxpkt p = {.ifc = &stk->ifaces[0], .len = f->n};
+    struct rxpkt p = {.ifc = stk_iface(stk, 2), .len = f->n};
     u8 *exact = malloc(f->n ? f->n : 1); /* a read beyond it is seen by a sanitiser */
     memcpy(exact, f->b, f->n);
     p.data = exact;

@@ -40,9 +40,16 @@ struct procfs_netdev {
 /* Called once at start. nth: the namespace's interfaces in order, from 0; false: there are not so many. */
 void procfs_set_netdevs(bool (*nth)(struct net_ns *ns, u32 nth, struct procfs_netdev *ret));
 
+/* The values of /proc/sys/net of one namespace. NULL: no memory. The first has also what all share
+ * and is never freed. */
+struct sysctl_net_set;
+struct sysctl_net_set *procfs_sysctl_net_new(void) must_check;
+void procfs_sysctl_net_free(struct sysctl_net_set *s);
+/* How to find those of a namespace; called once at start. */
+void procfs_set_sysctl_net(struct sysctl_net_set *(*set_of)(struct net_ns *ns));
 /* The number behind a file of /proc/sys/net ("ipv4/ip_forward"), for the stack to read; NULL: none.
  * Of a range ("ipv4/ip_local_port_range") the first; the second follows it. */
-_Atomic s64 *procfs_sysctl_net(const char *path);
+_Atomic s64 *procfs_sysctl_net(struct sysctl_net_set *set, const char *path);
 
 /* For those: text into the buffer; a seq that is full marks itself and loses nothing. */
 void seq_printf(struct seq *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -1,49 +1,83 @@
 /*
- * /proc/sys/net. Values that the network stack reads are offered to it by name
- * (procfs_sysctl_net); they are the sandbox's, not one namespace's.
+ * /proc/sys/net. Each network namespace has its own values (a sysctl_net_set), but for those that
+ * Linux keeps for all: the limits of socket buffers. Values that the network stack reads are
+ * offered to it by name (procfs_sysctl_net). A file shows the values of the namespace of whoever
+ * reads it.
  */
+#include <stdlib.h>
 #include <string.h>
 
+#include "kern/kern_int.h"
 #include "procfs/sysctl.h"
 
 struct net_num {
-    _Atomic s64 value;
-    s64 min, max;
+    s64 init, min, max;
+    bool is_global;
+    u32 slot; /* in the set's values; set at start */
 };
+struct net_pair {
+    s64 init[2], min, max;
+    u32 slot; /* and the one after it */
+};
+#define TEXT_SIZE 96
+struct net_text {
+    const char *init;
+    u32 slot; /* in the set's texts */
+};
+
+struct sysctl_net_set {
+    struct mutex lock;         /* leaf: texts */
+    char (*texts)[TEXT_SIZE];  /* guarded by lock */
+    _Atomic s64 values[];
+};
+
+static u32 nvalues, ntexts;              /* set at start */
+static struct sysctl_net_set *first_set; /* the first namespace's; also has what is for all */
+static struct sysctl_net_set *(*set_of_fn)(struct net_ns *ns);
+
+/* ---- a namespace's ------------------------------------------------------------------------- */
+
+static struct sysctl_net_set *own_set(void)
+{
+    struct task *t = task_current();
+    struct net_ns *ns = t && t->ns && t->ns->net ? t->ns->net : kern_hooks.root_net_ns;
+    struct sysctl_net_set *s = ns && set_of_fn ? set_of_fn(ns) : NULL;
+    return s ? s : first_set;
+}
+
+static _Atomic s64 *value_of(const struct net_num *n)
+{
+    struct sysctl_net_set *s = n->is_global ? first_set : own_set();
+    return &s->values[n->slot];
+}
 
 static int show_net_num(struct seq *s, const struct pinode *pi)
 {
-    const struct net_num *n = pi->node->arg;
-    seq_printf(s, "%lld\n", (long long)atomic_load(&((struct net_num *)(uintptr_t)n)->value));
+    seq_printf(s, "%lld\n", (long long)atomic_load(value_of(pi->node->arg)));
     return 0;
 }
 
 static s64 write_net_num(struct file *f, const struct pinode *pi, char *buf, size_t size, s64 off)
 {
-    struct net_num *n = (struct net_num *)(uintptr_t)pi->node->arg;
+    const struct net_num *n = pi->node->arg;
     s64 v;
     if (!parse_s64(buf, &v) || v < n->min || v > n->max)
         return -LX_EINVAL;
-    atomic_store(&n->value, v);
+    atomic_store(value_of(n), v);
     return (s64)size;
 }
 
-struct net_pair {
-    _Atomic s64 value[2];
-    s64 min, max;
-};
-
 static int show_net_pair(struct seq *s, const struct pinode *pi)
 {
-    struct net_pair *n = (struct net_pair *)(uintptr_t)pi->node->arg;
-    seq_printf(s, "%lld\t%lld\n", (long long)atomic_load(&n->value[0]),
-               (long long)atomic_load(&n->value[1]));
+    const struct net_pair *n = pi->node->arg;
+    _Atomic s64 *v = &own_set()->values[n->slot];
+    seq_printf(s, "%lld\t%lld\n", (long long)atomic_load(v), (long long)atomic_load(v + 1));
     return 0;
 }
 
 static s64 write_net_pair(struct file *f, const struct pinode *pi, char *buf, size_t size, s64 off)
 {
-    struct net_pair *n = (struct net_pair *)(uintptr_t)pi->node->arg;
+    const struct net_pair *n = pi->node->arg;
     size_t gap = strspn(buf, " \t"), first = strcspn(buf + gap, " \t\n");
     char *second = buf + gap + first;
     s64 a, b;
@@ -54,39 +88,42 @@ static s64 write_net_pair(struct file *f, const struct pinode *pi, char *buf, si
     if (!parse_s64(buf + gap, &a) || !parse_s64(second, &b) || a < n->min || b < n->min ||
         a > n->max || b > n->max)
         return -LX_EINVAL;
-    atomic_store(&n->value[0], a);
-    atomic_store(&n->value[1], b);
+    _Atomic s64 *v = &own_set()->values[n->slot];
+    atomic_store(v, a);
+    atomic_store(v + 1, b);
     return (s64)size;
 }
 
-struct net_text {
-    struct mutex lock;
-    char text[96]; /* guarded by lock */
-};
-
 static int show_net_text(struct seq *s, const struct pinode *pi)
 {
-    struct net_text *n = (struct net_text *)(uintptr_t)pi->node->arg;
-    MUTEX_GUARD(&n->lock);
-    seq_printf(s, "%s\n", n->text);
+    const struct net_text *n = pi->node->arg;
+    struct sysctl_net_set *set = own_set();
+    MUTEX_GUARD(&set->lock);
+    seq_printf(s, "%s\n", set->texts[n->slot]);
     return 0;
 }
 
 static s64 write_net_text(struct file *f, const struct pinode *pi, char *buf, size_t size, s64 off)
 {
-    struct net_text *n = (struct net_text *)(uintptr_t)pi->node->arg;
+    const struct net_text *n = pi->node->arg;
+    struct sysctl_net_set *set = own_set();
     size_t len = strcspn(buf, "\n");
-    if (len >= sizeof(n->text))
+    if (len >= TEXT_SIZE)
         return -LX_EINVAL;
-    MUTEX_GUARD(&n->lock);
-    memcpy(n->text, buf, len);
-    n->text[len] = 0;
+    MUTEX_GUARD(&set->lock);
+    memcpy(set->texts[n->slot], buf, len);
+    set->texts[n->slot][len] = 0;
     return (s64)size;
 }
+
+/* ---- the table ----------------------------------------------------------------------------- */
 
 #define N(n, init, lo, hi)                                                                         \
     {.name = n, .mode = LX_S_IFREG | 0644, .show = show_net_num, .write = write_net_num,           \
      .arg = &(struct net_num){init, lo, hi}}
+#define G(n, init) /* for all namespaces */                                                        \
+    {.name = n, .mode = LX_S_IFREG | 0644, .show = show_net_num, .write = write_net_num,           \
+     .arg = &(struct net_num){init, INT32_MIN, INT32_MAX, .is_global = true}}
 #define B(n, init)  N(n, init, 0, 1)
 #define I(n, init)  N(n, init, INT32_MIN, INT32_MAX)
 #define P(n, first, second, lo, hi)                                                                \
@@ -94,12 +131,12 @@ static s64 write_net_text(struct file *f, const struct pinode *pi, char *buf, si
      .arg = &(struct net_pair){{first, second}, lo, hi}}
 #define S(n, init)                                                                                 \
     {.name = n, .mode = LX_S_IFREG | 0644, .show = show_net_text, .write = write_net_text,         \
-     .arg = &(struct net_text){MUTEX_INIT("sysctl_net"), init}}
+     .arg = &(struct net_text){init}}
 
 static const struct pnode core_table[] = {
-    S("default_qdisc", "fq_codel"), I("netdev_max_backlog", 1000), I("optmem_max", 131072),
-    I("rmem_default", 212992),      I("rmem_max", 4194304),         I("somaxconn", 4096),
-    I("wmem_default", 212992),      I("wmem_max", 4194304),
+    S("default_qdisc", "fq_codel"), G("netdev_max_backlog", 1000), G("optmem_max", 131072),
+    G("rmem_default", 212992),      G("rmem_max", 4194304),        I("somaxconn", 4096),
+    G("wmem_default", 212992),      G("wmem_max", 4194304),
 };
 
 #define IPV4_CONF                                                                                  \
@@ -177,8 +214,74 @@ static const struct pnode unix_table[] = {I("max_dgram_qlen", 512)};
 const struct pnode sysctl_net_table[SYSCTL_NET_SIZE] = {
     PDIR("core", core_table), PDIR("ipv4", ipv4_table), PDIR("ipv6", ipv6_table), PDIR("unix", unix_table)};
 
+/* ---- sets ---------------------------------------------------------------------------------- */
+
+/* Visits every file: numbers them, or fills a set with what they begin with. */
+static void each_file(const struct pnode *t, u32 count, struct sysctl_net_set *set)
+{
+    for (u32 i = 0; i < count; i++) {
+        void *arg = (void *)(uintptr_t)t[i].arg;
+        if (t[i].children) {
+            each_file(t[i].children, t[i].nchildren, set);
+        } else if (t[i].show == show_net_num) {
+            struct net_num *n = arg;
+            if (set)
+                set->values[n->slot] = n->init;
+            else
+                n->slot = nvalues++;
+        } else if (t[i].show == show_net_pair) {
+            struct net_pair *n = arg;
+            if (set) {
+                set->values[n->slot] = n->init[0];
+                set->values[n->slot + 1] = n->init[1];
+            } else {
+                n->slot = nvalues;
+                nvalues += 2;
+            }
+        } else {
+            struct net_text *n = arg;
+            if (set)
+                strcpy(set->texts[n->slot], n->init); /* all are shorter */
+            else
+                n->slot = ntexts++;
+        }
+    }
+}
+
+struct sysctl_net_set *procfs_sysctl_net_new(void)
+{
+    if (!nvalues) /* the first is made before there are other threads */
+        each_file(sysctl_net_table, SYSCTL_NET_SIZE, NULL);
+    struct sysctl_net_set *s = calloc(1, sizeof(*s) + nvalues * sizeof(s->values[0]));
+    if (!s)
+        return NULL;
+    s->texts = calloc(ntexts, sizeof(*s->texts));
+    if (!s->texts) {
+        free(s);
+        return NULL;
+    }
+    mutex_init(&s->lock, "sysctl_net");
+    each_file(sysctl_net_table, SYSCTL_NET_SIZE, s);
+    if (!first_set)
+        first_set = s;
+    return s;
+}
+
+void procfs_sysctl_net_free(struct sysctl_net_set *s)
+{
+    if (!s || s == first_set)
+        return;
+    free(s->texts);
+    free(s);
+}
+
+void procfs_set_sysctl_net(struct sysctl_net_set *(*set_of)(struct net_ns *ns))
+{
+    set_of_fn = set_of;
+}
+
 /* path: below net, as "ipv4/ip_forward". */
-_Atomic s64 *procfs_sysctl_net(const char *path)
+_Atomic s64 *procfs_sysctl_net(struct sysctl_net_set *set, const char *path)
 {
     const struct pnode *table = sysctl_net_table;
     u32 count = SYSCTL_NET_SIZE;
@@ -190,10 +293,12 @@ _Atomic s64 *procfs_sysctl_net(const char *path)
                 found = &table[i];
         if (!found)
             return NULL;
-        if (found->show == show_net_num && !path[n])
-            return &((struct net_num *)(uintptr_t)found->arg)->value;
+        if (found->show == show_net_num && !path[n]) {
+            const struct net_num *num = found->arg;
+            return &(num->is_global ? first_set : set)->values[num->slot];
+        }
         if (found->show == show_net_pair && !path[n])
-            return ((struct net_pair *)(uintptr_t)found->arg)->value;
+            return &set->values[((const struct net_pair *)found->arg)->slot];
         table = found->children;
         count = found->nchildren;
         path += n + (path[n] == '/');

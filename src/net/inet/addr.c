@@ -1,7 +1,4 @@
-/*
- * Internet addresses: forms, scopes, sockaddrs, and the route table of a namespace that has only
- * its loopback.
- */
+/* Internet addresses: forms, scopes, sockaddrs, and where a destination is reached. */
 #include <string.h>
 
 #include "net/inet/inet.h"
@@ -49,12 +46,12 @@ bool ipaddr_is_local(struct net_ns *ns, const ipaddr *a)
 {
     if (!ipaddr_is_v4(a) && net_sysctl(ns, NSYS_IPV6_DISABLED))
         return false;
-    return ipaddr_is_loopback(a) || (ns->stack && stk_is_local(ns->stack, a));
+    return stk_is_local(ns->stack, a);
 }
 
 bool inet_is_remote(struct net_ns *ns, const ipaddr *dst, s32 oif)
 {
-    return ns->stack && oif != LO_IFINDEX && !ipaddr_is_local(ns, dst);
+    return oif != LO_IFINDEX && !ipaddr_is_local(ns, dst);
 }
 
 /* The way by the stack's interfaces. */
@@ -63,7 +60,7 @@ static int route_out(const struct inet_sock *i, const ipaddr *dst, const ipaddr 
     struct stk_path path;
     ipaddr src = *want_src;
     if (!ipaddr_is_v4(dst) && net_sysctl(i->sk.ns, NSYS_IPV6_DISABLED))
-        return -LX_ENETUNREACH;
+        return ipaddr_is_loopback(dst) ? -LX_EADDRNOTAVAIL : -LX_ENETUNREACH;
     if (ipaddr_is_any(&src))
         src = ipaddr_is_v4(dst) ? ipaddr_v4(0) : (ipaddr){0};
     else if (ipaddr_is_loopback(&src))
@@ -128,8 +125,7 @@ int inet_route(const struct inet_sock *i, ipaddr *dst, const ipaddr *want_src, s
     bool is_v4 = ipaddr_is_v4(dst) || !inet_is_v6(i);
     bool has_src = !ipaddr_is_any(want_src);
     ipaddr lo = is_v4 ? ipaddr_v4(net32(LX_INADDR_LOOPBACK)) : (ipaddr){.b = {[15] = 1}};
-    if (oif && oif != LO_IFINDEX && !i->sk.ns->stack)
-        return -LX_ENETUNREACH;
+    bool is_lo_up = stk_is_up(stk_lo(i->sk.ns->stack));
     if (ipaddr_is_any(dst)) {
         /* "This host": the bound address, or the loopback of the family in use. */
         if (has_src) {
@@ -146,6 +142,8 @@ int inet_route(const struct inet_sock *i, ipaddr *dst, const ipaddr *want_src, s
         oif = LO_IFINDEX; /* the source names the interface */
     if (inet_is_remote(i->sk.ns, dst, oif))
         return route_out(i, dst, want_src, oif, ret_src);
+    if (!is_lo_up)
+        return -LX_ENETUNREACH;
     if (ipaddr_is_multicast(dst)) {
         /* No route for groups on a namespace without other interfaces, unless told the interface. */
         if (!oif)

@@ -218,6 +218,17 @@ static int unicast(struct nl_sock *n, u32 pid, const u8 *data, u32 size)
     return -LX_ECONNREFUSED;
 }
 
+bool nl_has_listener(struct net_ns *net, s32 protocol, u32 group)
+{
+    struct netlink_ns *ns = net->netlink_ns;
+    struct nl_sock *o;
+    MUTEX_GUARD(&ns->lock);
+    list_for_each (o, &ns->bound, node)
+        if (o->sk.protocol == protocol && o->groups >> (group - 1) & 1)
+            return true;
+    return false;
+}
+
 void nl_broadcast(struct net_ns *net, s32 protocol, u32 group, const struct nl_sock *from,
                   u32 except_pid, const void *data, u32 size)
 {
@@ -257,27 +268,35 @@ static void flush(struct nl_sock *n, struct nlbuf *b)
     waitq_wake(&n->sk.wq, WAIT_READABLE);
 }
 
+#define NLMSGERR_ATTR_MSG 1
+
 /* NLMSG_ERROR: err 0 is an acknowledgement. The request's payload goes along with an error. */
-static void answer(struct nl_sock *n, struct nlbuf *b, const struct lx_nlmsghdr *req, int err)
+static bool put_answer(struct nl_sock *n, struct nlbuf *b, const struct lx_nlmsghdr *req, int err)
 {
     bool is_capped = err == 0 || n->opt >> LX_NETLINK_CAP_ACK & 1;
+    bool has_text = err && b->extack && n->opt >> LX_NETLINK_EXT_ACK & 1;
     u32 copy = is_capped ? (u32)sizeof(*req) : req->len;
     if (copy > NL_BUF_SIZE / 2) {
         copy = sizeof(*req);
         is_capped = true;
     }
-    u8 *p = nl_begin(b, LX_NLMSG_ERROR, is_capped && err ? LX_NLM_F_CAPPED : 0,
-                     (u32)sizeof(s32) + copy);
-    if (!p) {
-        flush(n, b);
-        p = nl_begin(b, LX_NLMSG_ERROR, is_capped && err ? LX_NLM_F_CAPPED : 0,
-                     (u32)sizeof(s32) + copy);
-    }
+    u16 flags = (u16)((is_capped && err ? LX_NLM_F_CAPPED : 0) | (has_text ? LX_NLM_F_ACK_TLVS : 0));
+    u8 *p = nl_begin(b, LX_NLMSG_ERROR, flags, (u32)sizeof(s32) + copy);
     if (!p)
-        return;
+        return false;
     memcpy(p, &err, sizeof(s32));
     memcpy(p + sizeof(s32), req, copy);
-    (void)nl_end(b);
+    if (has_text)
+        nl_attr_str(b, NLMSGERR_ATTR_MSG, b->extack);
+    return nl_end(b);
+}
+
+static void answer(struct nl_sock *n, struct nlbuf *b, const struct lx_nlmsghdr *req, int err)
+{
+    if (put_answer(n, b, req, err))
+        return;
+    flush(n, b);
+    (void)put_answer(n, b, req, err); /* fits an empty buffer */
 }
 
 /* One more datagram of a dump. REQUIRES dump_lock. */
@@ -334,6 +353,14 @@ static nl_request_fn handler_of(s32 protocol)
     }
 }
 
+static _Thread_local u32 asker_pid, asker_seq;
+
+void nl_asker(u32 *ret_pid, u32 *ret_seq)
+{
+    *ret_pid = asker_pid;
+    *ret_seq = asker_seq;
+}
+
 static void handle(struct nl_sock *n, struct nlbuf *b, const struct lx_nlmsghdr *req)
 {
     nl_request_fn fn = handler_of(n->sk.protocol);
@@ -341,7 +368,11 @@ static void handle(struct nl_sock *n, struct nlbuf *b, const struct lx_nlmsghdr 
     b->pid = n->portid;
     b->seq = req->seq;
     b->flags = 0;
+    b->extack = NULL;
+    asker_pid = n->portid;
+    asker_seq = req->seq;
     int r = fn && req->type >= LX_NLMSG_MIN_TYPE ? fn(n, req, b, &d) : 0;
+    asker_pid = asker_seq = 0;
     if (r == 0 && d.step) {
         r = start_dump(n, b, req, &d);
         if (r == 0)

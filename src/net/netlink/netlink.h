@@ -33,6 +33,7 @@ struct nlbuf {
     u32 pid, seq; /* of the request */
     u16 flags;    /* NLM_F_MULTI in a dump */
     bool is_full;
+    const char *extack; /* of a failure: static text for NLMSGERR_ATTR_MSG, or NULL */
 };
 /* Opens a message with a fixed header; NULL: full. nl_end closes it, nl_cancel takes it back. */
 void *nl_begin(struct nlbuf *b, u16 type, u16 flags, u32 hdr_size) must_check;
@@ -88,6 +89,11 @@ static inline struct nl_sock *nl_sk(struct sock *sk)
 /* To every member of a group: from a socket, or from the kernel (NULL). Takes leaves only. */
 void nl_broadcast(struct net_ns *ns, s32 protocol, u32 group, const struct nl_sock *from,
                   u32 except_pid, const void *data, u32 size);
+
+/* Is anybody in the group? */
+bool nl_has_listener(struct net_ns *ns, s32 protocol, u32 group);
+/* The request that the thread is answering: its sender's port and number; 0: none. */
+void nl_asker(u32 *ret_pid, u32 *ret_seq);
 
 /*
  * One request. 0 with *ret_dump untouched: answered (into b) or nothing to say; sets ret_dump->step

@@ -1,166 +1,14 @@
 /*
- * NETLINK_ROUTE: the loopback's link, addresses, routes and rules, as Linux prints them, and after
- * them those of the stack (route_stack.c). Changes of the loopback are refused with EOPNOTSUPP, but for
- * those that ask for what is there already ("ip link set lo up").
+ * NETLINK_ROUTE: requests and dumps. Messages are made in rt_put.c, changes in rt_change.c and
+ * rt_link.c.
  */
+#include <stdlib.h>
 #include <string.h>
 
-#include "net/inet/inet.h"
 #include "net/netdev.h"
 #include "net/netlink/route.h"
 
 #define FR_ACT_TO_TBL 1
-#define RTPROT_KERNEL 2
-#define IFAPROT_KERNEL_LO 1
-
-static const u8 lo6_addr[16] = {[15] = 1};
-
-/* ---- links --------------------------------------------------------------------------------- */
-
-static void put_link(struct nlbuf *b, u16 flags)
-{
-    u8 mac[6] = {0};
-    u64 stats64[24] = {0};
-    u32 stats[24] = {0};
-    struct lx_ifinfomsg *ifi = nl_begin(b, LX_RTM_NEWLINK, flags, sizeof(*ifi));
-    if (!ifi)
-        return;
-    *ifi = (struct lx_ifinfomsg){
-        .type = LX_ARPHRD_LOOPBACK,
-        .index = LO_IFINDEX,
-        .flags = LX_IFF_UP | LX_IFF_LOOPBACK | LX_IFF_RUNNING | LX_IFF_LOWER_UP,
-    };
-    nl_attr_str(b, IFLA_IFNAME, "lo");
-    nl_attr_u32(b, LX_IFLA_TXQLEN, 1000);
-    nl_attr_u8(b, IFLA_OPERSTATE, 0);
-    nl_attr_u8(b, IFLA_LINKMODE, 0);
-    nl_attr_u32(b, IFLA_MTU, LO_MTU);
-    nl_attr_u32(b, IFLA_MIN_MTU, 0);
-    nl_attr_u32(b, IFLA_MAX_MTU, 0);
-    nl_attr_u32(b, IFLA_GROUP, 0);
-    nl_attr_u32(b, LX_IFLA_PROMISCUITY, 0);
-    nl_attr_u32(b, IFLA_NUM_TX_QUEUES, 1);
-    nl_attr_u32(b, IFLA_GSO_MAX_SEGS, 65535);
-    nl_attr_u32(b, IFLA_GSO_MAX_SIZE, 65536);
-    nl_attr_u32(b, IFLA_NUM_RX_QUEUES, 1);
-    nl_attr_u8(b, IFLA_CARRIER, 1);
-    nl_attr_str(b, IFLA_QDISC, "noqueue");
-    nl_attr_u32(b, IFLA_CARRIER_CHANGES, 0);
-    nl_attr(b, IFLA_ADDRESS, mac, sizeof(mac));
-    nl_attr(b, IFLA_BROADCAST, mac, sizeof(mac));
-    nl_attr(b, IFLA_STATS64, stats64, sizeof(stats64));
-    nl_attr(b, IFLA_STATS, stats, sizeof(stats));
-    (void)nl_end(b);
-}
-
-static bool dump_links(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
-{
-    if (!d->cursor++)
-        put_link(b, 0);
-    u64 at = d->cursor - 1;
-    bool is_over = rt_put_links(n->sk.ns, b, &at);
-    d->cursor = at + 1;
-    return is_over;
-}
-
-static bool is_name_attr(const struct lx_nlmsghdr *req, u16 type, bool *ret_is_lo)
-{
-    u32 size;
-    const char *name = nl_find(req, sizeof(struct lx_ifinfomsg), type, 1, &size);
-    if (!name)
-        return false;
-    *ret_is_lo = strnlen(name, size) == 2 && !memcmp(name, "lo", 2);
-    return true;
-}
-
-static int get_link(struct net_ns *ns, const struct lx_nlmsghdr *req, struct nlbuf *b)
-{
-    const struct lx_ifinfomsg *ifi = nl_payload(req, sizeof(*ifi));
-    bool is_lo = false;
-    if (!ifi)
-        return -LX_EINVAL;
-    if (ifi->index > 0)
-        is_lo = ifi->index == LO_IFINDEX;
-    else if (!is_name_attr(req, IFLA_IFNAME, &is_lo) && !is_name_attr(req, IFLA_ALT_IFNAME, &is_lo))
-        return -LX_EINVAL;
-    if (is_lo) {
-        put_link(b, 0);
-        return 0;
-    }
-    char name[LX_IFNAMSIZ] = "";
-    u32 size = 0;
-    const char *p = nl_find(req, sizeof(*ifi), IFLA_IFNAME, 1, &size);
-    if (!p)
-        p = nl_find(req, sizeof(*ifi), IFLA_ALT_IFNAME, 1, &size);
-    if (p)
-        memcpy(name, p, MIN(size, (u32)sizeof(name) - 1));
-    return rt_get_link(ns, ifi->index, ifi->index > 0 ? NULL : name, b);
-}
-
-/* SETLINK and NEWLINK: bringing the loopback up, which it is. */
-static int set_link(struct net_ns *ns, const struct lx_nlmsghdr *req)
-{
-    const struct lx_ifinfomsg *ifi = nl_payload(req, sizeof(*ifi));
-    bool is_lo = false;
-    if (!ifi)
-        return -LX_EINVAL;
-    if (ifi->index > 0)
-        is_lo = ifi->index == LO_IFINDEX;
-    else
-        (void)is_name_attr(req, IFLA_IFNAME, &is_lo);
-    if (!is_lo) {
-        int r = ns->stack ? rt_change(ns, req) : -LX_ENODEV;
-        return r == -LX_ENODEV && req->flags & LX_NLM_F_CREATE ? -LX_EOPNOTSUPP : r;
-    }
-    bool has_attrs = req->len > sizeof(*req) + sizeof(*ifi) && !nl_find(req, sizeof(*ifi), IFLA_IFNAME, 1, NULL);
-    bool is_up = ifi->flags & LX_IFF_UP;
-    return is_up && !(ifi->change & ~(u32)LX_IFF_UP) && !has_attrs ? 0 : -LX_EOPNOTSUPP;
-}
-
-/* The loopback cannot be removed; others are not there. */
-static int del_link(struct net_ns *ns, const struct lx_nlmsghdr *req)
-{
-    const struct lx_ifinfomsg *ifi = nl_payload(req, sizeof(*ifi));
-    bool is_lo = false;
-    if (!ifi)
-        return -LX_EINVAL;
-    if (ifi->index > 0)
-        is_lo = ifi->index == LO_IFINDEX;
-    else if (!is_name_attr(req, IFLA_IFNAME, &is_lo) && !is_name_attr(req, IFLA_ALT_IFNAME, &is_lo))
-        return -LX_EINVAL;
-    if (is_lo)
-        return -LX_EOPNOTSUPP;
-    return ns->stack ? rt_change(ns, req) : -LX_ENODEV;
-}
-
-/* ---- addresses ----------------------------------------------------------------------------- */
-
-static void put_addr(struct nlbuf *b, u8 family)
-{
-    u32 forever[4] = {UINT32_MAX, UINT32_MAX, 0, 0}, lo4 = net32(LX_INADDR_LOOPBACK);
-    struct lx_ifaddrmsg *ifa = nl_begin(b, LX_RTM_NEWADDR, 0, sizeof(*ifa));
-    if (!ifa)
-        return;
-    *ifa = (struct lx_ifaddrmsg){
-        .family = family,
-        .prefixlen = family == LX_AF_INET ? 8 : 128,
-        .flags = LX_IFA_F_PERMANENT,
-        .scope = SCOPE_HOST,
-        .index = LO_IFINDEX,
-    };
-    if (family == LX_AF_INET) {
-        nl_attr(b, IFA_ADDRESS, &lo4, sizeof(lo4));
-        nl_attr(b, IFA_LOCAL, &lo4, sizeof(lo4));
-        nl_attr_str(b, IFA_LABEL, "lo");
-    } else {
-        nl_attr(b, IFA_ADDRESS, lo6_addr, sizeof(lo6_addr));
-    }
-    nl_attr_u32(b, IFA_FLAGS, LX_IFA_F_PERMANENT);
-    nl_attr(b, IFA_CACHEINFO, forever, sizeof(forever));
-    if (family == LX_AF_INET6)
-        nl_attr_u8(b, IFA_PROTO, IFAPROT_KERNEL_LO);
-    (void)nl_end(b);
-}
 
 /* Family and interface that a dump asks for: 0 all. An old request has only the family byte. */
 static u8 dump_family(const struct nl_dump *d)
@@ -173,149 +21,146 @@ static bool has_v6(const struct nl_sock *n)
     return !net_sysctl(n->sk.ns, NSYS_IPV6_DISABLED);
 }
 
+/* ---- links --------------------------------------------------------------------------------- */
+
+static bool dump_links(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
+{
+    struct netdev_info i;
+    u8 family = dump_family(d);
+    if (family == 7) /* AF_BRIDGE: ports, of which there are none to tell */
+        return true;
+    while (netdev_next(n->sk.ns, (s32)d->cursor, &i)) {
+        if (!rt_put_link(b, LX_RTM_NEWLINK, &i, 0))
+            return false;
+        d->cursor = (u64)i.index;
+    }
+    return true;
+}
+
+static int get_link(struct net_ns *ns, const struct lx_nlmsghdr *req, struct nlbuf *b)
+{
+    struct netdev_info d;
+    int r = 0;
+    struct stk_iface *f = rt_find_link(ns, req, &r);
+    if (!f || !netdev_get(ns, f->index, &d))
+        return f ? -LX_ENODEV : r;
+    return rt_put_link(b, LX_RTM_NEWLINK, &d, 0) ? 0 : -LX_EMSGSIZE;
+}
+
+/* ---- addresses ----------------------------------------------------------------------------- */
+
 static bool dump_addrs(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
 {
     u8 family = dump_family(d);
     u32 index = 0;
+    struct stk_addr a;
     if (d->req_size >= sizeof(struct lx_ifaddrmsg))
         memcpy(&index, d->req + offsetof(struct lx_ifaddrmsg, index), sizeof(index));
-    if (!d->cursor++ && (!index || index == LO_IFINDEX)) {
-        if (family == 0 || family == LX_AF_INET)
-            put_addr(b, LX_AF_INET);
-        if ((family == 0 || family == LX_AF_INET6) && has_v6(n))
-            put_addr(b, LX_AF_INET6);
+    for (; stk_addrs(n->sk.ns->stack, (u32)d->cursor, &a, 1); d->cursor++) {
+        if ((family && a.family != family) || (index && a.ifindex != (s32)index) ||
+            (a.family == LX_AF_INET6 && !has_v6(n)))
+            continue;
+        if (!rt_put_addr(b, LX_RTM_NEWADDR, n->sk.ns->stack, &a))
+            return false;
     }
-    u64 at = d->cursor - 1;
-    bool is_over = rt_put_addrs(n->sk.ns, b, &at, family, (s32)index);
-    d->cursor = at + 1;
-    return is_over;
+    return true;
 }
 
 static int get_addr(struct nl_sock *n, const struct lx_nlmsghdr *req, struct nlbuf *b)
 {
     const struct lx_ifaddrmsg *ifa = nl_payload(req, sizeof(*ifa));
+    struct stk_addr a;
+    ipaddr want;
     if (!ifa || ifa->family != LX_AF_INET6)
         return -LX_EOPNOTSUPP;
-    const void *a = nl_find(req, sizeof(*ifa), IFA_ADDRESS, 16, NULL);
-    if (!a || memcmp(a, lo6_addr, 16) || !has_v6(n))
+    if (!rt_find_addr(req, sizeof(*ifa), IFA_ADDRESS, LX_AF_INET6, &want) || !has_v6(n))
         return -LX_EADDRNOTAVAIL;
-    put_addr(b, LX_AF_INET6);
-    return 0;
+    for (u32 i = 0; stk_addrs(n->sk.ns->stack, i, &a, 1); i++)
+        if (ipaddr_equal(&a.addr, &want) && (!ifa->index || (s32)ifa->index == a.ifindex))
+            return rt_put_addr(b, LX_RTM_NEWADDR, n->sk.ns->stack, &a) ? 0 : -LX_EMSGSIZE;
+    return -LX_EADDRNOTAVAIL;
 }
 
 /* ---- routes -------------------------------------------------------------------------------- */
 
-struct route {
-    u8 family, dst_len, table, scope, type;
-    u32 dst; /* IPv4, host order */
-};
-static const struct route routes[] = {
-    {LX_AF_INET, 8, TABLE_LOCAL, SCOPE_HOST, RTN_LOCAL, 0x7f000000},
-    {LX_AF_INET, 32, TABLE_LOCAL, SCOPE_HOST, RTN_LOCAL, 0x7f000001},
-    {LX_AF_INET, 32, TABLE_LOCAL, SCOPE_LINK, RTN_BROADCAST, 0x7fffffff},
-    {LX_AF_INET6, 128, TABLE_MAIN, SCOPE_UNIVERSE, RTN_UNICAST, 0},
-    {LX_AF_INET6, 128, TABLE_LOCAL, SCOPE_UNIVERSE, RTN_LOCAL, 0},
-};
-
-static void put_route(struct nlbuf *b, const struct route *r)
-{
-    u32 dst = net32(r->dst), src = net32(LX_INADDR_LOOPBACK), cache[8] = {0};
-    struct lx_rtmsg *rtm = nl_begin(b, LX_RTM_NEWROUTE, 0, sizeof(*rtm));
-    if (!rtm)
-        return;
-    *rtm = (struct lx_rtmsg){
-        .family = r->family,
-        .dst_len = r->dst_len,
-        .table = r->table,
-        .protocol = RTPROT_KERNEL,
-        .scope = r->scope,
-        .type = r->type,
-    };
-    nl_attr_u32(b, RTA_TABLE, r->table);
-    if (r->family == LX_AF_INET) {
-        nl_attr(b, RTA_DST, &dst, sizeof(dst));
-        nl_attr(b, RTA_PREFSRC, &src, sizeof(src));
-        nl_attr_u32(b, RTA_OIF, LO_IFINDEX);
-    } else {
-        nl_attr(b, RTA_DST, lo6_addr, sizeof(lo6_addr));
-        nl_attr_u32(b, RTA_PRIORITY, r->table == TABLE_MAIN ? 256 : 0);
-        nl_attr_u32(b, RTA_OIF, LO_IFINDEX);
-        nl_attr(b, RTA_CACHEINFO, cache, sizeof(cache));
-        nl_attr_u8(b, RTA_PREF, 0);
-    }
-    (void)nl_end(b);
-}
-
 static bool dump_routes(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
 {
     u8 family = dump_family(d), table = 0;
+    struct stk_route *all;
+    u32 count;
     if (n->opt >> LX_NETLINK_GET_STRICT_CHK & 1 && d->req_size >= sizeof(struct lx_rtmsg))
         table = d->req[offsetof(struct lx_rtmsg, table)];
-    for (size_t i = 0; !d->cursor && i < ARRAY_SIZE(routes); i++) {
-        const struct route *r = &routes[i];
-        if ((family && family != r->family) || (table && table != r->table))
-            continue;
-        if (r->family == LX_AF_INET6 && !has_v6(n))
-            continue;
-        put_route(b, r);
+    if (rt_all_routes(n->sk.ns->stack, family, table, &all, &count) < 0) {
+        d->err = -LX_ENOMEM;
+        return true;
     }
-    u64 at = d->cursor ? d->cursor - 1 : 0;
-    bool is_over = rt_put_routes(n->sk.ns, b, &at, family, table);
-    d->cursor = at + 1;
-    return is_over;
+    while (d->cursor < count &&
+           rt_put_route(b, LX_RTM_NEWROUTE, n->sk.ns->stack, &all[d->cursor]))
+        d->cursor++;
+    free(all);
+    return d->cursor >= count;
 }
 
 /* "ip route get": which way a packet would take. */
-static int get_route(struct nl_sock *n, const struct lx_nlmsghdr *req, struct nlbuf *b)
+static int put_way(struct nl_sock *n, const struct lx_rtmsg *q, const ipaddr *dst, s32 oif,
+                   const ipaddr *from, struct nlbuf *b)
 {
-    const struct lx_rtmsg *q = nl_payload(req, sizeof(*q));
-    if (!q || (q->family != LX_AF_INET && q->family != LX_AF_INET6))
-        return -LX_EINVAL;
-    u32 size = q->family == LX_AF_INET ? 4 : 16, cache[8] = {0};
-    const void *dst = nl_find(req, sizeof(*q), RTA_DST, size, NULL);
-    ipaddr a = {0};
-    u32 v4 = net32(LX_INADDR_LOOPBACK);
-    if (q->family == LX_AF_INET) {
-        if (dst)
-            memcpy(&v4, dst, sizeof(v4));
-        a = ipaddr_v4(v4);
-    } else {
-        memcpy(&a, dst ? dst : lo6_addr, 16);
-    }
-    if (!ipaddr_is_local(n->sk.ns, &a)) {
-        u32 oif = 0;
-        const void *p = nl_find(req, sizeof(*q), RTA_OIF, sizeof(oif), NULL);
-        if (p)
-            memcpy(&oif, p, sizeof(oif));
-        return rt_get_route(n->sk.ns, q, &a, (s32)oif, b);
+    bool is_v4 = q->family == LX_AF_INET, is_local = ipaddr_is_local(n->sk.ns, dst);
+    struct stk_path path = {0};
+    struct stk_route found = {.family = q->family, .table = TABLE_MAIN, .type = RTN_UNICAST};
+    ipaddr src = *from;
+    u32 cache[8] = {0};
+    if (!is_local) {
+        int r = stk_route_explain(n->sk.ns->stack, dst, oif, &src, &path, &found);
+        if (r < 0)
+            return r;
+    } else if (ipaddr_is_any(&src)) {
+        src = *dst;
     }
     struct lx_rtmsg *rtm = nl_begin(b, LX_RTM_NEWROUTE, 0, sizeof(*rtm));
     if (!rtm)
         return -LX_EMSGSIZE;
-    *rtm = (struct lx_rtmsg){
-        .family = q->family,
-        .dst_len = (u8)(size * 8),
-        .table = q->family == LX_AF_INET && !(q->flags & LX_RTM_F_LOOKUP_TABLE) ? TABLE_MAIN
-                                                                                : TABLE_LOCAL,
-        .protocol = q->family == LX_AF_INET ? 0 : RTPROT_KERNEL,
-        .type = RTN_LOCAL,
-        .flags = q->family == LX_AF_INET ? LX_RTM_F_CLONED : 0,
-    };
+    *rtm = (struct lx_rtmsg){.family = q->family,
+                             .dst_len = is_v4 ? 32 : 128,
+                             .table = (u8)found.table,
+                             .type = is_local ? RTN_LOCAL : RTN_UNICAST,
+                             .protocol = is_v4 ? 0 : is_local ? RTPROT_KERNEL : found.protocol,
+                             .flags = is_v4 ? LX_RTM_F_CLONED : 0,
+                             .src_len = is_v4 ? 0 : 128};
+    if (is_local && is_v4)
+        rtm->flags |= LX_RTCF_LOCAL;
+    if (is_local && !is_v4) /* Linux has both in one of IPv4 until there are other rules */
+        rtm->table = TABLE_LOCAL;
     nl_attr_u32(b, RTA_TABLE, rtm->table);
-    if (q->family == LX_AF_INET) {
-        u32 src = net32(LX_INADDR_LOOPBACK);
-        nl_attr(b, RTA_DST, &v4, sizeof(v4));
-        nl_attr_u32(b, RTA_OIF, LO_IFINDEX);
-        nl_attr(b, RTA_PREFSRC, &src, sizeof(src));
-    } else {
-        nl_attr(b, RTA_DST, &a, 16);
-        nl_attr_u32(b, RTA_OIF, LO_IFINDEX);
-        nl_attr(b, RTA_PREFSRC, lo6_addr, 16);
-        nl_attr_u32(b, RTA_PRIORITY, 0);
-    }
+    rt_attr_addr(b, RTA_DST, dst, q->family);
+    if (!is_v4)
+        rt_attr_addr(b, RTA_SRC, from, q->family);
+    if (!is_local && !ipaddr_equal(&path.nexthop, dst))
+        rt_attr_addr(b, RTA_GATEWAY, &path.nexthop, q->family);
+    nl_attr_u32(b, RTA_OIF, is_local ? LO_IFINDEX : (u32)path.ifc->index);
+    rt_attr_addr(b, RTA_PREFSRC, &src, q->family);
+    if (!is_v4)
+        nl_attr_u32(b, RTA_PRIORITY, found.metric);
+    if (is_v4)
+        nl_attr_u32(b, RTA_UID, 0);
     nl_attr(b, RTA_CACHEINFO, cache, sizeof(cache));
+    if (!is_v4)
+        nl_attr_u8(b, RTA_PREF, 0);
     (void)nl_end(b);
     return 0;
+}
+
+static int get_route(struct nl_sock *n, const struct lx_nlmsghdr *req, struct nlbuf *b)
+{
+    const struct lx_rtmsg *q = nl_payload(req, sizeof(*q));
+    ipaddr dst, src;
+    if (!q || !rt_is_family(q->family))
+        return -LX_EINVAL;
+    if (!rt_find_addr(req, sizeof(*q), RTA_DST, q->family, &dst))
+        dst = q->family == LX_AF_INET ? ipaddr_v4(net32(LX_INADDR_LOOPBACK))
+                                      : (ipaddr){.b = {[15] = 1}};
+    (void)rt_find_addr(req, sizeof(*q), RTA_SRC, q->family, &src);
+    return put_way(n, q, &dst, (s32)rt_find_u32(req, sizeof(*q), RTA_OIF), &src, b);
 }
 
 /* ---- rules, queueing ----------------------------------------------------------------------- */
@@ -351,18 +196,30 @@ static bool dump_rules(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
 
 static bool dump_qdiscs(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
 {
-    struct lx_tcmsg *t = nl_begin(b, LX_RTM_NEWQDISC, 0, sizeof(*t));
-    if (t) {
-        *t = (struct lx_tcmsg){.ifindex = LO_IFINDEX, .parent = UINT32_MAX, .info = 2};
-        nl_attr_str(b, TCA_KIND, "noqueue");
-        (void)nl_end(b);
+    struct netdev_info i;
+    for (; netdev_next(n->sk.ns, (s32)d->cursor, &i); d->cursor = (u64)i.index) {
+        struct lx_tcmsg *t = nl_begin(b, LX_RTM_NEWQDISC, 0, sizeof(*t));
+        if (!t)
+            return false;
+        *t = (struct lx_tcmsg){.ifindex = i.index, .parent = UINT32_MAX, .info = 2};
+        nl_attr_str(b, TCA_KIND, i.has_qdisc ? "noqueue" : "noop");
+        if (!nl_end(b))
+            return false;
     }
     return true;
 }
 
 static bool dump_neighs(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
 {
-    return rt_put_neighs(n->sk.ns, b, &d->cursor, dump_family(d));
+    struct neigh_info i;
+    u8 family = dump_family(d);
+    for (; neigh_list(n->sk.ns->stack, (u32)d->cursor, &i, 1); d->cursor++) {
+        if (family && family != (ipaddr_is_v4(&i.addr) ? LX_AF_INET : LX_AF_INET6))
+            continue;
+        if (!rt_put_neigh(b, LX_RTM_NEWNEIGH, &i))
+            return false;
+    }
+    return true;
 }
 
 static bool dump_nothing(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
@@ -438,6 +295,33 @@ static int strict_error(struct net_ns *ns, const struct lx_nlmsghdr *req)
     }
 }
 
+static int change(struct net_ns *ns, const struct lx_nlmsghdr *req, struct nlbuf *b)
+{
+    switch (req->type) {
+    case LX_RTM_NEWLINK:
+    case LX_RTM_SETLINK:
+    case LX_RTM_DELLINK:
+        return rt_change_link(ns, req, b);
+    case LX_RTM_NEWADDR:
+    case LX_RTM_DELADDR: {
+        MUTEX_GUARD(&dev_lock);
+        return rt_change_addr(ns, req, b);
+    }
+    case LX_RTM_NEWROUTE:
+    case LX_RTM_DELROUTE: {
+        MUTEX_GUARD(&dev_lock);
+        return rt_change_route(ns, req, b);
+    }
+    case LX_RTM_NEWNEIGH:
+    case LX_RTM_DELNEIGH: {
+        MUTEX_GUARD(&dev_lock);
+        return rt_change_neigh(ns, req, b);
+    }
+    default:
+        return -LX_EOPNOTSUPP;
+    }
+}
+
 int nl_route_request(struct nl_sock *n, const struct lx_nlmsghdr *req, struct nlbuf *b,
                      struct nl_dump *d)
 {
@@ -462,12 +346,7 @@ int nl_route_request(struct nl_sock *n, const struct lx_nlmsghdr *req, struct nl
         return get_addr(n, req, b);
     case LX_RTM_GETROUTE:
         return get_route(n, req, b);
-    case LX_RTM_NEWLINK:
-    case LX_RTM_SETLINK:
-        return set_link(n->sk.ns, req);
-    case LX_RTM_DELLINK:
-        return del_link(n->sk.ns, req);
     default:
-        return is_get ? -LX_EOPNOTSUPP : rt_change(n->sk.ns, req);
+        return is_get ? -LX_EOPNOTSUPP : change(n->sk.ns, req, b);
     }
 }

@@ -1,8 +1,9 @@
-/* NETLINK_ROUTE: what the loopback's part (route.c) and the stack's (route_stack.c) share. */
+/* NETLINK_ROUTE: what its parts share: building messages (rt_put.c), dumps (route.c), changes. */
 #ifndef NET_NETLINK_ROUTE_H
 #define NET_NETLINK_ROUTE_H
 
 #include "net/netlink/netlink.h"
+#include "net/stack/stack.h"
 
 struct lx_ifinfomsg {
     u8 family, pad;
@@ -40,19 +41,29 @@ enum { /* attributes used here; the abi header has the others */
        IFLA_LINK,
        IFLA_QDISC,
        IFLA_STATS,
+       IFLA_MASTER = 10,
        IFLA_OPERSTATE = 16,
        IFLA_LINKMODE,
+       IFLA_LINKINFO,
+       IFLA_NET_NS_PID,
+       IFLA_IFALIAS,
        IFLA_STATS64 = 23,
        IFLA_GROUP = 27,
+       IFLA_NET_NS_FD = 28,
        IFLA_NUM_TX_QUEUES = 31,
        IFLA_NUM_RX_QUEUES = 32,
        IFLA_CARRIER = 33,
        IFLA_CARRIER_CHANGES = 35,
+       IFLA_LINK_NETNSID = 37,
        IFLA_GSO_MAX_SEGS = 40,
        IFLA_GSO_MAX_SIZE = 41,
        IFLA_MIN_MTU = 50,
        IFLA_MAX_MTU = 51,
        IFLA_ALT_IFNAME = 53,
+       IFLA_INFO_KIND = 1,
+       IFLA_INFO_DATA,
+       IFLA_INFO_SLAVE_KIND = 4,
+       VETH_INFO_PEER = 1,
        IFA_ADDRESS = 1,
        IFA_LOCAL,
        IFA_LABEL,
@@ -68,42 +79,82 @@ enum { /* attributes used here; the abi header has the others */
        RTA_PRIORITY,
        RTA_PREFSRC,
        RTA_METRICS,
+       RTA_MULTIPATH,
        RTA_CACHEINFO = 12,
        RTA_TABLE = 15,
-       RTA_UID = 25,
+       RTA_MARK = 16,
+       RTA_VIA = 18,
        RTA_PREF = 20,
+       RTA_UID = 25,
+       RTA_NH_ID = 30,
+       RTAX_MTU = 2,
        NDA_DST = 1,
        NDA_LLADDR,
+       NDA_CACHEINFO,
+       NDA_MASTER = 9,
        FRA_PRIORITY = 6,
        FRA_SUPPRESS_PREFIXLEN = 14,
        FRA_TABLE = 15,
        FRA_PROTOCOL = 21,
        TCA_KIND = 1,
+       NETNSA_NSID = 1,
+       NETNSA_PID,
+       NETNSA_FD,
 };
 enum {
     RTN_UNICAST = 1,
     RTN_LOCAL,
     RTN_BROADCAST,
-    RTN_BLACKHOLE = 6,
+    RTN_ANYCAST,
+    RTN_MULTICAST,
+    RTN_BLACKHOLE,
     RTN_UNREACHABLE,
     RTN_PROHIBIT
 };
-enum { SCOPE_UNIVERSE = 0, SCOPE_LINK = 253, SCOPE_HOST = 254 };
+enum { SCOPE_UNIVERSE = 0, SCOPE_LINK = 253, SCOPE_HOST = 254, SCOPE_NOWHERE = 255 };
 enum { TABLE_DEFAULT = 253, TABLE_MAIN = 254, TABLE_LOCAL = 255 };
+#define RTPROT_KERNEL     2
+#define LX_RTNH_F_ONLINK  4U
+#define LX_RTNH_F_LINKDOWN 16U
+#define LX_RTCF_LOCAL      0x80000000U
 
-/* Each adds the entries after *at (which counts those of the stack) until b is full; true: that was
- * all. */
-bool rt_put_links(struct net_ns *ns, struct nlbuf *b, u64 *at);
-bool rt_put_addrs(struct net_ns *ns, struct nlbuf *b, u64 *at, u8 family, s32 ifindex);
-bool rt_put_routes(struct net_ns *ns, struct nlbuf *b, u64 *at, u8 family, u8 table);
-bool rt_put_neighs(struct net_ns *ns, struct nlbuf *b, u64 *at, u8 family);
-/* One interface; -LX_ENODEV. name NULL: by index. */
-int rt_get_link(struct net_ns *ns, s32 index, const char *name, struct nlbuf *b) must_check;
-/* The way to dst; -LX_ENETUNREACH. */
-int rt_get_route(struct net_ns *ns, const struct lx_rtmsg *q, const struct lx_in6_addr *dst,
-                 s32 oif, struct nlbuf *b) must_check;
-/* NEWADDR, DELADDR, NEWROUTE, DELROUTE, NEWNEIGH, DELNEIGH, and SETLINK of the stack's interfaces.
+/* ---- rt_put.c: each adds one message; false: b is full ------------------------------------- */
+
+bool rt_put_link(struct nlbuf *b, u16 type, const struct netdev_info *d, u32 change);
+bool rt_put_addr(struct nlbuf *b, u16 type, struct netstack *stk, const struct stk_addr *a);
+bool rt_put_route(struct nlbuf *b, u16 type, struct netstack *stk, const struct stk_route *r);
+bool rt_put_neigh(struct nlbuf *b, u16 type, const struct neigh_info *n);
+/* The bytes of an address as its family's messages carry it. */
+void rt_attr_addr(struct nlbuf *b, u16 type, const ipaddr *a, u8 family);
+/*
+ * All routes that a family (0: all) and table (0: all) have, the local table made of the addresses,
+ * in the order in which they are shown. *ret: malloc'ed. -LX_ENOMEM.
  */
-int rt_change(struct net_ns *ns, const struct lx_nlmsghdr *req) must_check;
+int rt_all_routes(struct netstack *stk, u8 family, u32 table, struct stk_route **ret,
+                  u32 *ret_count) must_check;
+
+/* ---- changes: under dev_lock --------------------------------------------------------------- */
+
+/* b->extack says more about a failure. */
+int rt_change_addr(struct net_ns *ns, const struct lx_nlmsghdr *req, struct nlbuf *b) must_check;
+int rt_change_route(struct net_ns *ns, const struct lx_nlmsghdr *req, struct nlbuf *b) must_check;
+int rt_change_neigh(struct net_ns *ns, const struct lx_nlmsghdr *req, struct nlbuf *b) must_check;
+/* NEWLINK, SETLINK, DELLINK. */
+int rt_change_link(struct net_ns *ns, const struct lx_nlmsghdr *req, struct nlbuf *b) must_check;
+/* The interface that a link message names; NULL with *ret_err. */
+struct stk_iface *rt_find_link(struct net_ns *ns, const struct lx_nlmsghdr *req, int *ret_err);
+
+/* An address attribute of the family; false: absent. */
+bool rt_find_addr(const struct lx_nlmsghdr *req, u32 head, u16 type, u8 family, ipaddr *ret);
+u32 rt_find_u32(const struct lx_nlmsghdr *req, u32 head, u16 type);
+static inline bool rt_is_family(u8 family)
+{
+    return family == LX_AF_INET || family == LX_AF_INET6;
+}
+static inline int rt_fail(struct nlbuf *b, int err, const char *why)
+{
+    b->extack = why;
+    return err;
+}
 
 #endif

@@ -238,7 +238,7 @@ static void nd_send(struct stk_iface *ifc, u8 type, u32 flags, const ipaddr *tar
     memcpy(m + 8, target->b, 16);
     m[24] = type == ND_SOLICIT ? ND_OPT_SLLA : ND_OPT_TLLA;
     m[25] = 1;
-    memcpy(m + 26, ifc->mac, 6);
+    stk_mac(ifc, m + 26);
     csum_store(m + 2, csum_add(pseudo6(src, dst, size), m, size), true);
     txb_init(&b);
     memcpy(txb_push(&b, size), m, size);

@@ -165,7 +165,7 @@ void eth_input(struct rxpkt *p)
     p->is_link_multicast = e[0] & 1;
     if (p->is_link_multicast)
         STK_COUNT(p->ifc, rx_multicast);
-    else if (memcmp(e, p->ifc->mac, 6))
+    else if (!stk_mac_is(p->ifc, e))
         return; /* somebody else's */
     p->data += ETHER_HLEN;
     p->len -= ETHER_HLEN;

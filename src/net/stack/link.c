@@ -6,7 +6,6 @@
  * that the host has not cut or has put together.
  */
 #include <errno.h>
-#include <linux/virtio_net.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -14,12 +13,7 @@
 
 #include "base/log.h"
 #include "net/packet.h"
-#include "net/stack/stack.h"
-
-#define FRAME_MAX 65568U /* 64 KiB of IP and an Ethernet header with a tag, rounded up */
-#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
-#define VIRTIO_NET_HDR_GSO_UDP_L4 5
-#endif
+#include "net/stack/frame.h"
 
 #define BATCH        16
 #define READER_STACK (256 * 1024)
@@ -39,7 +33,7 @@ static void show(struct stk_iface *ifc, const u8 *frame, u32 size, u8 pkttype,
                              .size = size,
                              .net = ETHER_HLEN,
                              .protocol = rd16(frame + 12),
-                             .hatype = ifc->type,
+                             .hatype = (u16)ifc->type,
                              .ifindex = ifc->index,
                              .pkttype = pkttype};
     packet_show(ifc->stk->ns, &f, but);
@@ -55,63 +49,50 @@ static void show_input(struct stk_iface *ifc, const u8 *frame, u32 size)
     static const u8 all[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
     u8 type = !memcmp(frame, all, 6)       ? LX_PACKET_BROADCAST
               : frame[0] & 1               ? LX_PACKET_MULTICAST
-              : memcmp(frame, ifc->mac, 6) ? LX_PACKET_OTHERHOST
+              : !stk_mac_is(ifc, frame) ? LX_PACKET_OTHERHOST
                                            : LX_PACKET_HOST;
     show(ifc, frame, size, type, NULL);
 }
 
-/* What is sent, in one piece; without memory nobody sees it. */
-static void show_output(struct stk_iface *ifc, const struct iovec *iov, u32 n)
+void link_show_output(struct stk_iface *ifc, const u8 *frame, u32 size, const struct sock *but)
 {
-    size_t size = 0;
-    for (u32 i = 0; i < n; i++)
-        size += iov[i].iov_len;
-    u8 *buf = malloc(size), *at = buf;
-    if (!buf)
-        return;
-    for (u32 i = 0; i < n; i++) {
-        memcpy(at, iov[i].iov_base, iov[i].iov_len);
-        at += iov[i].iov_len;
-    }
-    show(ifc, buf, (u32)size, LX_PACKET_OUTGOING, NULL);
-    free(buf);
+    if (is_watched(ifc))
+        show(ifc, frame, size, LX_PACKET_OUTGOING, but);
 }
 
 int stk_packet_send(const struct sock *from, s32 ifindex, const u8 *frame, u32 size)
 {
     struct netstack *stk = from->ns->stack;
-    struct stk_iface *ifc = stk ? stk_iface(stk, ifindex) : NULL;
-    struct virtio_net_hdr vnet = {0};
+    struct stk_iface *ifc = stk_iface(stk, ifindex);
     if (!ifc)
         return -LX_ENXIO;
-    if (!(ifc->flags & LX_IFF_UP))
+    if (!stk_is_up(ifc))
         return -LX_ENETDOWN;
     if (stk->is_egress_limited)
         return -LX_EPERM;
     if (size > ifc->mtu + ETHER_HLEN + 4)
         return -LX_EMSGSIZE;
-    struct iovec iov[2] = {{&vnet, sizeof(vnet)}, {(void *)(uintptr_t)frame, size}};
-    struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
-    if (is_watched(ifc))
-        show(ifc, frame, size, LX_PACKET_OUTGOING, from);
-    if (sendmsg(ifc->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+    struct stk_frame *f = frame_new(size);
+    if (!f)
         return -LX_ENOBUFS;
-    STK_COUNT(ifc, tx_packets);
-    atomic_fetch_add_explicit(&ifc->tx_bytes, size, memory_order_relaxed);
-    return 0;
+    memcpy(f->data, frame, size);
+    link_show_output(ifc, frame, size, from);
+    int r = dev_xmit(ifc, f);
+    return r == -LX_EAGAIN ? -LX_ENOBUFS : r;
 }
 
 /* ---- frames -------------------------------------------------------------------------------- */
 
-static void frame_input(struct stk_iface *ifc, const struct slot *s, u32 size)
+void frame_input(struct stk_iface *ifc, const struct virtio_net_hdr *vnet, const u8 *frame,
+                 u32 size)
 {
-    struct rxpkt p = {.ifc = ifc, .data = s->frame, .len = size};
-    u8 gso = s->vnet.gso_type & (u8)~VIRTIO_NET_HDR_GSO_ECN;
-    p.is_csum_ok = s->vnet.flags & (VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID);
+    struct rxpkt p = {.ifc = ifc, .data = frame, .len = size};
+    u8 gso = vnet->gso_type & (u8)~VIRTIO_NET_HDR_GSO_ECN;
+    p.is_csum_ok = vnet->flags & (VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID);
     if (gso == VIRTIO_NET_HDR_GSO_TCPV4 || gso == VIRTIO_NET_HDR_GSO_TCPV6) {
-        p.gso_size = s->vnet.gso_size;
+        p.gso_size = vnet->gso_size;
     } else if (gso == VIRTIO_NET_HDR_GSO_UDP_L4) {
-        p.gso_size = s->vnet.gso_size;
+        p.gso_size = vnet->gso_size;
         p.is_gso_udp = true;
     } else if (gso != VIRTIO_NET_HDR_GSO_NONE) {
         STK_COUNT(ifc, rx_dropped);
@@ -120,7 +101,7 @@ static void frame_input(struct stk_iface *ifc, const struct slot *s, u32 size)
     STK_COUNT(ifc, rx_packets);
     atomic_fetch_add_explicit(&ifc->rx_bytes, size, memory_order_relaxed);
     if (is_watched(ifc))
-        show_input(ifc, s->frame, size);
+        show_input(ifc, frame, size);
     eth_input(&p);
 }
 
@@ -157,7 +138,8 @@ static void *reader_main(void *arg)
                 size < sizeof(struct virtio_net_hdr) + ETHER_HLEN)
                 STK_COUNT(ifc, rx_errors);
             else
-                frame_input(ifc, &slots[i], size - (u32)sizeof(struct virtio_net_hdr));
+                frame_input(ifc, &slots[i].vnet, slots[i].frame,
+                            size - (u32)sizeof(struct virtio_net_hdr));
         }
     }
 }
@@ -174,44 +156,94 @@ int link_start(struct stk_iface *ifc)
     return -r;
 }
 
-int link_send(struct stk_iface *ifc, struct txbuf *b, const u8 dst_mac[6], u16 ether_type)
+static void fill_vnet(struct virtio_net_hdr *v, const struct txbuf *b)
 {
-    struct virtio_net_hdr vnet = {0};
-    struct iovec iov[TXB_IOV + 2];
-    u8 *eth = txb_push(b, ETHER_HLEN);
-    memcpy(eth, dst_mac, 6);
-    memcpy(eth + 6, ifc->mac, 6);
-    wr16(eth + 12, ether_type);
-    u32 head = TXB_ROOM - b->off;
+    *v = (struct virtio_net_hdr){.hdr_len = (u16)(TXB_ROOM - b->off)};
     if (b->is_csum_partial) {
-        vnet.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-        vnet.csum_start = (u16)(b->l4 - b->off);
-        vnet.csum_offset = b->csum_offset;
+        v->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+        v->csum_start = (u16)(b->l4 - b->off);
+        v->csum_offset = b->csum_offset;
     }
-    vnet.hdr_len = (u16)head;
     if (b->gso_size && b->data_len > b->gso_size) {
-        vnet.gso_type = b->is_gso_v6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
-        vnet.gso_size = b->gso_size;
+        v->gso_type = b->is_gso_v6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
+        v->gso_size = b->gso_size;
     }
-    iov[0] = (struct iovec){&vnet, sizeof(vnet)};
-    iov[1] = (struct iovec){eth, head};
-    memcpy(iov + 2, b->data, b->ndata * sizeof(iov[0]));
-    struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2 + b->ndata};
-    if (is_watched(ifc))
-        show_output(ifc, iov + 1, 1 + b->ndata);
+}
+
+/* Hands a frame to the host. */
+static int host_send(struct stk_iface *ifc, const struct virtio_net_hdr *vnet,
+                     const struct iovec *parts, u32 nparts, u32 size)
+{
+    struct iovec iov[TXB_IOV + 2];
+    iov[0] = (struct iovec){(void *)(uintptr_t)vnet, sizeof(*vnet)};
+    memcpy(iov + 1, parts, nparts * sizeof(iov[0]));
+    struct msghdr m = {.msg_iov = iov, .msg_iovlen = 1 + nparts};
     ssize_t n;
     while ((n = sendmsg(ifc->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL)) < 0 && errno == EINTR)
         ;
-    int err = errno;
-    b->off += ETHER_HLEN;
     if (n < 0) {
+        int err = errno;
         STK_COUNT(ifc, tx_dropped);
         if (err == EAGAIN || err == ENOBUFS)
             return -LX_EAGAIN;
-        log_debug("a frame of %u bytes was refused by %s: %d", head + b->data_len, ifc->name, err);
+        log_debug("a frame of %u bytes was refused by %s: %d", size, ifc->name, err);
         return -LX_ENOBUFS;
     }
     STK_COUNT(ifc, tx_packets);
-    atomic_fetch_add_explicit(&ifc->tx_bytes, head + b->data_len, memory_order_relaxed);
+    atomic_fetch_add_explicit(&ifc->tx_bytes, size, memory_order_relaxed);
     return 0;
+}
+
+int link_xmit(struct stk_iface *ifc, struct stk_frame *f)
+{
+    struct iovec iov = {f->data, f->size};
+    return host_send(ifc, &f->vnet, &iov, 1, f->size);
+}
+
+static void gather(u8 *to, const struct txbuf *b)
+{
+    u32 head = TXB_ROOM - b->off;
+    memcpy(to, b->head + b->off, head);
+    to += head;
+    for (u32 i = 0; i < b->ndata; i++) {
+        memcpy(to, b->data[i].iov_base, b->data[i].iov_len);
+        to += b->data[i].iov_len;
+    }
+}
+
+/* In one piece, for a virtual interface or for who looks at it. */
+static struct stk_frame *frame_of(const struct txbuf *b)
+{
+    struct stk_frame *f = frame_new(txb_len(b));
+    if (!f)
+        return NULL;
+    gather(f->data, b);
+    fill_vnet(&f->vnet, b);
+    return f;
+}
+
+int link_send(struct stk_iface *ifc, struct txbuf *b, const u8 dst_mac[6], u16 ether_type)
+{
+    u8 *eth = txb_push(b, ETHER_HLEN);
+    memcpy(eth, dst_mac, 6);
+    stk_mac(ifc, eth + 6);
+    wr16(eth + 12, ether_type);
+    bool is_host = ifc->kind == DEV_LINK;
+    struct stk_frame *f = !is_host || is_watched(ifc) ? frame_of(b) : NULL;
+    if (f)
+        link_show_output(ifc, f->data, f->size, NULL); /* without memory nobody sees it */
+    int r;
+    if (is_host) {
+        struct virtio_net_hdr vnet;
+        struct iovec iov[TXB_IOV + 1];
+        fill_vnet(&vnet, b);
+        iov[0] = (struct iovec){eth, TXB_ROOM - b->off};
+        memcpy(iov + 1, b->data, b->ndata * sizeof(iov[0]));
+        r = host_send(ifc, &vnet, iov, 1 + b->ndata, txb_len(b));
+        frame_free(f);
+    } else {
+        r = f ? dev_xmit(ifc, f) : -LX_ENOBUFS;
+    }
+    b->off += ETHER_HLEN;
+    return r;
 }

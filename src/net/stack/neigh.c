@@ -162,7 +162,7 @@ static void arp_send(struct stk_iface *ifc, u16 op, const ipaddr *target, const 
     a[4] = 6;
     a[5] = 4;
     wr16(a + 6, op);
-    memcpy(a + 8, ifc->mac, 6);
+    stk_mac(ifc, a + 8);
     if (source)
         memcpy(a + 14, source->b + 12, 4);
     if (target_mac)
@@ -384,6 +384,27 @@ int neigh_delete(struct netstack *stk, s32 ifindex, const ipaddr *addr)
         return -LX_ENOENT;
     forget(stk->neighs, n);
     return 0;
+}
+
+bool neigh_get(struct netstack *stk, s32 ifindex, const ipaddr *addr, struct neigh_info *ret)
+{
+    MUTEX_GUARD(&stk->neighs->lock);
+    struct neigh *n = find(stk, addr, ifindex);
+    if (!n)
+        return false;
+    *ret = (struct neigh_info){.addr = n->addr, .ifindex = ifindex, .state = n->state};
+    memcpy(ret->mac, n->mac, 6);
+    return true;
+}
+
+void neigh_flush(struct stk_iface *ifc)
+{
+    struct neigh_table *t = ifc->stk->neighs;
+    struct neigh *n, *tmp;
+    MUTEX_GUARD(&t->lock);
+    list_for_each_safe (n, tmp, &t->lru, lru_node)
+        if (n->ifc == ifc)
+            forget(t, n);
 }
 
 u32 neigh_list(struct netstack *stk, u32 from, struct neigh_info *ret, u32 max)

@@ -1,8 +1,6 @@
 /*
- * Addresses and routes of a stack. Routes stand in one array, longest prefix first, then by metric:
- * the first that matches is the way. Addresses of an interface make their own connected routes as
- * on Linux (the host had them already when the namespace was taken over; they come with the
- * others).
+ * Routes of a stack. They stand in one array, longest prefix first, then by metric: the first that
+ * matches is the way.
  *
  * Path MTUs that ICMP told of are kept for ten minutes, the oldest of a set gives way.
  */
@@ -41,63 +39,22 @@ bool stk_prefix_match(const ipaddr *a, const ipaddr *prefix, u8 family, u8 len)
 
 struct stk_iface *stk_iface(struct netstack *stk, s32 index)
 {
-    for (u32 i = 0; i < stk->nifaces; i++)
-        if (stk->ifaces[i].index == index)
-            return &stk->ifaces[i];
+    u32 n = atomic_load_explicit(&stk->nifaces, memory_order_acquire);
+    for (u32 i = 0; index > 0 && i < n; i++)
+        if (atomic_load_explicit(&stk->ifaces[i]->index, memory_order_relaxed) == index)
+            return stk->ifaces[i];
     return NULL;
 }
 
 struct stk_iface *stk_iface_named(struct netstack *stk, const char *name)
 {
-    for (u32 i = 0; i < stk->nifaces; i++)
-        if (!strcmp(stk->ifaces[i].name, name))
-            return &stk->ifaces[i];
-    return NULL;
-}
-
-/* ---- addresses ----------------------------------------------------------------------------- */
-
-static bool has_addr(struct netstack *stk, const ipaddr *a, s32 ifindex)
-{
-    bool is_found = false;
+    struct stk_iface *found = NULL;
     rwlock_rdlock(&stk->cfg_lock);
-    for (u32 i = 0; i < stk->naddrs && !is_found; i++)
-        is_found =
-            (!ifindex || stk->addrs[i].ifindex == ifindex) && ipaddr_equal(&stk->addrs[i].addr, a);
+    for (u32 i = 0; i < stk->nifaces && !found; i++)
+        if (stk->ifaces[i]->index && !strcmp(stk->ifaces[i]->name, name))
+            found = stk->ifaces[i];
     rwlock_rdunlock(&stk->cfg_lock);
-    return is_found;
-}
-
-bool stk_is_local(struct netstack *stk, const ipaddr *a)
-{
-    return has_addr(stk, a, 0);
-}
-
-bool stk_is_iface_addr(struct stk_iface *ifc, const ipaddr *a)
-{
-    return has_addr(ifc->stk, a, ifc->index);
-}
-
-bool stk_is_broadcast(struct netstack *stk, const ipaddr *a)
-{
-    bool is_found = false;
-    if (!ipaddr_is_v4(a))
-        return false;
-    if (ipaddr_is_broadcast(a))
-        return true;
-    rwlock_rdlock(&stk->cfg_lock);
-    for (u32 i = 0; i < stk->naddrs && !is_found; i++) {
-        const struct stk_addr *s = &stk->addrs[i];
-        if (s->family != LX_AF_INET)
-            continue;
-        is_found = s->bcast && s->bcast == ipaddr_to_v4(a);
-        if (!is_found && s->prefix_len < 31 && s->prefix_len) {
-            u32 mask = net32(UINT32_MAX << (32 - s->prefix_len));
-            is_found = ipaddr_to_v4(a) == (ipaddr_to_v4(&s->addr) | ~mask);
-        }
-    }
-    rwlock_rdunlock(&stk->cfg_lock);
-    return is_found;
+    return found;
 }
 
 /* ---- routes -------------------------------------------------------------------------------- */
@@ -124,6 +81,7 @@ static int insert_locked(struct netstack *stk, const struct stk_route *r)
         at++;
     memmove(&all[at + 1], &all[at], (stk->nroutes - at) * sizeof(*all));
     all[at] = *r;
+    all[at].seq = ++stk->route_seq;
     stk->nroutes++;
     atomic_fetch_add(&stk->gen, 1);
     return 0;
@@ -131,34 +89,49 @@ static int insert_locked(struct netstack *stk, const struct stk_route *r)
 
 static bool is_same_dst(const struct stk_route *a, const struct stk_route *b)
 {
-    return a->family == b->family && a->dst_len == b->dst_len && ipaddr_equal(&a->dst, &b->dst);
+    return a->family == b->family && a->dst_len == b->dst_len && a->table == b->table &&
+           ipaddr_equal(&a->dst, &b->dst);
 }
 
-int stk_route_add(struct netstack *stk, const struct stk_route *r, bool is_replace)
+static bool is_same_way(const struct stk_route *a, const struct stk_route *b)
 {
-    rwlock_wrlock(&stk->cfg_lock);
+    return a->oif == b->oif && a->type == b->type && a->has_gateway == b->has_gateway &&
+           ipaddr_equal(&a->gateway, &b->gateway);
+}
+
+int stk_route_put(struct netstack *stk, const struct stk_route *r, u32 nlm_flags)
+{
     int err = 0;
-    bool is_done = false;
-    for (u32 i = 0; i < stk->nroutes && !is_done; i++) {
+    bool has_same = false;
+    rwlock_wrlock(&stk->cfg_lock);
+    for (u32 i = 0; i < stk->nroutes && err == 0; i++) {
         struct stk_route *o = &stk->routes[i];
         if (!is_same_dst(o, r) || o->metric != r->metric)
             continue;
-        if (!is_replace) {
+        has_same = true;
+        if (nlm_flags & LX_NLM_F_EXCL) {
             err = -LX_EEXIST;
-        } else {
+        } else if (nlm_flags & LX_NLM_F_REPLACE) {
             *o = *r;
             atomic_fetch_add(&stk->gen, 1);
+            break;
+        } else if (is_same_way(o, r)) {
+            err = -LX_EEXIST;
         }
-        is_done = true;
     }
-    if (!is_done)
-        err = insert_locked(stk, r);
+    if (err == 0 && !(has_same && nlm_flags & LX_NLM_F_REPLACE))
+        err = nlm_flags & LX_NLM_F_CREATE ? insert_locked(stk, r) : -LX_ENOENT;
     rwlock_wrunlock(&stk->cfg_lock);
     return err;
 }
 
+int stk_route_add(struct netstack *stk, const struct stk_route *r)
+{
+    return stk_route_put(stk, r, LX_NLM_F_CREATE);
+}
+
 /* A zero oif, metric or absent gateway in r matches any. */
-int stk_route_del(struct netstack *stk, const struct stk_route *r)
+int stk_route_del(struct netstack *stk, const struct stk_route *r, struct stk_route *ret)
 {
     int err = -LX_ESRCH;
     rwlock_wrlock(&stk->cfg_lock);
@@ -166,83 +139,47 @@ int stk_route_del(struct netstack *stk, const struct stk_route *r)
         const struct stk_route *o = &stk->routes[i];
         if (!is_same_dst(o, r) || (r->oif && o->oif != r->oif) ||
             (r->metric && o->metric != r->metric) ||
-            (r->has_gateway && (!o->has_gateway || !ipaddr_equal(&o->gateway, &r->gateway))))
+            (r->has_gateway && (!o->has_gateway || !ipaddr_equal(&o->gateway, &r->gateway))) ||
+            (r->type && o->type != r->type) || (r->protocol && o->protocol != r->protocol) ||
+            (!ipaddr_is_any(&r->prefsrc) && !ipaddr_equal(&o->prefsrc, &r->prefsrc)))
             continue;
+        struct stk_route found = *o;
         memmove(&stk->routes[i], &stk->routes[i + 1], (stk->nroutes - i - 1) * sizeof(*o));
         stk->nroutes--;
         atomic_fetch_add(&stk->gen, 1);
         err = 0;
+        *ret = found;
         break;
     }
     rwlock_wrunlock(&stk->cfg_lock);
     return err;
 }
 
-static void connected_route(const struct stk_addr *a, struct stk_route *ret)
+/* The first route by an interface, taken out; false: none is left. */
+static bool take_of_iface(struct netstack *stk, s32 ifindex, u8 family, struct stk_route *ret)
 {
-    u32 bits = a->prefix_len + (a->family == LX_AF_INET ? 96U : 0);
-    *ret = (struct stk_route){.dst = a->peer,
-                              .oif = a->ifindex,
-                              .family = a->family,
-                              .dst_len = a->prefix_len,
-                              .table = 254,
-                              .protocol = 2,
-                              .type = 1};
-    if (a->family == LX_AF_INET) {
-        ret->scope = 253;
-        ret->prefsrc = a->addr;
-    } else {
-        ret->metric = 256;
-    }
-    for (u32 i = 0; i < 16; i++) {
-        u32 keep = bits > i * 8 ? MIN(bits - i * 8, 8U) : 0;
-        ret->dst.b[i] &= (u8)(0xff00U >> keep);
-    }
-}
-
-int stk_addr_add(struct netstack *stk, const struct stk_addr *a)
-{
-    struct stk_route r;
-    int err = 0;
-    if (has_addr(stk, &a->addr, a->ifindex))
-        return -LX_EEXIST;
+    bool is_found = false;
     rwlock_wrlock(&stk->cfg_lock);
-    if (stk->naddrs == STK_MAX_ADDRS)
-        err = -LX_ENOSPC;
-    else
-        stk->addrs[stk->naddrs++] = *a;
-    atomic_fetch_add(&stk->gen, 1);
-    rwlock_wrunlock(&stk->cfg_lock);
-    if (err == 0 && a->prefix_len < (a->family == LX_AF_INET ? 32 : 128)) {
-        connected_route(a, &r);
-        err = stk_route_add(stk, &r, true);
-    }
-    return err;
-}
-
-int stk_addr_del(struct netstack *stk, const struct stk_addr *a)
-{
-    struct stk_addr old = {0};
-    struct stk_route r;
-    int err = -LX_EADDRNOTAVAIL;
-    rwlock_wrlock(&stk->cfg_lock);
-    for (u32 i = 0; i < stk->naddrs; i++) {
-        if (stk->addrs[i].ifindex != a->ifindex || !ipaddr_equal(&stk->addrs[i].addr, &a->addr))
+    for (u32 i = 0; i < stk->nroutes && !is_found; i++) {
+        if (stk->routes[i].oif != ifindex || (family && stk->routes[i].family != family))
             continue;
-        old = stk->addrs[i];
-        memmove(&stk->addrs[i], &stk->addrs[i + 1], (stk->naddrs - i - 1) * sizeof(old));
-        stk->naddrs--;
-        err = 0;
-        break;
+        *ret = stk->routes[i];
+        memmove(&stk->routes[i], &stk->routes[i + 1], (stk->nroutes - i - 1) * sizeof(*ret));
+        stk->nroutes--;
+        atomic_fetch_add(&stk->gen, 1);
+        is_found = true;
     }
-    atomic_fetch_add(&stk->gen, 1);
     rwlock_wrunlock(&stk->cfg_lock);
-    if (err == 0) {
-        connected_route(&old, &r);
-        r.metric = 0;
-        (void)!stk_route_del(stk, &r); /* another address may have made it its own */
-    }
-    return err;
+    return is_found;
+}
+
+void stk_route_flush(struct netstack *stk, s32 ifindex)
+{
+    struct stk_route r;
+    while (take_of_iface(stk, ifindex, LX_AF_INET6, &r))
+        stk_tell_route(stk, false, &r);
+    while (take_of_iface(stk, ifindex, 0, &r))
+        ; /* Linux says nothing of those of IPv4 that go with their interface */
 }
 
 u32 stk_routes(struct netstack *stk, u32 from, struct stk_route *ret, u32 max)
@@ -251,18 +188,6 @@ u32 stk_routes(struct netstack *stk, u32 from, struct stk_route *ret, u32 max)
     rwlock_rdlock(&stk->cfg_lock);
     while (n < max && from + n < stk->nroutes) {
         ret[n] = stk->routes[from + n];
-        n++;
-    }
-    rwlock_rdunlock(&stk->cfg_lock);
-    return n;
-}
-
-u32 stk_addrs(struct netstack *stk, u32 from, struct stk_addr *ret, u32 max)
-{
-    u32 n = 0;
-    rwlock_rdlock(&stk->cfg_lock);
-    while (n < max && from + n < stk->naddrs) {
-        ret[n] = stk->addrs[from + n];
         n++;
     }
     rwlock_rdunlock(&stk->cfg_lock);
@@ -297,8 +222,8 @@ static bool pick_source(const struct netstack *stk, s32 ifindex, const ipaddr *d
                        : common_bits(&a->addr, dst));
         rank += a->ifindex == ifindex ? 1024 : 0;
         rank += !is_v4 && ipaddr_is_link_local(&a->addr) == is_link ? 512 : 0;
-        if (ipaddr_is_link_local(&a->addr) && a->ifindex != ifindex)
-            continue;
+        if ((ipaddr_is_link_local(&a->addr) && a->ifindex != ifindex) || a->scope == 254)
+            continue; /* not to be seen elsewhere */
         if (rank > best_rank) {
             best = a;
             best_rank = rank;
@@ -322,13 +247,14 @@ static int route_error(u8 type)
 }
 
 static int find_way(struct netstack *stk, const ipaddr *dst, s32 oif, ipaddr *src,
-                    struct stk_path *ret)
+                    struct stk_path *ret, struct stk_route *ret_route)
 {
     const struct stk_route *r = NULL;
+    bool is_v4 = ipaddr_is_v4(dst);
     bool is_group = ipaddr_is_multicast(dst) || ipaddr_is_broadcast(dst);
     for (u32 i = 0; i < stk->nroutes && !r; i++) {
         const struct stk_route *o = &stk->routes[i];
-        if ((oif && o->oif && o->oif != oif) ||
+        if (o->table < 253 || o->table > 254 || (oif && o->oif && o->oif != oif) ||
             !stk_prefix_match(dst, &o->dst, o->family, o->dst_len))
             continue;
         r = o;
@@ -336,22 +262,25 @@ static int find_way(struct netstack *stk, const ipaddr *dst, s32 oif, ipaddr *sr
     if (r && r->type != 1)
         return route_error(r->type);
     bool is_on_link = is_group || ipaddr_is_link_local(dst);
-    if (is_group && !oif && !r)
-        oif = stk->nifaces ? stk->ifaces[0].index : 0;
+    for (u32 i = 1; is_group && !is_v4 && !oif && !r && i < stk->nifaces; i++)
+        if (stk->ifaces[i]->has_groups)
+            oif = stk->ifaces[i]->index; /* each has a route for all groups */
     if (!r && !(oif && is_on_link))
         return -LX_ENETUNREACH;
     struct stk_iface *ifc = stk_iface(stk, r && !(oif && is_on_link) ? r->oif : oif);
     if (!ifc)
         return -LX_ENODEV;
-    if (!(ifc->flags & LX_IFF_UP))
+    if (!stk_is_up(ifc))
         return -LX_ENETUNREACH;
     if (ipaddr_is_any(src)) {
         if (r && !ipaddr_is_any(&r->prefsrc))
             *src = r->prefsrc;
         else if (!pick_source(stk, ifc->index,
-                              r && r->has_gateway && ipaddr_is_v4(dst) ? &r->gateway : dst, src))
+                              r && r->has_gateway && is_v4 ? &r->gateway : dst, src))
             return -LX_EADDRNOTAVAIL;
     }
+    if (r && ret_route)
+        *ret_route = *r;
     ret->ifc = ifc;
     ret->nexthop = r && r->has_gateway && !is_on_link ? r->gateway : *dst;
     ret->mtu = r && r->mtu ? MIN(r->mtu, ifc->mtu) : ifc->mtu;
@@ -360,9 +289,15 @@ static int find_way(struct netstack *stk, const ipaddr *dst, s32 oif, ipaddr *sr
 
 int stk_route(struct netstack *stk, const ipaddr *dst, s32 oif, ipaddr *src, struct stk_path *ret)
 {
+    return stk_route_explain(stk, dst, oif, src, ret, NULL);
+}
+
+int stk_route_explain(struct netstack *stk, const ipaddr *dst, s32 oif, ipaddr *src,
+                      struct stk_path *ret, struct stk_route *ret_route)
+{
     rwlock_rdlock(&stk->cfg_lock);
     ret->gen = stk->gen;
-    int r = find_way(stk, dst, oif, src, ret);
+    int r = find_way(stk, dst, oif, src, ret, ret_route);
     rwlock_rdunlock(&stk->cfg_lock);
     if (r == 0)
         ret->mtu = stk_pmtu(stk, dst, ret->mtu);

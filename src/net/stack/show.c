@@ -11,54 +11,61 @@
 
 #define BATCH 16U
 
-bool stk_netdev(struct netstack *stk, u32 nth, struct netdev_info *ret)
+static struct stk_iface *next_iface(struct netstack *stk, s32 after)
 {
-    if (nth >= stk->nifaces)
-        return false;
-    struct stk_iface *f = &stk->ifaces[nth];
-    *ret = (struct netdev_info){
-        .index = f->index,
-        .flags = f->flags,
-        .mtu = f->mtu,
-        .type = f->type,
-        .rx_bytes = f->rx_bytes,
-        .rx_packets = f->rx_packets,
-        .rx_errors = f->rx_errors,
-        .rx_dropped = f->rx_dropped,
-        .rx_multicast = f->rx_multicast,
-        .tx_bytes = f->tx_bytes,
-        .tx_packets = f->tx_packets,
-        .tx_dropped = f->tx_dropped,
-    };
-    memcpy(ret->name, f->name, sizeof(ret->name));
-    memcpy(ret->mac, f->mac, sizeof(ret->mac));
-    rwlock_rdlock(&stk->cfg_lock);
-    for (u32 i = 0; i < stk->naddrs && !ret->addr; i++) {
-        const struct stk_addr *a = &stk->addrs[i];
-        if (a->ifindex != f->index || a->family != LX_AF_INET)
+    struct stk_iface *best = NULL;
+    s32 best_index = INT32_MAX;
+    for (u32 i = 0; i < stk->nifaces; i++) {
+        s32 index = stk->ifaces[i]->index;
+        if (index <= after || index > best_index)
             continue;
-        ret->addr = ipaddr_to_v4(&a->addr);
-        ret->mask = a->prefix_len ? net32(UINT32_MAX << (32 - a->prefix_len)) : 0;
-        ret->bcast = a->bcast;
+        best = stk->ifaces[i];
+        best_index = index;
     }
-    rwlock_rdunlock(&stk->cfg_lock);
-    return true;
+    return best;
 }
 
-s64 stk_set_flags(struct netstack *stk, s32 index, u32 flags)
+bool stk_netdev(struct netstack *stk, s32 after, struct netdev_info *ret)
 {
-    struct stk_iface *f = stk_iface(stk, index);
-    const u32 others = LX_IFF_PROMISC | LX_IFF_ALLMULTI | LX_IFF_NOARP | LX_IFF_DEBUG;
-    if (!f)
-        return -LX_ENODEV;
-    if ((flags ^ f->flags) & others)
-        return -LX_EOPNOTSUPP;
-    if (flags & LX_IFF_UP)
-        atomic_fetch_or(&f->flags, (u32)LX_IFF_UP);
+    struct stk_addr a;
+    rwlock_rdlock(&stk->cfg_lock);
+    struct stk_iface *f = next_iface(stk, after);
+    if (f) {
+        *ret = (struct netdev_info){
+            .index = f->index,
+            .kind = f->kind,
+            .flags = f->flags,
+            .mtu = f->mtu,
+            .type = (u16)f->type,
+            .group = f->group,
+            .txqlen = f->txqlen,
+            .has_qdisc = f->has_qdisc,
+            .rx_bytes = f->rx_bytes,
+            .rx_packets = f->rx_packets,
+            .rx_errors = f->rx_errors,
+            .rx_dropped = f->rx_dropped,
+            .rx_multicast = f->rx_multicast,
+            .tx_bytes = f->tx_bytes,
+            .tx_packets = f->tx_packets,
+            .tx_dropped = f->tx_dropped,
+        };
+        memcpy(ret->name, f->name, sizeof(ret->name));
+        stk_mac(f, ret->mac);
+    }
+    rwlock_rdunlock(&stk->cfg_lock);
+    if (!f || !ret->index)
+        return false;
+    stk_dev_describe(f, ret);
+    if (ret->flags & LX_IFF_UP && f->has_carrier)
+        ret->flags |= LX_IFF_RUNNING | LX_IFF_LOWER_UP;
     else
-        atomic_fetch_and(&f->flags, ~(u32)LX_IFF_UP);
-    atomic_fetch_add(&stk->gen, 1);
-    return 0;
+        ret->flags &= ~(u32)(LX_IFF_RUNNING | LX_IFF_LOWER_UP);
+    if (stk_addr_first(stk, ret->index, &a)) {
+        ret->addr = ipaddr_to_v4(&a.addr);
+        ret->mask = a.prefix_len ? net32(UINT32_MAX << (32 - a.prefix_len)) : 0;
+        ret->bcast = a.bcast;
+    }
+    return true;
 }
 
 /* ---- /proc/net ----------------------------------------------------------------------------- */
@@ -85,7 +92,7 @@ void stk_proc_dev(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor)
     o->puts(o->arg, "Inter-|   Receive                                                |  Transmit\n"
                     " face |bytes    packets errs drop fifo frame compressed multicast|bytes    "
                     "packets errs drop fifo colls carrier compressed\n");
-    for (u32 i = 0; netdev_nth(ns, i, &d); i++)
+    for (s32 at = 0; netdev_next(ns, at, &d); at = d.index)
         emit(o,
              "%6s: %7llu %7llu %4llu %4llu    0     0          0 %9llu %8llu %7llu    0 %4llu    0 "
              "    0       0          0\n",
@@ -114,7 +121,7 @@ void stk_proc_arp(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor)
     if (!from)
         o->puts(o->arg,
                 "IP address       HW type     Flags       HW address            Mask     Device\n");
-    while (ns->stack && (got = neigh_list(ns->stack, from, n, BATCH)) && !o->is_full(o->arg)) {
+    while ((got = neigh_list(ns->stack, from, n, BATCH)) && !o->is_full(o->arg)) {
         for (u32 i = 0; i < got; i++) {
             struct stk_iface *f = stk_iface(ns->stack, n[i].ifindex);
             if (ipaddr_is_v4(&n[i].addr) && f)
@@ -145,7 +152,7 @@ static void routes(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor,
 {
     struct stk_route r[BATCH];
     u32 from = (u32)*cursor, got = 0;
-    while (ns->stack && (got = stk_routes(ns->stack, from, r, BATCH)) && !o->is_full(o->arg)) {
+    while ((got = stk_routes(ns->stack, from, r, BATCH)) && !o->is_full(o->arg)) {
         for (u32 i = 0; i < got; i++) {
             struct stk_iface *f = stk_iface(ns->stack, r[i].oif);
             if (r[i].family == family)
@@ -196,7 +203,7 @@ void stk_proc_if_inet6(struct net_ns *ns, const struct net_proc_out *o, u64 *cur
 {
     struct stk_addr a[BATCH];
     u32 from = 0, got;
-    while (ns->stack && (got = stk_addrs(ns->stack, from, a, BATCH))) {
+    while ((got = stk_addrs(ns->stack, from, a, BATCH))) {
         for (u32 i = 0; i < got; i++) {
             struct stk_iface *f = stk_iface(ns->stack, a[i].ifindex);
             char text[33];
@@ -204,7 +211,10 @@ void stk_proc_if_inet6(struct net_ns *ns, const struct net_proc_out *o, u64 *cur
                 continue;
             hex6(text, &a[i].addr);
             emit(o, "%s %02x %02x %02x %02x %8s\n", text, (u32)f->index, a[i].prefix_len,
-                 a[i].scope == 253 ? 0x20U : 0U, a[i].flags, f->name);
+                 a[i].scope == 254   ? 0x10U
+                 : a[i].scope == 253 ? 0x20U
+                                     : 0U,
+                 a[i].flags & 0xff, f->name);
         }
         from += got;
     }

@@ -70,15 +70,15 @@ void stk_need_tick(struct netstack *stk)
 
 static void add_addr(struct netstack *stk, const struct netcfg_addr *a)
 {
-    struct stk_addr *s = &stk->addrs[stk->naddrs++];
-    *s = (struct stk_addr){.ifindex = a->ifindex,
-                           .family = a->family,
-                           .prefix_len = a->prefix_len,
-                           .scope = a->scope,
-                           .flags = (a->flags & (u8)~0x40U) | 0x80};
-    memcpy(&s->addr, a->addr, 16);
-    memcpy(&s->peer, a->peer, 16);
-    memcpy(&s->bcast, a->bcast, 4);
+    struct stk_addr s = {.ifindex = a->ifindex,
+                         .family = a->family,
+                         .prefix_len = a->prefix_len,
+                         .scope = a->scope,
+                         .flags = (a->flags & ~0x40U) | 0x80};
+    memcpy(&s.addr, a->addr, 16);
+    memcpy(&s.peer, a->peer, 16);
+    memcpy(&s.bcast, a->bcast, 4);
+    (void)!stk_addr_insert(stk, &s); /* beyond the limit there are no more */
 }
 
 static int add_route(struct netstack *stk, const struct netcfg_route *r)
@@ -96,7 +96,7 @@ static int add_route(struct netstack *stk, const struct netcfg_route *r)
     memcpy(&s.dst, r->dst, 16);
     memcpy(&s.gateway, r->gateway, 16);
     memcpy(&s.prefsrc, r->prefsrc, 16);
-    int e = stk_route_add(stk, &s, false);
+    int e = stk_route_add(stk, &s);
     return e == -LX_EEXIST ? 0 : e;
 }
 
@@ -131,10 +131,22 @@ void netstack_free(struct netstack *stk)
     free(stk->pmtus);
     free(stk->routes);
     free(stk->rules);
+    for (u32 i = 0; i < stk->nifaces; i++)
+        free(stk->ifaces[i]);
     free(stk);
 }
 
-int netstack_new(struct net_ns *ns, const struct netcfg *cfg, struct netstack **ret)
+static int add_loopback(struct netstack *stk)
+{
+    struct stk_iface *lo;
+    int r = stk_dev_new(stk, DEV_LOOPBACK, "lo", LO_IFINDEX, &lo);
+    if (r < 0)
+        return r;
+    stk->last_index = LO_IFINDEX;
+    return 0;
+}
+
+int netstack_new(struct net_ns *ns, struct netstack **ret)
 {
     struct netstack *stk = calloc(1, sizeof(*stk));
     int r = 0;
@@ -152,19 +164,39 @@ int netstack_new(struct net_ns *ns, const struct netcfg *cfg, struct netstack **
     stk->pmtus = pmtu_table_new();
     if (!stk->neighs || !stk->frags || !stk->syns || !stk->pmtus)
         r = -LX_ENOMEM;
-    for (u32 i = 0; r == 0 && i < cfg->nifaces; i++) {
-        const struct netcfg_iface *c = &cfg->ifaces[i];
-        struct stk_iface *f = &stk->ifaces[stk->nifaces++];
-        f->stk = stk;
-        f->index = c->index;
-        f->fd = c->fd;
-        f->mtu = c->mtu;
-        f->type = c->type;
-        f->flags = c->flags;
-        memcpy(f->name, c->name, sizeof(f->name));
-        memcpy(f->mac, c->mac, 6);
+    if (r == 0)
+        r = add_loopback(stk);
+    if (r < 0) {
+        netstack_free(stk);
+        return r;
     }
-    for (u32 i = 0; r == 0 && i < MIN(cfg->naddrs, (u32)STK_MAX_ADDRS); i++)
+    *ret = stk;
+    return 0;
+}
+
+static int add_iface(struct netstack *stk, const struct netcfg_iface *c)
+{
+    struct stk_iface *f;
+    int r = stk_dev_new(stk, DEV_LINK, c->name, c->index, &f);
+    if (r < 0)
+        return r;
+    f->fd = c->fd;
+    f->mtu = c->mtu;
+    f->type = c->type;
+    f->flags = c->flags & ~(u32)(LX_IFF_RUNNING | LX_IFF_LOWER_UP);
+    f->has_qdisc = true;
+    f->has_groups = stk_is_up(f);
+    stk_set_mac(f, c->mac);
+    stk->last_index = MAX(stk->last_index, c->index);
+    return 0;
+}
+
+int netstack_configure(struct netstack *stk, const struct netcfg *cfg)
+{
+    int r = 0;
+    for (u32 i = 0; r == 0 && i < cfg->nifaces; i++)
+        r = add_iface(stk, &cfg->ifaces[i]);
+    for (u32 i = 0; r == 0 && i < cfg->naddrs; i++)
         add_addr(stk, &cfg->addrs[i]);
     for (u32 i = 0; r == 0 && i < cfg->nroutes; i++)
         r = add_route(stk, &cfg->routes[i]);
@@ -174,20 +206,13 @@ int netstack_new(struct net_ns *ns, const struct netcfg *cfg, struct netstack **
         memcpy(n.mac, cfg->neighs[i].mac, 6);
         r = neigh_set(stk, &n);
     }
-    if (r == 0)
-        r = add_rules(stk, cfg);
-    if (r < 0) {
-        netstack_free(stk);
-        return r;
-    }
-    *ret = stk;
-    return 0;
+    return r < 0 ? r : add_rules(stk, cfg);
 }
 
 int netstack_start(struct netstack *stk)
 {
     for (u32 i = 0; i < stk->nifaces; i++) {
-        int r = link_start(&stk->ifaces[i]);
+        int r = stk->ifaces[i]->kind == DEV_LINK ? link_start(stk->ifaces[i]) : 0;
         if (r < 0)
             return r;
     }

@@ -25,22 +25,42 @@
 #include "net/inet/inet.h"
 #include "net/stack/wirefmt.h"
 
-#define STK_MAX_IFACES 16
+#define STK_MAX_IFACES 256 /* of one namespace */
 #define STK_MAX_ADDRS  256
 #define STK_MAX_ROUTES 4096
 #define STK_NAME       16
 
 struct netstack;
 
+/* What is behind an interface. */
+enum dev_kind {
+    DEV_NONE, /* the slot is free */
+    DEV_LOOPBACK,
+    DEV_LINK, /* a packet socket of the host */
+    DEV_DUMMY,
+    DEV_VETH,
+};
+
+/*
+ * A slot of its stack's table: it is made when first needed and stays until the stack goes, so a
+ * pointer to it is good as long as the namespace is referenced; what it stands for may change.
+ * Whoever kept a pointer sees by the kind, or by stk->gen, that the interface is gone.
+ */
 struct stk_iface {
-    struct netstack *stk; /* immutable, as all but the counters and flags */
-    s32 index;
-    char name[STK_NAME];
-    u8 mac[6];
-    u16 type;
-    u32 mtu;
-    _Atomic u32 flags;
-    int fd; /* owned */
+    struct netstack *stk; /* immutable */
+    _Atomic s32 index;    /* 0: the slot is free; as all here changed under dev_lock */
+    _Atomic u32 kind;     /* enum dev_kind */
+    char name[STK_NAME];  /* written under cfg_lock too */
+    _Atomic u64 mac;      /* see stk_mac */
+    _Atomic u32 type;     /* LX_ARPHRD_* */
+    _Atomic u32 mtu, flags, group, txqlen;
+    _Atomic bool has_qdisc;  /* was up */
+    _Atomic bool has_carrier, has_groups; /* has_groups: IPv6 has begun */
+    struct stk_iface *peer;   /* DEV_VETH: the other end; guarded by wire_lock (frame.h) */
+    struct list pending_node; /* guarded by the worker's lock, as the queue of what arrived */
+    struct list rxq;
+    u32 rxq_frames, rxq_bytes;
+    int fd; /* DEV_LINK; owned */
     _Atomic u64 rx_packets, rx_bytes, rx_dropped, rx_errors, rx_multicast;
     _Atomic u64 tx_packets, tx_bytes, tx_dropped;
 };
@@ -48,16 +68,18 @@ struct stk_iface {
 struct stk_addr {
     ipaddr addr, peer;
     u32 bcast; /* network order, 0: none */
+    u32 flags; /* LX_IFA_F_* */
     s32 ifindex;
-    u8 family, prefix_len, scope, flags;
+    u8 family, prefix_len, scope;
+    char label[STK_NAME]; /* IPv4; "": the interface's name */
 };
 
 struct stk_route {
     ipaddr dst, gateway, prefsrc;
     s32 oif;
-    u32 metric, mtu;
-    u8 family, dst_len, table, protocol, scope, type;
-    bool has_gateway;
+    u32 metric, mtu, table, seq; /* seq: of its coming, for showing */
+    u8 family, dst_len, protocol, scope, type, tos;
+    bool has_gateway, is_onlink;
 };
 
 /* Where a destination is reached. */
@@ -82,13 +104,15 @@ struct pmtu_table;
 
 struct netstack {
     struct net_ns *ns; /* not owned: it owns us; immutable */
-    struct stk_iface ifaces[STK_MAX_IFACES];
-    u32 nifaces; /* immutable */
+    _Atomic(struct stk_iface *) ifaces[STK_MAX_IFACES]; /* [0]: the loopback. Filled from the front */
+    _Atomic u32 nifaces;                                /* slots that exist */
+    s32 last_index;                                     /* guarded by dev_lock */
+    _Atomic bool has_lo4, has_lo6;                      /* 127.0.0.1 and ::1 are there */
     struct rwlock cfg_lock;
     struct stk_addr addrs[STK_MAX_ADDRS]; /* guarded by cfg_lock, as below */
     u32 naddrs;
     struct stk_route *routes; /* longest prefix first, then by metric */
-    u32 nroutes;
+    u32 nroutes, route_seq;
     _Atomic u32 gen;        /* changes with addrs and routes */
     struct stk_rule *rules; /* immutable */
     u32 nrules;
@@ -110,6 +134,33 @@ struct netstack {
     _Atomic u64 tcp_in_errs, tcp_retrans_segs, tcp_timeouts;
     _Atomic u64 udp_in_errs, egress_denied;
 };
+
+static inline void stk_mac(const struct stk_iface *ifc, u8 out[6])
+{
+    u64 v = atomic_load_explicit(&ifc->mac, memory_order_relaxed);
+    memcpy(out, &v, 6);
+}
+static inline bool stk_mac_is(const struct stk_iface *ifc, const u8 *mac)
+{
+    u64 v = 0;
+    memcpy(&v, mac, 6);
+    return atomic_load_explicit(&ifc->mac, memory_order_relaxed) == v;
+}
+static inline void stk_set_mac(struct stk_iface *ifc, const u8 *mac)
+{
+    u64 v = 0;
+    memcpy(&v, mac, 6);
+    atomic_store_explicit(&ifc->mac, v, memory_order_relaxed);
+}
+static inline bool stk_is_up(const struct stk_iface *ifc)
+{
+    return atomic_load_explicit(&ifc->flags, memory_order_relaxed) & LX_IFF_UP;
+}
+/* The loopback; local traffic passes while it is up. */
+static inline struct stk_iface *stk_lo(struct netstack *stk)
+{
+    return atomic_load_explicit(&stk->ifaces[0], memory_order_relaxed);
+}
 
 #define STK_COUNT(stk, field) atomic_fetch_add_explicit(&(stk)->field, 1, memory_order_relaxed)
 
@@ -254,6 +305,9 @@ void neigh_learn(struct stk_iface *ifc, const ipaddr *addr, const u8 mac[6], boo
 void neigh_confirm(struct stk_iface *ifc, const ipaddr *addr);
 int neigh_set(struct netstack *stk, const struct neigh_info *n) must_check; /* permanent */
 int neigh_delete(struct netstack *stk, s32 ifindex, const ipaddr *addr) must_check;
+bool neigh_get(struct netstack *stk, s32 ifindex, const ipaddr *addr, struct neigh_info *ret);
+/* Forgets all of an interface. */
+void neigh_flush(struct stk_iface *ifc);
 u32 neigh_list(struct netstack *stk, u32 from, struct neigh_info *ret, u32 max);
 /* True: call again in a second. */
 bool neigh_tick(struct netstack *stk, s64 now);
@@ -278,16 +332,18 @@ bool frag_tick(struct netstack *stk, s64 now);
  */
 int stk_route(struct netstack *stk, const ipaddr *dst, s32 oif, ipaddr *src,
               struct stk_path *ret) must_check;
-int stk_route_add(struct netstack *stk, const struct stk_route *r, bool is_replace) must_check;
-int stk_route_del(struct netstack *stk, const struct stk_route *r) must_check;
-int stk_addr_add(struct netstack *stk, const struct stk_addr *a) must_check;
-int stk_addr_del(struct netstack *stk, const struct stk_addr *a) must_check;
+/* As stk_route; also the route that was taken, if any. */
+int stk_route_explain(struct netstack *stk, const ipaddr *dst, s32 oif, ipaddr *src,
+                      struct stk_path *ret, struct stk_route *ret_route) must_check;
+/* By LX_NLM_F_{CREATE,EXCL,REPLACE}: -LX_EEXIST, -LX_ENOENT, -LX_ENOSPC. */
+int stk_route_put(struct netstack *stk, const struct stk_route *r, u32 nlm_flags) must_check;
+int stk_route_add(struct netstack *stk, const struct stk_route *r) must_check;
+/* A zero oif, metric, type, protocol or prefsrc, or no gateway in r, fits any. *ret: what it was. */
+int stk_route_del(struct netstack *stk, const struct stk_route *r,
+                  struct stk_route *ret) must_check;
+/* All routes by an interface. */
+void stk_route_flush(struct netstack *stk, s32 ifindex);
 u32 stk_routes(struct netstack *stk, u32 from, struct stk_route *ret, u32 max);
-u32 stk_addrs(struct netstack *stk, u32 from, struct stk_addr *ret, u32 max);
-bool stk_is_local(struct netstack *stk, const ipaddr *a);
-bool stk_is_iface_addr(struct stk_iface *ifc, const ipaddr *a);
-/* IPv4 broadcast of an interface (or the limited one). */
-bool stk_is_broadcast(struct netstack *stk, const ipaddr *a);
 bool stk_prefix_match(const ipaddr *a, const ipaddr *prefix, u8 family, u8 len);
 struct stk_iface *stk_iface(struct netstack *stk, s32 index);
 struct stk_iface *stk_iface_named(struct netstack *stk, const char *name);
@@ -300,20 +356,86 @@ u32 stk_pmtu(struct netstack *stk, const ipaddr *dst, u32 link_mtu);
 /* ---- stack.c ------------------------------------------------------------------------------- */
 
 struct netcfg;
-/* Makes the stack of ns from what its namespace had; takes the descriptors over. */
-int netstack_new(struct net_ns *ns, const struct netcfg *cfg, struct netstack **ret) must_check;
+/* A stack with its loopback, which is down. */
+int netstack_new(struct net_ns *ns, struct netstack **ret) must_check;
+/* Gives it what a namespace of the host had; takes the descriptors over. Before the first task. */
+int netstack_configure(struct netstack *stk, const struct netcfg *cfg) must_check;
 /* Starts the threads that read frames. After the host-call filter is there. */
 int netstack_start(struct netstack *stk) must_check;
 void stk_need_tick(struct netstack *stk);
 u64 stk_hash(const struct netstack *stk, const void *p, size_t size);
 
+/* ---- addr.c --------------------------------------------------------------------------------- */
+
+/* -LX_EEXIST, -LX_ENOBUFS, -LX_ENODEV. */
+int stk_addr_add(struct netstack *stk, const struct stk_addr *a) must_check;
+/* Without a word and without its route; sets the flags that its neighbours give it. */
+int stk_addr_insert(struct netstack *stk, struct stk_addr *a) must_check;
+/* prefix_len 0 and peer any: any. -LX_EADDRNOTAVAIL. */
+int stk_addr_del(struct netstack *stk, const struct stk_addr *a) must_check;
+/* The address's subnet becomes reachable. */
+void stk_addr_connect(struct netstack *stk, const struct stk_addr *a);
+/* All of an interface; family 0: of both. */
+void stk_addr_flush(struct netstack *stk, s32 ifindex, u8 family);
+bool stk_addr_first(struct netstack *stk, s32 ifindex, struct stk_addr *ret); /* of IPv4 */
+u32 stk_addrs(struct netstack *stk, u32 from, struct stk_addr *ret, u32 max);
+bool stk_is_local(struct netstack *stk, const ipaddr *a);
+bool stk_is_iface_addr(struct stk_iface *ifc, const ipaddr *a);
+/* IPv4 broadcast of an interface (or the limited one). */
+bool stk_is_broadcast(struct netstack *stk, const ipaddr *a);
+
+/* ---- what listeners of NETLINK_ROUTE's groups are told (netlink/tell.c). Takes leaves only. ---- */
+
+void stk_tell_addr(struct netstack *stk, bool is_new, const struct stk_addr *a);
+void stk_tell_route(struct netstack *stk, bool is_new, const struct stk_route *r);
+void stk_tell_neigh(struct netstack *stk, bool is_new, const struct neigh_info *n);
+/* change: the flags that changed. */
+void stk_tell_link(struct stk_iface *ifc, bool is_new, u32 change);
+
+/* ---- dev.c: interfaces come, change and go ------------------------------------------------- */
+
+extern struct mutex dev_lock;
+
+struct stk_dev_spec { /* of an interface to be made */
+    char name[STK_NAME]; /* "": the next of its kind */
+    s32 index;           /* 0: the next */
+    bool has_mac;
+    u8 mac[6];
+};
+
+/* All REQUIRE dev_lock, or that nobody else is there yet. */
+
+/* A free slot, filled, and nobody told. -LX_EBUSY: the index is taken. */
+int stk_dev_new(struct netstack *stk, enum dev_kind kind, const char *name, s32 index,
+                struct stk_iface **ret) must_check;
+struct netdev_info;
+/* What is the kind's. Takes wire_lock. */
+void stk_dev_describe(const struct stk_iface *f, struct netdev_info *d);
+/* The kind that programs may make by this name; false: none. */
+bool stk_dev_kind(const char *name, enum dev_kind *ret);
+/* peer_*: of a veth, else NULL. -LX_EEXIST, -LX_EINVAL, -LX_EBUSY, -LX_ENFILE. */
+int stk_dev_create(struct netstack *stk, enum dev_kind kind, const struct stk_dev_spec *s,
+                   struct netstack *peer_stk, const struct stk_dev_spec *peer,
+                   struct stk_iface **ret, struct stk_iface **ret_peer) must_check;
+int stk_dev_destroy(struct stk_iface *ifc) must_check; /* -LX_EOPNOTSUPP: not of those */
+/* To another namespace, down and without addresses; name NULL: it keeps its own. */
+int stk_dev_move(struct stk_iface *ifc, struct netstack *to, const char *name,
+                 struct stk_iface **ret, const char **ret_why) must_check;
+int stk_dev_rename(struct stk_iface *ifc, const char *name) must_check;
+int stk_dev_set_mtu(struct stk_iface *ifc, u32 mtu) must_check;
+int stk_dev_set_mac(struct stk_iface *ifc, const u8 mac[6]) must_check;
+int stk_dev_set_master(struct stk_iface *ifc, s32 master, const char **ret_why) must_check;
+/* All that go with their namespace. */
+void stk_dev_destroy_all(struct netstack *stk);
+/* Of the flags only those that mean something here can change: -LX_EOPNOTSUPP. */
+int stk_set_flags(struct netstack *stk, s32 index, u32 flags) must_check;
+
 /* ---- show.c: what programs see and change -------------------------------------------------- */
 
 struct netdev_info;
 struct net_proc_out;
-bool stk_netdev(struct netstack *stk, u32 nth, struct netdev_info *ret);
-/* IFF_UP alone can change. */
-s64 stk_set_flags(struct netstack *stk, s32 index, u32 flags) must_check;
+/* The interface of the lowest index above `after`; false: none. */
+bool stk_netdev(struct netstack *stk, s32 after, struct netdev_info *ret);
 void stk_proc_dev(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor);
 void stk_proc_arp(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor);
 void stk_proc_route(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor);
