@@ -148,7 +148,7 @@ static s64 get_one(struct net_ns *ns, u32 cmd, struct lx_ifreq *r)
     case LX_SIOCGIFNETMASK:
         if (!d.addr)
             return -LX_EADDRNOTAVAIL;
-        fill_addr(r, cmd == LX_SIOCGIFNETMASK  ? d.mask
+        fill_addr(r, cmd == LX_SIOCGIFNETMASK   ? d.mask
                      : cmd == LX_SIOCGIFBRDADDR ? d.bcast
                                                 : d.addr);
         return 0;
@@ -189,8 +189,7 @@ static s64 set_addr(struct netstack *stk, s32 index, u32 cmd, const struct lx_if
         return -LX_EADDRNOTAVAIL;
     a = old;
     if (!has_old)
-        a = (struct stk_addr){
-            .ifindex = index, .family = LX_AF_INET, .flags = LX_IFA_F_PERMANENT};
+        a = (struct stk_addr){.ifindex = index, .family = LX_AF_INET, .flags = LX_IFA_F_PERMANENT};
     switch (cmd) {
     case LX_SIOCSIFADDR:
         a.addr = a.peer = ipaddr_v4(v);
@@ -202,7 +201,8 @@ static s64 set_addr(struct netstack *stk, s32 index, u32 cmd, const struct lx_if
     case LX_SIOCSIFNETMASK:
         if (~net32(v) & (~net32(v) + 1))
             return -LX_EINVAL;
-        if (a.bcast == (ipaddr_to_v4(&a.addr) | ~(a.prefix_len ? net32(UINT32_MAX << (32 - a.prefix_len)) : 0)))
+        if (a.bcast == (ipaddr_to_v4(&a.addr) |
+                        ~(a.prefix_len ? net32(UINT32_MAX << (32 - a.prefix_len)) : 0)))
             a.bcast = ipaddr_to_v4(&a.addr) | ~v;
         a.prefix_len = prefix_of(v);
         break;
@@ -256,8 +256,8 @@ static s64 set_one(struct net_ns *ns, u32 cmd, struct lx_ifreq *r)
     return set_locked(ns, cmd, r);
 }
 
-static s64 ifreq_ioctl(struct net_ns *ns, u32 cmd, u64 arg, s64 (*fn)(struct net_ns *, u32, struct lx_ifreq *),
-                       bool is_answer)
+static s64 ifreq_ioctl(struct net_ns *ns, u32 cmd, u64 arg,
+                       s64 (*fn)(struct net_ns *, u32, struct lx_ifreq *), bool is_answer)
 {
     struct lx_ifreq r;
     int err = copy_in(&r, uaddr(arg), sizeof(r));
@@ -299,8 +299,8 @@ static s64 ethtool(u64 arg)
 
 s64 net_ioctl(struct sock *sk, u32 cmd, u64 arg)
 {
-    bool is_inet = sk->family == LX_AF_INET || sk->family == LX_AF_INET6 ||
-                   sk->family == LX_AF_PACKET;
+    bool is_inet =
+        sk->family == LX_AF_INET || sk->family == LX_AF_INET6 || sk->family == LX_AF_PACKET;
     switch (cmd) {
     case LX_SIOCGIFCONF:
         return get_conf(sk->ns, arg);

@@ -29,7 +29,8 @@ struct netdev_info {
     u64 tx_bytes, tx_packets, tx_dropped;
     u32 addr, mask, bcast; /* the first IPv4 address; 0: none */
 };
-/* The interfaces in the order of their indices: the one after an index (0: the first); false: none. */
+/* The interfaces in the order of their indices: the one after an index (0: the first); false: none.
+ */
 bool netdev_next(struct net_ns *ns, s32 after, struct netdev_info *ret);
 /* The nth, from 0. */
 bool netdev_nth(struct net_ns *ns, u32 nth, struct netdev_info *ret);

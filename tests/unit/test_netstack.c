@@ -394,18 +394,18 @@ TEST(egress_rules)
 TEST(longest_prefix_wins)
 {
     struct stk_path p;
-    struct stk_route r = {.oif = 2, .family = LX_AF_INET, .dst_len = 32, .type = 7, .table = 254};
+    struct stk_route old, r = {.oif = 2, .family = LX_AF_INET, .dst_len = 32, .type = 7, .table = 254};
     ipaddr dst = ipaddr_v4(net32(0x0b000005)), src = ipaddr_v4(0);
     set_up();
     CHECK_EQ(stk_route(stk, &dst, 0, &src, &p), 0);
     CHECK_EQ(ipaddr_to_v4(&p.nexthop), net32(0x0a0000fe));
     CHECK_EQ(ipaddr_to_v4(&src), net32(0x0a000001));
     r.dst = dst;
-    CHECK_EQ(stk_route_add(stk, &r, false), 0);
-    CHECK_EQ(stk_route_add(stk, &r, false), -LX_EEXIST);
+    CHECK_EQ(stk_route_add(stk, &r), 0);
+    CHECK_EQ(stk_route_add(stk, &r), -LX_EEXIST);
     CHECK_EQ(stk_route(stk, &dst, 0, &src, &p), -LX_EHOSTUNREACH);
-    CHECK_EQ(stk_route_del(stk, &r), 0);
-    CHECK_EQ(stk_route_del(stk, &r), -LX_ESRCH);
+    CHECK_EQ(stk_route_del(stk, &r, &old), 0);
+    CHECK_EQ(stk_route_del(stk, &r, &old), -LX_ESRCH);
     CHECK_EQ(stk_route(stk, &dst, 0, &src, &p), 0);
 }
 

@@ -26,8 +26,8 @@ struct net_text {
 };
 
 struct sysctl_net_set {
-    struct mutex lock;         /* leaf: texts */
-    char (*texts)[TEXT_SIZE];  /* guarded by lock */
+    struct mutex lock;        /* leaf: texts */
+    char (*texts)[TEXT_SIZE]; /* guarded by lock */
     _Atomic s64 values[];
 };
 
@@ -119,19 +119,39 @@ static s64 write_net_text(struct file *f, const struct pinode *pi, char *buf, si
 /* ---- the table ----------------------------------------------------------------------------- */
 
 #define N(n, init, lo, hi)                                                                         \
-    {.name = n, .mode = LX_S_IFREG | 0644, .show = show_net_num, .write = write_net_num,           \
-     .arg = &(struct net_num){init, lo, hi}}
+    {                                                                                              \
+        .name = n, .mode = LX_S_IFREG | 0644, .show = show_net_num, .write = write_net_num,        \
+        .arg = &(struct net_num)                                                                   \
+        {                                                                                          \
+            init, lo, hi                                                                           \
+        }                                                                                          \
+    }
 #define G(n, init) /* for all namespaces */                                                        \
-    {.name = n, .mode = LX_S_IFREG | 0644, .show = show_net_num, .write = write_net_num,           \
-     .arg = &(struct net_num){init, INT32_MIN, INT32_MAX, .is_global = true}}
-#define B(n, init)  N(n, init, 0, 1)
-#define I(n, init)  N(n, init, INT32_MIN, INT32_MAX)
+    {                                                                                              \
+        .name = n, .mode = LX_S_IFREG | 0644, .show = show_net_num, .write = write_net_num,        \
+        .arg = &(struct net_num)                                                                   \
+        {                                                                                          \
+            init, INT32_MIN, INT32_MAX, .is_global = true                                          \
+        }                                                                                          \
+    }
+#define B(n, init) N(n, init, 0, 1)
+#define I(n, init) N(n, init, INT32_MIN, INT32_MAX)
 #define P(n, first, second, lo, hi)                                                                \
-    {.name = n, .mode = LX_S_IFREG | 0644, .show = show_net_pair, .write = write_net_pair,         \
-     .arg = &(struct net_pair){{first, second}, lo, hi}}
+    {                                                                                              \
+        .name = n, .mode = LX_S_IFREG | 0644, .show = show_net_pair, .write = write_net_pair,      \
+        .arg = &(struct net_pair)                                                                  \
+        {                                                                                          \
+            {first, second}, lo, hi                                                                \
+        }                                                                                          \
+    }
 #define S(n, init)                                                                                 \
-    {.name = n, .mode = LX_S_IFREG | 0644, .show = show_net_text, .write = write_net_text,         \
-     .arg = &(struct net_text){init}}
+    {                                                                                              \
+        .name = n, .mode = LX_S_IFREG | 0644, .show = show_net_text, .write = write_net_text,      \
+        .arg = &(struct net_text)                                                                  \
+        {                                                                                          \
+            init                                                                                   \
+        }                                                                                          \
+    }
 
 static const struct pnode core_table[] = {
     S("default_qdisc", "fq_codel"), G("netdev_max_backlog", 1000), G("optmem_max", 131072),
@@ -142,14 +162,14 @@ static const struct pnode core_table[] = {
 #define IPV4_CONF                                                                                  \
     {                                                                                              \
         B("accept_local", 0), B("accept_redirects", 1), B("accept_source_route", 0),               \
-        I("arp_announce", 0), I("arp_filter", 0), I("arp_ignore", 0), I("arp_notify", 0),          \
-        B("forwarding", 0), B("log_martians", 0), B("proxy_arp", 0), B("route_localnet", 0),       \
-        N("rp_filter", 0, 0, 2), B("secure_redirects", 1), B("send_redirects", 1),                 \
+            I("arp_announce", 0), I("arp_filter", 0), I("arp_ignore", 0), I("arp_notify", 0),      \
+            B("forwarding", 0), B("log_martians", 0), B("proxy_arp", 0), B("route_localnet", 0),   \
+            N("rp_filter", 0, 0, 2), B("secure_redirects", 1), B("send_redirects", 1),             \
     }
 static const struct pnode ipv4_all[] = IPV4_CONF, ipv4_default[] = IPV4_CONF, ipv4_lo[] = IPV4_CONF,
                           ipv4_eth0[] = IPV4_CONF;
-static const struct pnode ipv4_conf[] = {
-    PDIR("all", ipv4_all), PDIR("default", ipv4_default), PDIR("eth0", ipv4_eth0), PDIR("lo", ipv4_lo)};
+static const struct pnode ipv4_conf[] = {PDIR("all", ipv4_all), PDIR("default", ipv4_default),
+                                         PDIR("eth0", ipv4_eth0), PDIR("lo", ipv4_lo)};
 static const struct pnode ipv4_table[] = {
     PDIR("conf", ipv4_conf),
     I("icmp_echo_ignore_all", 0),
@@ -197,13 +217,13 @@ static const struct pnode ipv4_table[] = {
 #define IPV6_CONF                                                                                  \
     {                                                                                              \
         I("accept_dad", 1), I("accept_ra", 1), B("accept_redirects", 1), B("autoconf", 1),         \
-        B("disable_ipv6", 0), B("forwarding", 0), I("hop_limit", 64), I("mtu", 1280),              \
-        I("use_tempaddr", 0),                                                                      \
+            B("disable_ipv6", 0), B("forwarding", 0), I("hop_limit", 64), I("mtu", 1280),          \
+            I("use_tempaddr", 0),                                                                  \
     }
 static const struct pnode ipv6_all[] = IPV6_CONF, ipv6_default[] = IPV6_CONF, ipv6_lo[] = IPV6_CONF,
                           ipv6_eth0[] = IPV6_CONF;
-static const struct pnode ipv6_conf[] = {
-    PDIR("all", ipv6_all), PDIR("default", ipv6_default), PDIR("eth0", ipv6_eth0), PDIR("lo", ipv6_lo)};
+static const struct pnode ipv6_conf[] = {PDIR("all", ipv6_all), PDIR("default", ipv6_default),
+                                         PDIR("eth0", ipv6_eth0), PDIR("lo", ipv6_lo)};
 static const struct pnode ipv6_table[] = {
     B("bindv6only", 0),
     PDIR("conf", ipv6_conf),
@@ -212,7 +232,8 @@ static const struct pnode ipv6_table[] = {
 static const struct pnode unix_table[] = {I("max_dgram_qlen", 512)};
 
 const struct pnode sysctl_net_table[SYSCTL_NET_SIZE] = {
-    PDIR("core", core_table), PDIR("ipv4", ipv4_table), PDIR("ipv6", ipv6_table), PDIR("unix", unix_table)};
+    PDIR("core", core_table), PDIR("ipv4", ipv4_table), PDIR("ipv6", ipv6_table),
+    PDIR("unix", unix_table)};
 
 /* ---- sets ---------------------------------------------------------------------------------- */
 

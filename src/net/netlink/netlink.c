@@ -9,9 +9,9 @@
 #include "net/inet/inet.h"
 #include "net/parts.h"
 
-#define MAX_REQUEST  131072U
-#define MAX_GROUPS   64
-#define MAX_QUEUED   1024U /* messages of others that wait at one socket */
+#define MAX_REQUEST 131072U
+#define MAX_GROUPS  64
+#define MAX_QUEUED  1024U /* messages of others that wait at one socket */
 
 struct netlink_ns {
     struct mutex lock;
@@ -66,7 +66,7 @@ int netlink_create(struct net_ns *ns, s32 type, s32 protocol, struct sock **ret_
 static bool is_taken(struct netlink_ns *ns, s32 protocol, u32 portid)
 {
     struct nl_sock *o;
-    list_for_each(o, &ns->bound, node) {
+    list_for_each (o, &ns->bound, node) {
         if (o->sk.protocol == protocol && o->portid == portid)
             return true;
     }
@@ -209,7 +209,7 @@ static int unicast(struct nl_sock *n, u32 pid, const u8 *data, u32 size)
     struct netlink_ns *ns = n->sk.ns->netlink_ns;
     struct nl_sock *o;
     MUTEX_GUARD(&ns->lock);
-    list_for_each(o, &ns->bound, node) {
+    list_for_each (o, &ns->bound, node) {
         if (o->sk.protocol != n->sk.protocol || o->portid != pid)
             continue;
         give(o, data, size, n->portid, 0, true);
@@ -235,7 +235,7 @@ void nl_broadcast(struct net_ns *net, s32 protocol, u32 group, const struct nl_s
     struct netlink_ns *ns = net->netlink_ns;
     struct nl_sock *o;
     MUTEX_GUARD(&ns->lock);
-    list_for_each(o, &ns->bound, node) {
+    list_for_each (o, &ns->bound, node) {
         if (o == from || o->sk.protocol != protocol || !(o->groups >> (group - 1) & 1) ||
             (except_pid && o->portid == except_pid))
             continue;
@@ -280,7 +280,8 @@ static bool put_answer(struct nl_sock *n, struct nlbuf *b, const struct lx_nlmsg
         copy = sizeof(*req);
         is_capped = true;
     }
-    u16 flags = (u16)((is_capped && err ? LX_NLM_F_CAPPED : 0) | (has_text ? LX_NLM_F_ACK_TLVS : 0));
+    u16 flags =
+        (u16)((is_capped && err ? LX_NLM_F_CAPPED : 0) | (has_text ? LX_NLM_F_ACK_TLVS : 0));
     u8 *p = nl_begin(b, LX_NLMSG_ERROR, flags, (u32)sizeof(s32) + copy);
     if (!p)
         return false;
@@ -495,10 +496,9 @@ static s64 nl_recv(struct sock *sk, struct smsg *m)
             return -LX_EAGAIN;
         if (sock_shut(sk) & SHUT_RCV)
             return 0;
-        r = wait_event_interruptible(&sk->wq, WAIT_READABLE | WAIT_HUP | WAIT_ERR,
-                                     !mq_is_empty(&n->rxq) || atomic_load(&sk->err) ||
-                                         sock_shut(sk) & SHUT_RCV,
-                                     deadline);
+        r = wait_event_interruptible(
+            &sk->wq, WAIT_READABLE | WAIT_HUP | WAIT_ERR,
+            !mq_is_empty(&n->rxq) || atomic_load(&sk->err) || sock_shut(sk) & SHUT_RCV, deadline);
         if (r < 0)
             return sock_wait_error(r, deadline);
     }

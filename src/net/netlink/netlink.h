@@ -27,7 +27,7 @@ struct lx_nlattr {
 
 /* A datagram being filled with messages. Everything after an overflow is refused. */
 struct nlbuf {
-    u8 *data;     /* NL_BUF_SIZE bytes, or more for one large answer */
+    u8 *data; /* NL_BUF_SIZE bytes, or more for one large answer */
     u32 size, cap;
     u32 msg;      /* offset of the message that is open */
     u32 pid, seq; /* of the request */
@@ -46,7 +46,8 @@ void nl_attr_str(struct nlbuf *b, u16 type, const char *s);
 u32 nl_nest(struct nlbuf *b, u16 type);
 void nl_nest_end(struct nlbuf *b, u32 at);
 
-/* Finds an attribute after a fixed header of hdr_size; NULL when there is none of at least min_size. */
+/* Finds an attribute after a fixed header of hdr_size; NULL when there is none of at least
+ * min_size. */
 const void *nl_find(const struct lx_nlmsghdr *req, u32 hdr_size, u16 type, u32 min_size,
                     u32 *ret_size);
 /* The payload when it has hdr_size bytes, else NULL. */
@@ -70,13 +71,13 @@ struct nl_dump {
 
 struct nl_sock {
     struct sock sk;
-    struct list node;     /* in netlink_ns.bound; guarded by its lock */
+    struct list node;                /* in netlink_ns.bound; guarded by its lock */
     u32 portid, dst_pid, dst_groups; /* guarded by sk.lock */
     bool is_bound;
-    u64 groups;           /* guarded by sk.lock */
-    _Atomic u32 opt;      /* bit n: SOL_NETLINK option n is on */
+    u64 groups;             /* guarded by sk.lock */
+    _Atomic u32 opt;        /* bit n: SOL_NETLINK option n is on */
     struct mutex dump_lock; /* before sk.lock; one step of a dump at a time */
-    bool is_dumping;      /* guarded by dump_lock, as dump */
+    bool is_dumping;        /* guarded by dump_lock, as dump */
     struct nl_dump dump;
     struct mq rxq;
 };

@@ -94,8 +94,7 @@ static bool dump_routes(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
         d->err = -LX_ENOMEM;
         return true;
     }
-    while (d->cursor < count &&
-           rt_put_route(b, LX_RTM_NEWROUTE, n->sk.ns->stack, &all[d->cursor]))
+    while (d->cursor < count && rt_put_route(b, LX_RTM_NEWROUTE, n->sk.ns->stack, &all[d->cursor]))
         d->cursor++;
     free(all);
     return d->cursor >= count;
@@ -124,7 +123,9 @@ static int put_way(struct nl_sock *n, const struct lx_rtmsg *q, const ipaddr *ds
                              .dst_len = is_v4 ? 32 : 128,
                              .table = (u8)found.table,
                              .type = is_local ? RTN_LOCAL : RTN_UNICAST,
-                             .protocol = is_v4 ? 0 : is_local ? RTPROT_KERNEL : found.protocol,
+                             .protocol = is_v4      ? 0
+                                         : is_local ? RTPROT_KERNEL
+                                                    : found.protocol,
                              .flags = is_v4 ? LX_RTM_F_CLONED : 0,
                              .src_len = is_v4 ? 0 : 128};
     if (is_local && is_v4)
@@ -229,7 +230,8 @@ static bool dump_nothing(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
 
 /* ---- dispatch ------------------------------------------------------------------------------ */
 
-static int start(struct nl_dump *d, bool (*step)(struct nl_sock *, struct nl_dump *, struct nlbuf *))
+static int start(struct nl_dump *d,
+                 bool (*step)(struct nl_sock *, struct nl_dump *, struct nlbuf *))
 {
     d->step = step;
     return 0;
@@ -335,7 +337,8 @@ int nl_route_request(struct nl_sock *n, const struct lx_nlmsghdr *req, struct nl
         return -LX_EPERM;
     if (is_get && (req->flags & LX_NLM_F_DUMP)) {
         int r = dump_request(type, d);
-        if (r == 0 && n->opt >> LX_NETLINK_GET_STRICT_CHK & 1 && (d->err = strict_error(n->sk.ns, req)) < 0)
+        if (r == 0 && n->opt >> LX_NETLINK_GET_STRICT_CHK & 1 &&
+            (d->err = strict_error(n->sk.ns, req)) < 0)
             d->step = dump_nothing;
         return r;
     }

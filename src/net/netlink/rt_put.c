@@ -5,12 +5,12 @@
 #include "net/netdev.h"
 #include "net/netlink/route.h"
 
-#define OPER_UNKNOWN          0
-#define OPER_DOWN             2
-#define OPER_LOWERLAYERDOWN   3
-#define OPER_UP               6
-#define IFAPROT_KERNEL_LO     1
-#define IFAPROT_KERNEL_LL     3
+#define OPER_UNKNOWN        0
+#define OPER_DOWN           2
+#define OPER_LOWERLAYERDOWN 3
+#define OPER_UP             6
+#define IFAPROT_KERNEL_LO   1
+#define IFAPROT_KERNEL_LL   3
 
 /* ---- links --------------------------------------------------------------------------------- */
 
@@ -141,8 +141,8 @@ bool rt_put_route(struct nlbuf *b, u16 type, struct netstack *stk, const struct 
                              .tos = r->tos};
     if (r->is_onlink)
         rtm->flags |= LX_RTNH_F_ONLINK;
-    if (r->oif && r->type != RTN_LOCAL && netdev_get(stk->ns, r->oif, &d) &&
-        d.flags & LX_IFF_UP && !(d.flags & LX_IFF_LOWER_UP))
+    if (r->oif && r->type != RTN_LOCAL && netdev_get(stk->ns, r->oif, &d) && d.flags & LX_IFF_UP &&
+        !(d.flags & LX_IFF_LOWER_UP))
         rtm->flags |= LX_RTNH_F_LINKDOWN;
     nl_attr_u32(b, RTA_TABLE, r->table);
     if (r->dst_len)

@@ -143,9 +143,9 @@ static u32 place_of(const struct netstack *stk, const struct stk_addr *a)
                 break;
             continue;
         }
-        if (a->family == LX_AF_INET6 ? scope6(&o->addr) <= scope6(&a->addr)
-                                     : !(a->flags & LX_IFA_F_SECONDARY) &&
-                                           o->flags & LX_IFA_F_SECONDARY)
+        if (a->family == LX_AF_INET6
+                ? scope6(&o->addr) <= scope6(&a->addr)
+                : !(a->flags & LX_IFA_F_SECONDARY) && o->flags & LX_IFA_F_SECONDARY)
             break;
     }
     return i;
@@ -243,8 +243,7 @@ static void gone(struct netstack *stk, const struct stk_addr *a)
 static bool fits_asked(const struct stk_addr *a, const void *arg)
 {
     const struct stk_addr *q = arg;
-    return a->ifindex == q->ifindex && a->family == q->family &&
-           ipaddr_equal(&a->addr, &q->addr) &&
+    return a->ifindex == q->ifindex && a->family == q->family && ipaddr_equal(&a->addr, &q->addr) &&
            (!q->prefix_len || a->prefix_len == q->prefix_len) &&
            (ipaddr_is_any(&q->peer) || ipaddr_equal(&a->peer, &q->peer));
 }

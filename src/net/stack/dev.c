@@ -12,7 +12,7 @@
 #include "net/stack/frame.h"
 
 #define NET_DEVS_MAX 1024U /* of the sandbox, loopbacks and links of the host aside */
-#define CHANGEABLE (LX_IFF_UP | LX_IFF_PROMISC | LX_IFF_ALLMULTI | LX_IFF_NOARP | LX_IFF_DEBUG)
+#define CHANGEABLE   (LX_IFF_UP | LX_IFF_PROMISC | LX_IFF_ALLMULTI | LX_IFF_NOARP | LX_IFF_DEBUG)
 
 struct mutex dev_lock = MUTEX_INIT("net_dev");
 
@@ -483,8 +483,9 @@ int stk_dev_move(struct stk_iface *ifc, struct netstack *to, const char *name,
     }
     int r = pick_name(to, ifc->kind, name ? name : ifc->name, chosen);
     if (r < 0) {
-        *ret_why = r == -LX_EEXIST && !name ? "An interface with the same name exists in the target netns"
-                                            : NULL;
+        *ret_why = r == -LX_EEXIST && !name
+                       ? "An interface with the same name exists in the target netns"
+                       : NULL;
         return r;
     }
     r = stk_dev_new(to, ifc->kind, chosen, stk_iface(to, ifc->index) ? 0 : ifc->index, &n);

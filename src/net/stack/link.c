@@ -47,10 +47,10 @@ static inline bool is_watched(const struct stk_iface *ifc)
 static void show_input(struct stk_iface *ifc, const u8 *frame, u32 size)
 {
     static const u8 all[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-    u8 type = !memcmp(frame, all, 6)       ? LX_PACKET_BROADCAST
-              : frame[0] & 1               ? LX_PACKET_MULTICAST
+    u8 type = !memcmp(frame, all, 6)    ? LX_PACKET_BROADCAST
+              : frame[0] & 1            ? LX_PACKET_MULTICAST
               : !stk_mac_is(ifc, frame) ? LX_PACKET_OTHERHOST
-                                           : LX_PACKET_HOST;
+                                        : LX_PACKET_HOST;
     show(ifc, frame, size, type, NULL);
 }
 

@@ -275,8 +275,8 @@ static int find_way(struct netstack *stk, const ipaddr *dst, s32 oif, ipaddr *sr
     if (ipaddr_is_any(src)) {
         if (r && !ipaddr_is_any(&r->prefsrc))
             *src = r->prefsrc;
-        else if (!pick_source(stk, ifc->index,
-                              r && r->has_gateway && is_v4 ? &r->gateway : dst, src))
+        else if (!pick_source(stk, ifc->index, r && r->has_gateway && is_v4 ? &r->gateway : dst,
+                              src))
             return -LX_EADDRNOTAVAIL;
     }
     if (r && ret_route)

@@ -1,19 +1,22 @@
 /*
- * stack: the network stack of a namespace that has interfaces besides its loopback.
+ * stack: the network stack of a namespace: its interfaces, addresses, routes and neighbours. Every
+ * namespace has one; what is for an address of its own goes by queues (net/inet) all the same.
  *
  * Theory
- *   A thread for each interface reads frames (link.c) and takes each all the way up: Ethernet, ARP
- *   and neighbours (neigh.c), IP (ip.c, frag.c), ICMP and neighbour discovery (icmp.c),
- *   then into a socket (udp.c, tcp.c). Sending runs on the thread that sends: a txbuf on its stack
- * gathers headers and data, ip_send finds the way and link_send hands it to the host.
+ *   A thread for each link of the host reads frames (link.c), one thread those of all virtual
+ *   interfaces (frame.h), and takes each all the way up: Ethernet, ARP and neighbours (neigh.c), IP
+ *   (ip.c, frag.c), ICMP and neighbour discovery (icmp.c), then into a socket (udp.c, tcp.c).
+ *   Sending runs on the thread that sends: a txbuf on its stack gathers headers and data, ip_send
+ *   finds the way and link_send hands it to the host or queues it at the other end.
  *
  *   Everything that arrives is hostile. A frame is one linear buffer; each layer checks that what
  *   it reads is inside `l4_len` or `len` before it reads, and nothing is kept that points into it.
  *
- * Lock order, below sock.lock and tcb.lock
- *   stack.cfg_lock (addresses, routes; rwlock) | neigh.lock | frag.lock | synq.lock: leaves; none
- * is held while a frame is sent but neigh.lock never, so what waits for a neighbour is taken out
- * first.
+ * Lock order
+ *   dev_lock (dev.c: all changes of configuration) → stack.cfg_lock (addresses, routes; rwlock).
+ *   Below sock.lock and tcb.lock: cfg_lock | neigh.lock | frag.lock | synq.lock: leaves; none is
+ *   held while a frame is sent, so what waits for a neighbour is taken out first. Below all:
+ *   wire_lock (frame.h).
  */
 #ifndef NET_STACK_STACK_H
 #define NET_STACK_STACK_H
@@ -54,7 +57,7 @@ struct stk_iface {
     _Atomic u64 mac;      /* see stk_mac */
     _Atomic u32 type;     /* LX_ARPHRD_* */
     _Atomic u32 mtu, flags, group, txqlen;
-    _Atomic bool has_qdisc;  /* was up */
+    _Atomic bool has_qdisc;               /* was up */
     _Atomic bool has_carrier, has_groups; /* has_groups: IPv6 has begun */
     struct stk_iface *peer;   /* DEV_VETH: the other end; guarded by wire_lock (frame.h) */
     struct list pending_node; /* guarded by the worker's lock, as the queue of what arrived */
@@ -104,10 +107,11 @@ struct pmtu_table;
 
 struct netstack {
     struct net_ns *ns; /* not owned: it owns us; immutable */
-    _Atomic(struct stk_iface *) ifaces[STK_MAX_IFACES]; /* [0]: the loopback. Filled from the front */
-    _Atomic u32 nifaces;                                /* slots that exist */
-    s32 last_index;                                     /* guarded by dev_lock */
-    _Atomic bool has_lo4, has_lo6;                      /* 127.0.0.1 and ::1 are there */
+    _Atomic(struct stk_iface *)
+        ifaces[STK_MAX_IFACES];    /* [0]: the loopback. Filled from the front */
+    _Atomic u32 nifaces;           /* slots that exist */
+    s32 last_index;                /* guarded by dev_lock */
+    _Atomic bool has_lo4, has_lo6; /* 127.0.0.1 and ::1 are there */
     struct rwlock cfg_lock;
     struct stk_addr addrs[STK_MAX_ADDRS]; /* guarded by cfg_lock, as below */
     u32 naddrs;
@@ -338,7 +342,8 @@ int stk_route_explain(struct netstack *stk, const ipaddr *dst, s32 oif, ipaddr *
 /* By LX_NLM_F_{CREATE,EXCL,REPLACE}: -LX_EEXIST, -LX_ENOENT, -LX_ENOSPC. */
 int stk_route_put(struct netstack *stk, const struct stk_route *r, u32 nlm_flags) must_check;
 int stk_route_add(struct netstack *stk, const struct stk_route *r) must_check;
-/* A zero oif, metric, type, protocol or prefsrc, or no gateway in r, fits any. *ret: what it was. */
+/* A zero oif, metric, type, protocol or prefsrc, or no gateway in r, fits any. *ret: what it was.
+ */
 int stk_route_del(struct netstack *stk, const struct stk_route *r,
                   struct stk_route *ret) must_check;
 /* All routes by an interface. */
@@ -384,7 +389,8 @@ bool stk_is_iface_addr(struct stk_iface *ifc, const ipaddr *a);
 /* IPv4 broadcast of an interface (or the limited one). */
 bool stk_is_broadcast(struct netstack *stk, const ipaddr *a);
 
-/* ---- what listeners of NETLINK_ROUTE's groups are told (netlink/tell.c). Takes leaves only. ---- */
+/* ---- what listeners of NETLINK_ROUTE's groups are told (netlink/tell.c). Takes leaves only. ----
+ */
 
 void stk_tell_addr(struct netstack *stk, bool is_new, const struct stk_addr *a);
 void stk_tell_route(struct netstack *stk, bool is_new, const struct stk_route *r);
@@ -396,7 +402,7 @@ void stk_tell_link(struct stk_iface *ifc, bool is_new, u32 change);
 
 extern struct mutex dev_lock;
 
-struct stk_dev_spec { /* of an interface to be made */
+struct stk_dev_spec {    /* of an interface to be made */
     char name[STK_NAME]; /* "": the next of its kind */
     s32 index;           /* 0: the next */
     bool has_mac;

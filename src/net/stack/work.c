@@ -126,7 +126,8 @@ void work_queue(struct stk_iface *to, struct stk_frame *f)
 {
     struct parker *wake = NULL;
     mutex_lock(&work_lock);
-    if (!start_worker() || to->rxq_frames >= QUEUE_FRAMES || to->rxq_bytes + f->size > QUEUE_BYTES) {
+    if (!start_worker() || to->rxq_frames >= QUEUE_FRAMES ||
+        to->rxq_bytes + f->size > QUEUE_BYTES) {
         mutex_unlock(&work_lock);
         STK_COUNT(to, rx_dropped);
         frame_free(f);
