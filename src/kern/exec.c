@@ -20,6 +20,7 @@
 #include "fs/tty.h"
 #include "kern/cred.h"
 #include "kern/ptrace.h"
+#include "platform/title.h"
 #include "vfs/fast.h"
 
 /* What the loader and the credentials make, before the switch. */
@@ -64,6 +65,21 @@ static void fill_limits(struct task *t, struct mm_limits *l)
     l->memlock = task_rlimit(t, LX_RLIMIT_MEMLOCK);
 }
 
+/* The arguments as one line, for the host's ps. */
+static void set_title(struct mm *mm, const struct exec_req *rq)
+{
+    char line[ASPACE_TITLE_MAX];
+    const struct loader_strings *v = rq->argv;
+    size_t size = MIN(v->size, sizeof(line));
+    if (size == 0) {
+        aspace_set_title(mm->as, rq->path, strlen(rq->path));
+        return;
+    }
+    for (size_t i = 0; i < size; i++)
+        line[i] = v->buf[i] ? v->buf[i] : ' ';
+    aspace_set_title(mm->as, line, size == v->size ? size - 1 : size);
+}
+
 /* Everything that can fail. On error *im is clean. */
 static int image_load(struct task *t, const struct exec_req *rq, struct image *im)
 {
@@ -91,6 +107,8 @@ static int image_load(struct task *t, const struct exec_req *rq, struct image *i
         r = uctx_new(im->prog.mm->as, NULL, &im->uctx);
     if (r < 0)
         image_done(im);
+    else
+        set_title(im->prog.mm, rq);
     return r;
 }
 

@@ -32,6 +32,7 @@
 #include "abi/nr.h"
 #include "base/log.h"
 #include "platform/internal.h"
+#include "platform/title.h"
 #include "stub/blob.h"
 
 struct platform_config platform_cfg;
@@ -169,12 +170,13 @@ static void move_vdso(void)
 static void make_unmap_table(u64 *table)
 {
     u64 at = 0;
-    u64 keep[7][2] = {{STUB_TEXT, STUB_CONST + STUB_CONST_SIZE},
+    u64 keep[8][2] = {{STUB_TEXT, STUB_CONST + STUB_CONST_SIZE},
+                      {STUB_TITLE, STUB_TITLE + STUB_TITLE_SIZE},
                       {STUB_SHAPES, STUB_SHAPES + STUB_SHAPES_SIZE},
                       {STUB_FILTER, STUB_FILTER + STUB_FILTER_SIZE},
                       {STUB_SITES, STUB_SITES + STUB_SITES_SIZE},
                       {STUB_THUNKS, STUB_THUNKS + STUB_THUNKS_SIZE}};
-    u32 n = 5;
+    u32 n = 6;
     if (platform_vdso.vvar_size) {
         keep[n][0] = platform_vdso.vvar;
         keep[n++][1] = platform_vdso.vvar + platform_vdso.vvar_size;
@@ -215,6 +217,36 @@ static void make_const(struct stub_const *c)
     c->arena_fd = (u64)arena_fd();
     c->has_fsgsbase = platform_has_fsgsbase();
     make_unmap_table((u64 *)(void *)((u8 *)c + UNMAP_TABLE_OFFSET));
+}
+
+/*
+ * Tells the host where the command line of this process, and of all that are forked from it, is: in
+ * a page of its own. The end of the arguments is behind their first byte and not before a NUL, which
+ * the kernel takes for setproctitle(3): it shows the text up to its NUL, as far as the environment's
+ * end. Where the kernel does not know the call, ps shows no command line.
+ */
+static void place_title(void)
+{
+    struct prctl_mm_map map = {
+        .start_code = STUB_TEXT,
+        .end_code = STUB_CONST,
+        .start_data = STUB_CONST,
+        .end_data = STUB_CONST + STUB_CONST_SIZE,
+        .start_brk = STUB_SITES,
+        .brk = STUB_SITES,
+        .start_stack = STUB_SLOTS,
+        .arg_start = STUB_TITLE,
+        .arg_end = STUB_TITLE + 1,
+        .env_start = STUB_TITLE + 1,
+        .env_end = STUB_TITLE + ASPACE_TITLE_MAX + 1,
+        .exe_fd = (u32)-1,
+    };
+    void *at = (void *)(uintptr_t)STUB_TITLE;
+    if (mmap(at, STUB_TITLE_SIZE, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != at)
+        _exit(107);
+    strcpy(at, "cvisor-stub");
+    prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof(map), 0);
 }
 
 /* In the child, with the Sentry's memory copied: never returns. */
@@ -258,6 +290,7 @@ static noreturn_fn void zygote_main(u64 entry, u64 unit_offset, u64 secret)
     mmap((void *)(uintptr_t)STUB_THUNKS, STUB_THUNKS_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     move_vdso();
+    place_title();
     struct sock_fprog *prog = (struct sock_fprog *)(uintptr_t)STUB_FILTER;
     if (mmap(prog, STUB_FILTER_SIZE, PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != prog)

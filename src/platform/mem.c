@@ -13,6 +13,7 @@
 #include "abi/errno.h"
 #include "base/log.h"
 #include "platform/internal.h"
+#include "platform/title.h"
 #include "platform/patch.h"
 
 /* How much of [addr, addr + size) is in the guest's area that holds addr. */
@@ -48,6 +49,15 @@ static size_t plain_write(struct aspace *as, u64 addr, const void *buf, size_t s
     struct iovec remote = {(void *)(uintptr_t)addr, size};
     ssize_t n = process_vm_writev(as->pid, &local, 1, &remote, 1, 0);
     return n < 0 ? 0 : (size_t)n;
+}
+
+void aspace_set_title(struct aspace *as, const char *text, size_t size)
+{
+    char title[ASPACE_TITLE_MAX + 1];
+    size = MIN(size, (size_t)ASPACE_TITLE_MAX);
+    memcpy(title, text, size);
+    title[size] = 0;
+    (void)!plain_write(as, STUB_TITLE, title, size + 1); /* only ps goes without it */
 }
 
 /* ---- the window

@@ -8,6 +8,7 @@
  *   0x60021000  orders      read-only here; the helper's orders
  *   0x60022000  files       read-only here; which fds are read without the Sentry, and where from
  *   0x60023000  results     read, write; the helper's answers
+ *   0x60024000  title       read, write, private; what the host shows as the process's command line
  *   0x60030000  shapes      read-only here; which arguments of which call go through the window
  *   0x60040000  filter      only while the zygote starts
  *   0x60600000  site table  one 8-byte pointer a rewritten site (see patch.c)
@@ -30,6 +31,8 @@
 #define STUB_ORDER        0x60021000
 #define STUB_FILES        0x60022000
 #define STUB_RESULT       0x60023000
+#define STUB_TITLE        0x60024000
+#define STUB_TITLE_SIZE   0x1000
 #define STUB_SHAPES       0x60030000
 #define STUB_SHAPES_SIZE  0x4000
 #define STUB_FILTER       0x60040000 /* in the zygote, until the filter is installed */

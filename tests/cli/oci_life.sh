@@ -35,6 +35,12 @@ for i in 1 2 3 4 5 6 7 8 9 10; do [ -s "$bundle/rootfs/tmp/mark" ] && break; sle
 check "$(cat "$bundle/rootfs/tmp/mark")" done "what the detached exec wrote"
 oci ps c1 | grep -q ' sh$' || bad "ps shows no sh: $(oci ps c1)"
 oci ps --format json c1 | grep -q "^\[$(oci state c1 | sed -n 's/.*"pid": *\([0-9]*\).*/\1/p')[],]" || bad "ps --format json: $(oci ps --format json c1)"
+# What the host's ps says of its processes: the programs' command lines.
+oci exec -d c1 sh -c 'sleep 4321 & exec sleep 4322'; check $? 0 "an exec to look for"
+args_of() { for p in $(oci ps --format json c1 | tr -d '[]' | tr , ' '); do tr "\0" "|" 2>/dev/null < /proc/$p/cmdline; echo; done 2>/dev/null; }
+for i in $(seq 100); do [ "$(args_of | grep -c '^sleep 43')" = 2 ] && break; sleep 0.1; done
+check "$(args_of | grep "^sleep 43" | sort)" "sleep 4321|
+sleep 4322|" "command lines on the host"
 oci pause c1; check $? 0 pause
 check "$(field c1 status)" paused "status after pause"
 oci exec c1 true 2>err; check $? 255 "exec in a paused container"
