@@ -17,7 +17,7 @@ struct global_opts {
     /* of an OCI runtime */
     const char *root, *debug_log_path;
     bool is_log_json, is_systemd_cgroup;
-    bool is_network_sandbox;
+    bool is_network_sandbox, is_network_host;
     bool is_network_none; /* asked for: containers have their namespace's interfaces otherwise */
     const char *egress; /* NULL: no limit */
 };
@@ -39,6 +39,7 @@ int cmd_uninstall(const struct global_opts *g, int argc, char **argv);
 int cmd_syscalls(const struct global_opts *g, int argc, char **argv);
 int cmd_filters(const struct global_opts *g, int argc, char **argv);
 int cmd_sentry(const struct global_opts *g, int argc, char **argv);
+int cmd_broker(const struct global_opts *g, int argc, char **argv);
 int cmd_gofer(const struct global_opts *g, int argc, char **argv);
 
 #endif

@@ -287,8 +287,10 @@ int cmd_do(const struct global_opts *g, int argc, char **argv)
     if (r)
         return r;
 
-    if (!g->is_network_sandbox && (o.netns || g->egress))
-        return complain(2, "%s goes with --network=sandbox", o.netns ? "--netns" : "--egress");
+    if (g->egress && !g->is_network_sandbox)
+        return complain(2, "--egress goes with --network=sandbox");
+    if (o.netns && !g->is_network_sandbox && !g->is_network_host)
+        return complain(2, "--netns goes with --network=sandbox or --network=host");
 
     if (g->is_root_shared && !o.is_rw)
         return complain(2, "--file-access shared goes with --rw: without it an overlay covers the root");
@@ -347,6 +349,7 @@ int cmd_do(const struct global_opts *g, int argc, char **argv)
         .log_fd = log_fd,
         .strace_fd = strace_fd,
         .nlanes = lane_count(),
+        .is_host_network = g->is_network_host,
     };
     for (int i = 0; i < 3; i++)
         if (closed_stdio & 1U << i)
@@ -354,6 +357,10 @@ int cmd_do(const struct global_opts *g, int argc, char **argv)
     if (o.is_tty && console_raw(STDIN_FILENO, &e) < 0)
         return complain(EXIT_SANDBOX, "%s", e.msg);
     if (g->is_network_sandbox && netns_take(o.netns, g->egress, &params, &e) < 0) {
+        console_restore();
+        return complain(EXIT_SANDBOX, "%s", e.msg);
+    }
+    if (g->is_network_host && o.netns && netns_enter(o.netns, &e) < 0) {
         console_restore();
         return complain(EXIT_SANDBOX, "%s", e.msg);
     }

@@ -1,6 +1,7 @@
 /* cvisor filters: what each process of a sandbox may ask of the host; docs/SECURITY.md holds it. */
 #include <unistd.h>
 
+#include "broker/broker.h"
 #include "cli/cmd.h"
 #include "gofer/gofer.h"
 #include "platform/filters.h"
@@ -16,5 +17,6 @@ int cmd_filters(const struct global_opts *g, int argc, char **argv)
     platform_filters_dump(STDOUT_FILENO, sys_name);
     jail_print_filter(STDOUT_FILENO);
     gofer_print_filter(STDOUT_FILENO, sys_name);
+    broker_print_filter(STDOUT_FILENO, sys_name);
     return 0;
 }

@@ -44,6 +44,7 @@ static const struct command commands[] = {
     {"filters", "filters", "print the filters of host calls of a sandbox's processes", cmd_filters, false},
     {"sentry", "", "", cmd_sentry, true},
     {"gofer", "", "", cmd_gofer, true},
+    {"broker", "", "", cmd_broker, true},
 };
 
 int complain(int status, const char *fmt, ...)
@@ -72,8 +73,8 @@ static void usage(FILE *f)
           "  --systemd-cgroup   containers' cgroups are made by systemd\n"
           "  --strace           print every system call with its arguments\n"
           "  --strace-log FILE  where --strace prints (default: standard error)\n"
-          "  --network none|sandbox  loopback only (the default), or the interfaces of the network\n"
-          "                     namespace, on the sandbox's own network stack\n"
+          "  --network none|sandbox|host  loopback only (the default), the interfaces of the network\n"
+          "                     namespace on the sandbox's own network stack, or sockets of the host's\n"
           "  --egress deny|allow:CIDR[:PORT[-PORT]],...  what the sandbox may reach by that network\n"
           "  --mm helper|direct who makes memory calls in the host (default: direct)\n"
           "  --patch on|off     rewrite system-call instructions (default: on)\n"
@@ -135,10 +136,11 @@ int main(int argc, char **argv)
             g.strace_path = optarg;
             break;
         case OPT_NETWORK:
-            if (strcmp(optarg, "none") && strcmp(optarg, "sandbox"))
-                return complain(2, "--network takes 'none' (loopback only) or 'sandbox', not '%s'", optarg);
+            g.is_network_none = !strcmp(optarg, "none");
             g.is_network_sandbox = !strcmp(optarg, "sandbox");
-            g.is_network_none = !g.is_network_sandbox;
+            g.is_network_host = !strcmp(optarg, "host");
+            if (!g.is_network_none && !g.is_network_sandbox && !g.is_network_host)
+                return complain(2, "--network takes 'none' (loopback only), 'sandbox' or 'host', not '%s'", optarg);
             break;
         case OPT_EGRESS:
             if (!netns_is_egress(optarg))

@@ -72,7 +72,10 @@ void oci_globals_from(const struct global_opts *g, struct oci_globals *ret)
         .log_path = g->debug_log_path,
         .strace_path = g->strace_path,
         .is_systemd_cgroup = g->is_systemd_cgroup,
-        .is_network_none = g->is_network_none,
+        .network = g->is_network_none      ? NET_NONE
+                   : g->is_network_host    ? NET_HOST
+                   : g->is_network_sandbox ? NET_SANDBOX
+                                           : NET_NAMESPACE,
         .egress = g->egress,
     };
 }

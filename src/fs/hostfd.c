@@ -59,7 +59,7 @@ void hostfd_free(struct hostfd *h)
 {
     if (!h)
         return;
-    hostfd_unwatch(h);
+    hostwatch_done(&h->watch);
     waitq_done(&h->wait);
     if (h->fd >= 0)
         close(h->fd);
@@ -101,8 +101,8 @@ int hostfd_alloc(int fd, struct hostfd **ret_h)
     h->kind = (enum hostfd_kind)kind;
     int acc = fl & O_ACCMODE;
     h->fmode = (acc != O_WRONLY ? FMODE_READ : 0) | (acc != O_RDONLY ? FMODE_WRITE : 0);
-    mutex_init(&h->lock, "hostfd");
     waitq_init(&h->wait);
+    hostwatch_init(&h->watch, fd, &h->wait);
     *ret_h = h;
     return 0;
 }

@@ -3,6 +3,7 @@
 #define FS_HOSTFD_INT_H
 
 #include "fs/hostfd.h"
+#include "fs/hostwatch.h"
 
 struct tty;
 
@@ -19,9 +20,7 @@ struct hostfd {
     int fd;                   /* owned */
     enum hostfd_kind kind;    /* immutable */
     u32 fmode;                /* FMODE_READ, FMODE_WRITE: the host's access mode; immutable */
-    struct mutex lock;
-    bool is_armed;            /* the reactor watches it; guarded by lock */
-    bool is_registered;       /* guarded by lock */
+    struct hostwatch watch;
     bool is_nowait_off;       /* RWF_NOWAIT is not supported; racy, only a hint */
     struct waitq wait;
     struct tty *tty;          /* HOSTFD_TTY: owned */
@@ -43,8 +42,6 @@ s64 host_try_write(struct hostfd *h, const void *buf, size_t size, s64 off);
 u32 host_poll_now(struct hostfd *h, u32 events); /* WAIT_* */
 /* Whoever waits on h->wait gets woken by the host's events from now on. */
 void hostfd_arm(struct hostfd *h);
-/* Before close. */
-void hostfd_unwatch(struct hostfd *h);
 /* Waits until host_poll_now has one of events. 0, -LX_ERESTARTSYS, -LX_ETIMEDOUT. */
 int hostfd_wait(struct hostfd *h, u32 events, s64 deadline_ns) must_check;
 /* Whole reads and writes with waiting unless is_nonblock; off NULL: the host's position. */

@@ -1,23 +1,11 @@
-/*
- * Host I/O without blocking, and the reactor: one thread in a host epoll_wait
- * that wakes the wait queues of host fds.
- *
- * A host fd is armed (edge-triggered, for all events) when somebody waits for it and
- * disarmed by the reactor when an event finds nobody waiting, so that an output pipe that drains
- * costs nothing. Arming reports what is ready at once, which makes the order "queue, arm, look,
- * sleep" safe.
- */
+/* Host I/O without blocking; waiting for it is hostwatch.h's. */
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "abi/signal.h"
-#include "base/log.h"
 #include "fs/hostfd_int.h"
 
 #define TTY_WRITE_MAX 1024U /* a terminal that polls writable takes this much without waiting */
@@ -103,89 +91,12 @@ s64 host_try_write(struct hostfd *h, const void *buf, size_t size, s64 off)
     return -LX_EIO;
 }
 
-/* ---- the reactor --------------------------------------------------------------------------- */
-
-static struct mutex reactor_lock = MUTEX_INIT("hostfd.reactor");
-static int reactor_fd = -1; /* guarded by reactor_lock */
-/* A watched hostfd is freed only when the reactor is not handling an event: it holds this. */
-static struct mutex handling_lock = MUTEX_INIT("hostfd.handling");
-
-#define ARMED (EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET)
-
-static void handle(struct hostfd *h, u32 events)
-{
-    waitq_wake(&h->wait, events | WAIT_RDNORM * !!(events & WAIT_IN) |
-                             WAIT_WRNORM * !!(events & WAIT_OUT));
-    MUTEX_GUARD(&h->lock);
-    if (!h->is_armed || atomic_load(&h->wait.nwaiters) > 0)
-        return;
-    struct epoll_event ev = {.events = 0, .data.ptr = h};
-    if (epoll_ctl(reactor_fd, EPOLL_CTL_MOD, h->fd, &ev) == 0)
-        h->is_armed = false;
-}
-
-/*
- * Sleeps on the epoll fd itself and takes events only with handling_lock held: what hostfd_unwatch
- * has taken out of the set under that lock is in no event any more.
- */
-static noreturn_fn void *reactor_main(void *arg)
-{
-    struct pollfd p = {reactor_fd, POLLIN, 0};
-    for (;;) {
-        struct epoll_event evs[16];
-        (void)poll(&p, 1, -1);
-        mutex_lock(&handling_lock);
-        int n = epoll_wait(reactor_fd, evs, ARRAY_SIZE(evs), 0);
-        for (int i = 0; i < n; i++)
-            handle(evs[i].data.ptr, evs[i].events);
-        mutex_unlock(&handling_lock);
-    }
-}
-
-static bool start_reactor(void)
-{
-    pthread_t thread;
-    sigset_t all, old;
-    MUTEX_GUARD(&reactor_lock);
-    if (reactor_fd >= 0)
-        return true;
-    reactor_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (reactor_fd < 0)
-        return false;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int r = pthread_create(&thread, NULL, reactor_main, NULL);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    if (r != 0) {
-        close(reactor_fd);
-        reactor_fd = -1;
-        return false;
-    }
-    pthread_detach(thread);
-    return true;
-}
+/* ---- waiting ----------------------------------------------------------------------------------- */
 
 void hostfd_arm(struct hostfd *h)
 {
-    if (h->kind == HOSTFD_REG || h->kind == HOSTFD_CHR || !start_reactor())
-        return;
-    MUTEX_GUARD(&h->lock);
-    if (h->is_armed)
-        return;
-    struct epoll_event ev = {.events = ARMED, .data.ptr = h};
-    int op = h->is_registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-    if (epoll_ctl(reactor_fd, op, h->fd, &ev) == 0)
-        h->is_armed = h->is_registered = true;
-    else
-        log_warn("host fd %d cannot be watched: errno %d", h->fd, errno);
-}
-
-void hostfd_unwatch(struct hostfd *h)
-{
-    if (!h->is_registered)
-        return;
-    MUTEX_GUARD(&handling_lock);
-    (void)epoll_ctl(reactor_fd, EPOLL_CTL_DEL, h->fd, NULL);
+    if (h->kind != HOSTFD_REG && h->kind != HOSTFD_CHR)
+        hostwatch_arm(&h->watch);
 }
 
 int hostfd_wait(struct hostfd *h, u32 events, s64 deadline_ns)

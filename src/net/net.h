@@ -8,6 +8,7 @@
  *
  *   unix/     stream, datagram, seqpacket; names; ancillary data and its garbage collection (scm.h)
  *   inet/     TCP, UDP, ICMP and raw sockets over the loopback
+ *   host/     sockets of the host's instead of inet/, in a sandbox with its network
  *   netlink/  route, sock_diag and the families that only refuse
  *
  * Lock order
@@ -50,6 +51,7 @@ struct netlink_ns;
 struct packet_ns;
 struct ipt_ns;
 struct netstack;
+struct hostnet;
 
 /* Values of net.core.*, net.ipv4.* and kin that the stack reads. */
 enum net_sysctl_id {
@@ -94,6 +96,8 @@ struct net_ns {
     struct ipt_ns *ipt_ns;
     _Atomic u32 nf_hooks;     /* where rule sets say something: a bit a hook; see filter/hook.h */
     _Atomic u32 nwatchers;    /* packet socks that listen, raw socks: see inet/wire.h */
+    struct hostnet *host;     /* the root namespace's with --network=host: its internet sockets are the
+                               * host's. Set before the first task, then immutable; never freed */
     struct netstack *stack;   /* owned, immutable */
     struct list all_node;     /* guarded by the list's lock, as ids */
     u64 ids[NET_NS_IDS];      /* cookies of others, at their numbers here; 0: free */

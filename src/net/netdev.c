@@ -32,9 +32,6 @@ struct lx_ifconf {
     u64 buf;
 };
 
-#define LX_SIOCGSTAMP_NEW   0x80108906U
-#define LX_SIOCGSTAMPNS_NEW 0x80108907U
-
 bool netdev_next(struct net_ns *ns, s32 after, struct netdev_info *ret)
 {
     return stk_netdev(ns->stack, after, ret);

@@ -10,6 +10,9 @@
 #define LO_IFINDEX 1
 #define LO_MTU     65536
 
+#define LX_SIOCGSTAMP_NEW   0x80108906U
+#define LX_SIOCGSTAMPNS_NEW 0x80108907U
+
 struct sock;
 
 /* An interface as programs see it. */

@@ -95,7 +95,7 @@ static void listen_to(struct packet_sock *p, u16 protocol, s32 ifindex)
 
 int packet_create(struct net_ns *ns, s32 type, s32 protocol, struct sock **ret_sk)
 {
-    if (!net_capable(ns, LX_CAP_NET_RAW))
+    if (!net_capable(ns, LX_CAP_NET_RAW) || ns->host) /* not for the host's network */
         return -LX_EPERM;
     if (type != LX_SOCK_RAW && type != LX_SOCK_DGRAM)
         return -LX_ESOCKTNOSUPPORT;

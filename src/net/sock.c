@@ -88,7 +88,7 @@ u32 net_collect(struct net_ns *ns, u64 after, u16 family, s32 protocol, struct s
     u32 n = 0;
     MUTEX_GUARD(&ns->socks_lock);
     list_for_each(sk, &ns->socks, ns_node) {
-        if (sk->cookie <= after || sk->family != family ||
+        if (sk->cookie <= after || sk->family != family || sk->ops->is_host ||
             (protocol >= 0 && sk->protocol != protocol) || !ref_get_unless_zero(&sk->ref))
             continue;
         ret_socks[n++] = sk;
@@ -250,14 +250,14 @@ s64 sock_recvmsg(struct sock *sk, struct smsg *m)
 
 int sock_setsockopt(struct sock *sk, s32 level, s32 name, const struct optval *val)
 {
-    if (level == LX_SOL_SOCKET)
+    if (level == LX_SOL_SOCKET && !sk->ops->is_host)
         return sock_setsockopt_generic(sk, name, val);
     return sk->ops->setsockopt ? sk->ops->setsockopt(sk, level, name, val) : -LX_EOPNOTSUPP;
 }
 
 int sock_getsockopt(struct sock *sk, s32 level, s32 name, struct optval *val)
 {
-    if (level == LX_SOL_SOCKET)
+    if (level == LX_SOL_SOCKET && !sk->ops->is_host)
         return sock_getsockopt_generic(sk, name, val);
     return sk->ops->getsockopt ? sk->ops->getsockopt(sk, level, name, val) : -LX_EOPNOTSUPP;
 }

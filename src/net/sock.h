@@ -75,6 +75,8 @@ int optval_write_int(struct optval *o, s32 v) must_check;
 
 struct sock_ops {
     const char *name; /* for debug printing */
+    bool is_host;     /* a socket of the host's (host/host.h): all options are the family's, and no
+                       * list of this namespace shows it */
     /* addr has at least 2 bytes (len >= 2 is the family's to check); zero-padded to its union. */
     int (*bind)(struct sock *sk, const union saddr *addr, u32 len) must_check;
     int (*connect)(struct sock *sk, const union saddr *addr, u32 len, bool is_nonblock) must_check;

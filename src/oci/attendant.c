@@ -244,10 +244,20 @@ static void await_sandbox(int link, int sync, int tty)
         _exit(1);
 }
 
+/* Asked for; or the container is to be where the host is: by no namespace, or by the path of the host's.
+ * left: the command's. */
+static bool has_host_network(const struct attendant_params *p, const struct stat *left)
+{
+    const struct oci_namespace *net = p->ns ? &p->ns[OCI_NS_NET] : NULL;
+    if (p->network != NET_NAMESPACE)
+        return p->network == NET_HOST;
+    return !net || !net->is_set || (net->path && *net->path && netns_is_hosts(left));
+}
+
 static noreturn_fn void attendant_main(const struct attendant_params *p, int sync)
 {
     struct err e = {0};
-    struct sandbox sb = {-1, -1, -1};
+    struct sandbox sb = SANDBOX_NONE;
     prctl(PR_SET_NAME, p->sandbox ? "cvisor-init" : "cvisor-exec");
     if (setsid() < 0 && errno != EPERM)
         give_up(sync, 125, errno, "cannot begin a session");
@@ -271,9 +281,13 @@ static noreturn_fn void attendant_main(const struct attendant_params *p, int syn
             _exit(1);
         await_command(sync, SYNC_GO);
         /* By now an engine has put into it what the container is to have. */
-        if (!p->pod && !p->is_network_none && p->ns && p->ns[OCI_NS_NET].is_set &&
+        if (!p->pod && (p->network == NET_NAMESPACE || p->network == NET_SANDBOX) && p->ns && p->ns[OCI_NS_NET].is_set &&
             netns_take_entered(&left, p->egress, p->sandbox, &e) < 0)
             give_up(sync, 125, e.status, e.msg);
+        p->sandbox->is_host_network = has_host_network(p, &left);
+        if (p->sandbox->is_host_network && p->egress && !p->pod)
+            give_up(sync, 125, 0,
+                    "--egress limits the sandbox's own network stack, and this container has the host's");
         if ((p->pod ? sandbox_join(p->sandbox, p->link, p->pod, &sb, &e)
                     : sandbox_start(p->sandbox, &sb, &e)) < 0)
             give_up(sync, 125, e.status, e.msg);

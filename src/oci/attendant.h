@@ -31,10 +31,18 @@ struct sync_msg {
     char text[1100]; /* NUL-terminated */
 };
 
+/* Where a sandbox's network is from. */
+enum oci_network {
+    NET_NAMESPACE, /* its namespace's interfaces are taken over; without one, as NET_HOST */
+    NET_SANDBOX,   /* its namespace's interfaces are taken over; without one, loopback only */
+    NET_HOST,      /* its internet sockets are sockets of the namespace, or of the host */
+    NET_NONE,      /* loopback only */
+};
+
 struct attendant_params {
     const struct oci_namespace *ns;       /* of the spec; NULL: stays in the command's */
     struct sandbox_params *sandbox;       /* a container's; NULL: an exec */
-    bool is_network_none;                 /* the interfaces of its namespace are left alone */
+    enum oci_network network;
     const char *egress;                   /* see netns.h */
     const char *pod;                      /* id of the container whose sandbox is joined, or NULL */
     int link;        /* exec: the connection, with the request sent; pod: a fresh one; else -1 */

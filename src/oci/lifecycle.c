@@ -160,7 +160,7 @@ static int kill_attendant(const struct oci_state *s, struct err *e)
 /* ---- create -------------------------------------------------------------------------------- */
 
 struct making {
-    bool is_network_none;
+    enum oci_network network;
     const char *egress;
     struct oci_spec *spec;
     struct oci_boot boot;
@@ -481,7 +481,7 @@ static int bring_up(const struct oci_create *c, struct making *m, struct oci_sta
     char state;
     m->attendant.ns = m->spec->linux_.ns;
     m->attendant.sandbox = &m->params;
-    m->attendant.is_network_none = m->is_network_none;
+    m->attendant.network = m->network;
     m->attendant.egress = m->egress;
     if (m->tty >= 0) {
         m->attendant.tty = m->tty;
@@ -528,7 +528,7 @@ int oci_create(const struct oci_globals *g, const struct oci_create *c, struct o
     static struct making m = {.tty = -1, .sync = -1, .lock = -1};
     struct oci_state s = {.dir = -1, .sandbox_dir = -1};
     m.attendant.tty = m.attendant.link = -1;
-    m.is_network_none = g->is_network_none;
+    m.network = g->network;
     m.egress = g->egress;
     if (load_bundle(c, &m, e) < 0 || state_root(g->root, true, &m.root, e) < 0)
         return -1;

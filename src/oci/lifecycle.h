@@ -20,7 +20,7 @@ struct oci_globals {
     const char *log_path; /* of sentry and gofer; NULL: in the container's directory */
     const char *strace_path;
     bool is_systemd_cgroup;
-    bool is_network_none;
+    enum oci_network network;
     const char *egress; /* as --egress says it, or NULL */
 };
 

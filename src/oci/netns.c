@@ -402,6 +402,18 @@ int netns_take(const char *path, const char *egress, struct sandbox_params *p, s
     return r;
 }
 
+int netns_enter(const char *path, struct err *e)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_errno(e, "cannot open the network namespace '%s'", path);
+    int r = setns(fd, CLONE_NEWNET) < 0
+                ? err_errno(e, "cannot enter the network namespace '%s'", path)
+                : 0;
+    close(fd);
+    return r;
+}
+
 /* Any interface but the loopback. */
 static bool has_interface(void)
 {
@@ -415,17 +427,23 @@ static bool has_interface(void)
     return is_any;
 }
 
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
+bool netns_is_hosts(const struct stat *left)
+{
+    struct stat here, hosts;
+    return stat("/proc/self/ns/net", &here) == 0 &&
+           (is_same(&here, left) || (stat("/proc/1/ns/net", &hosts) == 0 && is_same(&here, &hosts)));
+}
+
 int netns_take_entered(const struct stat *left, const char *egress, struct sandbox_params *p,
                        struct err *e)
 {
-    struct stat here, hosts;
     struct netcfg c = {0};
-    if (stat("/proc/self/ns/net", &here) < 0)
-        return err_errno(e, "cannot examine the network namespace");
-    if ((here.st_ino == left->st_ino && here.st_dev == left->st_dev) ||
-        (stat("/proc/1/ns/net", &hosts) == 0 && here.st_ino == hosts.st_ino &&
-         here.st_dev == hosts.st_dev) ||
-        !has_interface())
+    if (netns_is_hosts(left) || !has_interface())
         return 0;
     int r = egress && !netcfg_parse_egress(&c, egress)
                 ? err_set(e, "--egress takes deny or allow:CIDR[:PORT[-PORT]],…, not '%s'", egress)

@@ -17,13 +17,17 @@
  */
 int netns_take(const char *path, const char *egress, struct sandbox_params *p,
                struct err *e) must_check;
-/*
- * The same for the namespace that the caller is in, once it has entered it for the container. Nothing
- * is done when that is the one it came from (left), process 1's, or has no interface but lo.
- */
 struct stat;
+/* Is the namespace that the caller is in the one that it came from (left), or process 1's? */
+bool netns_is_hosts(const struct stat *left) must_check;
+/*
+ * The same as netns_take for the namespace that the caller is in, once it has entered it for the
+ * container. Nothing is done when that is the host's (netns_is_hosts) or has no interface but lo.
+ */
 int netns_take_entered(const struct stat *left, const char *egress, struct sandbox_params *p,
                        struct err *e) must_check;
+/* For good. The calling process must have one thread. */
+int netns_enter(const char *path, struct err *e) must_check;
 /* Is the text of an --egress well formed? */
 bool netns_is_egress(const char *text) must_check;
 

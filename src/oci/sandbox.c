@@ -1,8 +1,8 @@
 /*
  * Starting a sandbox.
  *
- * Both helpers are this very executable, run again from its fd with an empty
- * environment, so that neither inherits the command's memory or layout.
+ * All helpers are this very executable, run again from its fd with an empty
+ * environment, so that none inherits the command's memory or layout.
  *
  *   sentry  new user, pid, net, ipc, uts and mount namespaces. Its user
  *           namespace maps uid 0 to an unprivileged host uid: nobody when root
@@ -14,6 +14,8 @@
  *           namespace it goes on to a namespace of those, once it has its mounts: the ids
  *           that it speaks of are the container's from then on, and it is nobody else on
  *           the host.
+ *   broker  with the host's network alone: as the gofer, without any files; it
+ *           stays in the network namespace that the command is in.
  *
  * Each child waits for one byte from us, sent once its id maps are written. On
  * the same socket it says what went wrong when it does not get as far as its
@@ -179,6 +181,21 @@ static int enter_maps(struct child_plan *plan)
 }
 
 /*
+ * An empty directory as the root: /proc is the one that is sure to exist. Here and not in
+ * the child's program, which as an ordinary user has no capability after exec.
+ */
+static int enter_empty_root(struct child_plan *plan)
+{
+    if (mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, EMPTY_DIR) <
+        0)
+        return -1;
+    /* Before the root changes: the kernel makes no user namespace below another root. */
+    if (plan->maps && plan->is_root_caller && enter_maps(plan) < 0)
+        return -1;
+    return chdir("/proc") < 0 || chroot(".") < 0 ? -1 : 0;
+}
+
+/*
  * The gofer's view of the host: only the trees that it serves, private, without devices, and
  * read-only unless it is to write. Each is a detached copy of mounts: it has no parent, so that
  * ".." of a descriptor below it (the sentry has some with directfs) ends there.
@@ -208,17 +225,19 @@ static int prepare_gofer(struct child_plan *plan)
         plan_move(plan, fd, (int)(BOOT_FD_LANES + p->nlanes + i));
     }
     plan->failed_on = NULL;
-    /*
-     * An empty directory as its root: /proc is the one that is sure to exist. Here and not in
-     * the gofer, which as an ordinary user has no capability after exec.
-     */
-    if (mount("none", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, EMPTY_DIR) <
-        0)
+    return enter_empty_root(plan);
+}
+
+static int prepare_broker(struct child_plan *plan)
+{
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return -1;
-    /* Before the root changes: the kernel makes no user namespace below another root. */
-    if (plan->maps && plan->is_root_caller && enter_maps(plan) < 0)
+    /* Of this process, whatever it becomes: its network namespace's. */
+    int net = open("/proc/self/net", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (net < 0)
         return -1;
-    return chdir("/proc") < 0 || chroot(".") < 0 ? -1 : 0;
+    plan_move(plan, net, BOOT_FD_BROKER_NET);
+    return enter_empty_root(plan);
 }
 
 static noreturn_fn void child_main(struct child_plan *p, int self_fd, int link_fd)
@@ -524,9 +543,30 @@ static void plan_gofer(struct child_plan *c, const struct sandbox_params *p,
         plan_move(c, lanes->fds[i][1], (int)(BOOT_FD_LANES + i));
 }
 
+static void plan_broker(struct child_plan *c, const struct sandbox_params *p, int link, int null_fd,
+                        bool is_root)
+{
+    *c = (struct child_plan){
+        .role = "network broker",
+        .clone_flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
+                       (is_root ? 0 : CLONE_NEWUSER),
+        .map_host_uid = geteuid(),
+        .map_host_gid = getegid(),
+        .map_inner_uid = geteuid(),
+        .map_inner_gid = getegid(),
+        .is_root_caller = is_root,
+        .prepare = prepare_broker,
+        .argv = {"cvisor", "broker", is_root ? "nb" : "-", NULL},
+    };
+    plan_move(c, null_fd, 0);
+    plan_move(c, null_fd, 1);
+    plan_move(c, p->log_fd, 2);
+    plan_move(c, link, BOOT_FD_BROKER_LINK);
+}
+
 static void plan_sentry(struct child_plan *c, const struct sandbox_params *p,
                         const struct lanes *lanes, int null_fd, int config, int control,
-                        bool is_root)
+                        int broker, bool is_root)
 {
     *c = (struct child_plan){
         .role = "sentry",
@@ -547,6 +587,8 @@ static void plan_sentry(struct child_plan *c, const struct sandbox_params *p,
         plan_move(c, p->listen_fd, BOOT_FD_LISTEN);
     if (p->console_fd > 0)
         plan_move(c, p->console_fd, BOOT_FD_CONSOLE);
+    if (broker >= 0)
+        plan_move(c, broker, BOOT_FD_BROKER);
     for (u32 i = 0; i < lanes->n; i++)
         plan_move(c, lanes->fds[i][0], (int)(BOOT_FD_LANES + i));
     for (u32 i = 0; i < p->npassed; i++)
@@ -555,25 +597,28 @@ static void plan_sentry(struct child_plan *c, const struct sandbox_params *p,
         plan_move(c, p->net_fds[i], (int)(BOOT_FD_NET + i));
 }
 
-static int start_both(struct child_plan *sentry, struct child_plan *gofer, int self_fd,
-                      struct sandbox *sb, struct err *e)
+/* broker NULL: none. */
+static int start_all(struct child_plan *sentry, struct child_plan *gofer, struct child_plan *broker,
+                     int self_fd, struct sandbox *sb, struct err *e)
 {
-    int sentry_link = -1, gofer_link = -1;
-    bool is_started = start_child(sentry, self_fd, &sb->sentry, &sentry_link, e) == 0 &&
-                      start_child(gofer, self_fd, &sb->gofer, &gofer_link, e) == 0;
-    if (sentry_link >= 0 && await_exec(sentry, sentry_link, is_started ? e : NULL) < 0)
-        is_started = false;
-    if (gofer_link >= 0 && await_exec(gofer, gofer_link, is_started ? e : NULL) < 0)
-        is_started = false;
+    struct child_plan *plans[] = {sentry, gofer, broker};
+    pid_t *pids[] = {&sb->sentry, &sb->gofer, &sb->broker};
+    int links[] = {-1, -1, -1};
+    bool is_started = true;
+    for (size_t i = 0; is_started && i < ARRAY_SIZE(plans) && plans[i]; i++)
+        is_started = start_child(plans[i], self_fd, pids[i], &links[i], e) == 0;
+    for (size_t i = 0; i < ARRAY_SIZE(plans); i++)
+        if (links[i] >= 0 && await_exec(plans[i], links[i], is_started ? e : NULL) < 0)
+            is_started = false;
     return is_started ? 0 : -1;
 }
 
 int sandbox_start(const struct sandbox_params *p, struct sandbox *ret_sb, struct err *e)
 {
-    int control[2] = {-1, -1}, config = -1, root_fd = -1, null_fd = -1, r = -1;
+    int control[2] = {-1, -1}, link[2] = {-1, -1}, config = -1, root_fd = -1, null_fd = -1, r = -1;
     struct lanes lanes = {.n = 0};
-    struct sandbox sb = {-1, -1, -1};
-    static struct child_plan gofer, sentry; /* large */
+    struct sandbox sb = SANDBOX_NONE;
+    static struct child_plan gofer, sentry, broker; /* large */
     struct identity id = identify(p);
     int self_fd = sandbox_self_fd(e);
     if (self_fd < 0)
@@ -586,6 +631,8 @@ int sandbox_start(const struct sandbox_params *p, struct sandbox *ret_sb, struct
     }
     p->boot->container.nlanes = p->nlanes;
     p->boot->container.process.npassed = p->npassed;
+    if (p->is_host_network)
+        p->boot->flags |= BOOT_HOST_NET;
     config = write_config(p->boot, e);
     if (config < 0)
         goto out;
@@ -599,6 +646,10 @@ int sandbox_start(const struct sandbox_params *p, struct sandbox *ret_sb, struct
         err_errno(e, "cannot make the control socket");
         goto out;
     }
+    if (p->is_host_network && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0) {
+        err_errno(e, "cannot make the network broker's socket");
+        goto out;
+    }
     null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null_fd < 0) {
         err_errno(e, "cannot open /dev/null");
@@ -607,8 +658,9 @@ int sandbox_start(const struct sandbox_params *p, struct sandbox *ret_sb, struct
     if (lanes_make(&lanes, p->nlanes, e) < 0)
         goto out;
     plan_gofer(&gofer, p, &lanes, null_fd, &id);
-    plan_sentry(&sentry, p, &lanes, null_fd, config, control[1], id.is_root);
-    if (start_both(&sentry, &gofer, self_fd, &sb, e) == 0) {
+    plan_sentry(&sentry, p, &lanes, null_fd, config, control[1], link[0], id.is_root);
+    plan_broker(&broker, p, link[1], null_fd, id.is_root);
+    if (start_all(&sentry, &gofer, p->is_host_network ? &broker : NULL, self_fd, &sb, e) == 0) {
         sb.control = take_fd(control[0]);
         *ret_sb = sb;
         r = 0;
@@ -617,7 +669,7 @@ int sandbox_start(const struct sandbox_params *p, struct sandbox *ret_sb, struct
     }
 out:
     lanes_close(&lanes);
-    const int fds[] = {control[0], control[1], config, root_fd, null_fd, self_fd};
+    const int fds[] = {control[0], control[1], link[0], link[1], config, root_fd, null_fd, self_fd};
     for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
         if (fds[i] >= 0)
             close(fds[i]);
@@ -664,7 +716,7 @@ int sandbox_join(const struct sandbox_params *p, int control, const char *sandbo
 {
     static struct child_plan gofer; /* large */
     struct lanes lanes = {.n = 0};
-    struct sandbox sb = {-1, -1, -1};
+    struct sandbox sb = SANDBOX_NONE;
     void *buf = NULL;
     size_t size;
     int link = -1, config = -1, null_fd = -1, r = -1;
@@ -709,7 +761,8 @@ void sandbox_destroy(struct sandbox *sb)
 {
     end_child(sb->sentry);
     end_child(sb->gofer);
+    end_child(sb->broker);
     if (sb->control >= 0)
         close(sb->control);
-    *sb = (struct sandbox){-1, -1, -1};
+    *sb = SANDBOX_NONE;
 }

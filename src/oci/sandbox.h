@@ -1,6 +1,7 @@
 /*
  * Starts the processes of a sandbox: the sentry in namespaces of its own, with
- * an unprivileged host identity, and the gofer beside it.
+ * an unprivileged host identity, the gofer beside it and, for the host's
+ * network, a broker.
  */
 #ifndef OCI_SANDBOX_H
 #define OCI_SANDBOX_H
@@ -33,12 +34,14 @@ struct sandbox_params {
     u32 nlanes;
     int net_fds[NETCFG_MAX_IFACES]; /* packet sockets, owned by the caller; see netns.h */
     u32 nnet_fds;
+    bool is_host_network; /* a broker makes the sandbox's sockets in the caller's network namespace */
 };
 
 struct sandbox {
-    pid_t sentry, gofer;
+    pid_t sentry, gofer, broker; /* -1: none */
     int control; /* link (wire/control.h); owned */
 };
+#define SANDBOX_NONE ((struct sandbox){-1, -1, -1, -1})
 
 /* The program that becomes sentry and gofer: the running executable's fd. */
 int sandbox_self_fd(struct err *e) must_check;

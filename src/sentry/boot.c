@@ -14,7 +14,7 @@
 #include "fs/overlay.h"
 #include "kern/kern_int.h"
 #include "kern/user_ns_map.h"
-#include "net/net.h"
+#include "net/host/host.h"
 #include "net/stack/stack.h"
 #include "procfs/procfs.h"
 #include "sentry/sentry.h"
@@ -54,9 +54,16 @@ int boot_rooms(struct boot_error *e)
 int boot_network(const struct bootcfg *cfg, struct boot_error *e)
 {
     struct netcfg net;
+    int r;
+    if (cfg->flags & BOOT_HOST_NET) {
+        /* The other half of the descriptors is for files. */
+        u32 max = (u32)MIN(cfg->rlimit_nofile / 2, (u64)NET_SOCKS_MAX);
+        r = hostnet_new(BOOT_FD_BROKER, max, &root_net_ns->host);
+        return r < 0 ? boot_fail(e, 125, r, "reach the host's network", NULL) : 0;
+    }
     if (!cfg->net_size)
         return 0;
-    int r = netcfg_decode(cfg->net, cfg->net_size, &net);
+    r = netcfg_decode(cfg->net, cfg->net_size, &net);
     if (r == 0) {
         r = netstack_configure(root_net_ns->stack, &net);
         netcfg_done(&net);

@@ -23,6 +23,7 @@
 #include "abi/tty.h"
 #include "base/log.h"
 #include "host/seccomp.h"
+#include "net/host/host.h"
 #include "sentry/sentry.h"
 #include "sys/sys.h"
 #include "vfs/file.h"
@@ -237,6 +238,8 @@ static const struct seccomp_rule listen_rules[] = {
     {.nr = SYS_accept4, .conds = {{0, SECCOMP_EQ32, BOOT_FD_LISTEN, 0}}},
 };
 
+/* Those of the host's network are listed beside their callers: net/host/opt.c. */
+
 static void on_sigsys(int sig, siginfo_t *info, void *uc)
 {
     (void)sig;
@@ -245,9 +248,10 @@ static void on_sigsys(int sig, siginfo_t *info, void *uc)
     _exit(71);
 }
 
-int jail_install_filter(bool is_directfs, bool is_listening)
+int jail_install_filter(bool is_directfs, bool is_listening, bool is_host_net)
 {
-    struct seccomp_rule all[ARRAY_SIZE(rules) + ARRAY_SIZE(directfs_rules) + ARRAY_SIZE(listen_rules)];
+    struct seccomp_rule all[ARRAY_SIZE(rules) + ARRAY_SIZE(directfs_rules) + ARRAY_SIZE(listen_rules) +
+                            HOSTNET_MAX_RULES];
     size_t n = 0;
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
         all[n++] = rules[i];
@@ -255,6 +259,8 @@ int jail_install_filter(bool is_directfs, bool is_listening)
         all[n++] = directfs_rules[i];
     for (size_t i = 0; is_listening && i < ARRAY_SIZE(listen_rules); i++)
         all[n++] = listen_rules[i];
+    if (is_host_net)
+        n += hostnet_rules(all + n);
     struct sigaction sa = {.sa_sigaction = on_sigsys, .sa_flags = SA_SIGINFO};
     sigaction(SIGSYS, &sa, NULL);
     return seccomp_install(all, n, SECCOMP_RET_TRAP, true);
@@ -267,4 +273,7 @@ void jail_print_filter(int fd)
                   SECCOMP_RET_TRAP, sys_name);
     seccomp_print(fd, "sentry of an OCI container", listen_rules, ARRAY_SIZE(listen_rules),
                   SECCOMP_RET_TRAP, sys_name);
+    struct seccomp_rule host[HOSTNET_MAX_RULES];
+    size_t n = hostnet_rules(host);
+    seccomp_print(fd, "sentry with the host's network", host, n, SECCOMP_RET_TRAP, sys_name);
 }

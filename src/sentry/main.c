@@ -76,7 +76,7 @@ static int boot_first(struct bootcfg *cfg, struct container **ret_c, struct boot
     } else {
         (*ret_c)->is_start_asked = true;
     }
-    r = jail_install_filter(is_directfs, is_listening);
+    r = jail_install_filter(is_directfs, is_listening, root_net_ns->host);
     if (r < 0)
         return boot_fail(e, 125, r,
                          "install the sentry's filter of host calls (is seccomp in this kernel?)",

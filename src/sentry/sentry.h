@@ -17,7 +17,7 @@ int sentry_main(void);
  * step that failed. */
 int jail_empty_root(const char **ret_step) must_check;
 int jail_drop_privileges(const char **ret_step) must_check;
-int jail_install_filter(bool is_directfs, bool is_listening) must_check;
+int jail_install_filter(bool is_directfs, bool is_listening, bool is_host_net) must_check;
 /* Prints the sentry's filter, for docs/SECURITY.md. */
 void jail_print_filter(int fd);
 

@@ -160,8 +160,9 @@ int fasync_update(struct file *f, int fd, bool is_on)
     struct fowner *o = get_owner(f);
     if (!o)
         return -LX_ENOMEM;
-    MUTEX_GUARD(&o->lock);
-    if (is_on && !o->is_watching) {
+    mutex_lock(&o->lock);
+    bool is_new = is_on && !o->is_watching;
+    if (is_new) {
         o->fd = fd;
         o->q = vfs_pollq(f);
         o->is_watching = o->q != NULL;
@@ -172,6 +173,9 @@ int fasync_update(struct file *f, int fd, bool is_on)
         waitq_del(o->q, &o->w);
         o->is_watching = false;
     }
+    mutex_unlock(&o->lock);
+    if (is_new)
+        (void)vfs_poll(f); /* what is behind a host descriptor tells of events from now on */
     return 0;
 }
 

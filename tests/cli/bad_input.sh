@@ -27,7 +27,7 @@ expect 2 "--env" do --env =x -- true
 expect 2 "--cwd" do --cwd etc -- true
 expect 2 "--overlay-size" do --overlay-size 12Q -- true
 expect 2 "--overlay-size" do --overlay-size -5 -- true
-expect 2 "--network" --network=host do -- true
+expect 2 "--network" --network=nowhere do -- true
 expect 2 "terminal" do -t -- true
 expect 127 "''" do -- ''
 mkdir empty

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "abi/tty.h"
+#include "net/host/host.h"
 #include "net/inet/tcp.h"
 
 int inet_sock_init(struct inet_sock *i, const struct sock_ops *ops, struct net_ns *ns, u16 family,
@@ -65,6 +66,8 @@ int inet_create(struct net_ns *ns, u16 family, s32 type, s32 protocol, struct so
     int r = pick_protocol(family, type, protocol, &p);
     if (r < 0)
         return r;
+    if (ns->host) /* raw sockets are not for the host's network */
+        return type == LX_SOCK_RAW ? -LX_EPERM : host_sock_create(ns, family, type, p, ret_sk);
     if (type == LX_SOCK_RAW)
         return net_capable(ns, LX_CAP_NET_RAW) ? raw_create(ns, family, p, ret_sk) : -LX_EPERM;
     if (p == LX_IPPROTO_TCP)

@@ -1,0 +1,106 @@
+/* Requests to the network broker. What it answers is checked as what comes from a guest is. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "host/fdpass.h"
+#include "net/host/host.h"
+#include "wire/netproto.h"
+
+struct hostnet {
+    struct mutex lock; /* one request at a time */
+    int link;
+    bool is_broken;          /* the broker is gone; guarded by lock */
+    struct netproto_msg msg; /* guarded by lock */
+    u32 max_socks;
+    _Atomic u32 nsocks;
+};
+
+int hostnet_new(int link, u32 max_socks, struct hostnet **ret)
+{
+    struct hostnet *h = calloc(1, sizeof(*h));
+    if (!h)
+        return -LX_ENOMEM;
+    mutex_init(&h->lock, "hostnet");
+    h->link = link;
+    h->max_socks = max_socks;
+    *ret = h;
+    return 0;
+}
+
+int hostnet_charge(struct hostnet *h)
+{
+    if (atomic_fetch_add_explicit(&h->nsocks, 1, memory_order_relaxed) < h->max_socks)
+        return 0;
+    hostnet_uncharge(h);
+    return -LX_ENFILE;
+}
+
+void hostnet_uncharge(struct hostnet *h)
+{
+    atomic_fetch_sub_explicit(&h->nsocks, 1, memory_order_relaxed);
+}
+
+static int send_request(struct hostnet *h, const struct netproto_head *head, const void *data,
+                        int fd) REQUIRES(h->lock)
+{
+    if (h->is_broken)
+        return -LX_EIO;
+    h->msg.head = *head;
+    if (head->size)
+        memcpy(h->msg.data, data, head->size);
+    return host_send_fds(h->link, &h->msg, netproto_size(&h->msg), &fd, fd >= 0);
+}
+
+/* One answer, into h->msg. A descriptor comes with it or not: *ret_fd, which may be NULL. */
+static int receive(struct hostnet *h, int *ret_fd) REQUIRES(h->lock)
+{
+    int fd = -1;
+    u32 nfds;
+    s64 n = host_recv_fds(h->link, &h->msg, sizeof(h->msg), &fd, 1, &nfds);
+    if (n > 0 && netproto_is_whole(&h->msg, (size_t)n, NETPROTO_MAX_DATA) && h->msg.head.err <= 0 &&
+        h->msg.head.err > -4096) {
+        if (!nfds)
+            fd = -1;
+        if (ret_fd)
+            *ret_fd = fd;
+        else if (fd >= 0)
+            close(fd);
+        return 0;
+    }
+    if (n > 0 && nfds)
+        close(fd);
+    return -LX_EIO;
+}
+
+static int ask(struct hostnet *h, const struct netproto_head *head, const void *data, int fd,
+               int *ret_fd)
+{
+    MUTEX_GUARD(&h->lock);
+    int r = send_request(h, head, data, fd);
+    if (r == 0)
+        r = receive(h, ret_fd);
+    if (r < 0 && !h->is_broken) {
+        h->is_broken = true;
+        log_error("the network broker does not answer: %d", r);
+    }
+    return r < 0 ? -LX_EIO : h->msg.head.err;
+}
+
+int hostnet_socket(struct hostnet *h, s32 family, s32 type, s32 protocol)
+{
+    struct netproto_head head = {
+        .op = NETPROTO_SOCKET, .family = family, .type = type, .protocol = protocol};
+    int fd = -1, r = ask(h, &head, NULL, -1, &fd);
+    if (r < 0 && fd >= 0)
+        close(fd);
+    /* Without one: this process has no room for another descriptor. */
+    return r < 0 ? r : fd < 0 ? -LX_ENFILE : fd;
+}
+
+int hostnet_bind(struct hostnet *h, int fd, const union saddr *addr, u32 len)
+{
+    struct netproto_head head = {.op = NETPROTO_BIND, .size = len};
+    return ask(h, &head, addr, fd, NULL);
+}

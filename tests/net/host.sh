@@ -1,0 +1,68 @@
+#!/bin/sh
+# --network=host: the guest tests of internet sockets pass on sockets of the host's, in a namespace of
+# their own; data both ways; who may bind which port; what is refused.
+# timeout: 300
+. "$(dirname "$0")/lib.inc"
+guests=$(dirname "$1")/tests/guest
+exec 2>&1
+pair
+ip -n $a link set lo up
+hosted() { timeout ${T:-60} "$cvisor" $quiet --network host do --netns /run/netns/$a "$@"; }
+
+# ---- the guest tests. What differs is in docs/COMPATIBILITY.md: no copy is saved, no SIGURG comes.
+differs="zerocopy_notices urgent_tcp"
+for g in net_tcp net_udp net_opt; do
+    [ -x "$guests/guest_$g" ] || { bad "guest_$g is not built"; continue; }
+    ip netns exec $a "$guests/guest_$g" > native.txt </dev/null
+    T=120 hosted --cwd "$PWD" -- "$guests/guest_$g" > host.txt </dev/null
+    for name in $(sed -n 's/^ok //p' native.txt); do
+        case " $differs " in *" $name "*) continue ;; esac
+        grep -qx "ok $name" host.txt || bad "$g/$name: $(grep "^not ok $name" host.txt || echo "did not run")"
+    done
+done
+
+# ---- who listens here is reached from there, and the other way
+hosted -- /usr/bin/python3 -c '
+import socket
+l = socket.create_server(("10.9.0.1", 80)); print("up", flush=True)
+c = l.accept()[0]
+while d := c.recv(65536): c.sendall(d)
+' > up.txt & pids="$pids $!"
+for i in $(seq 100); do grep -q up up.txt && break; sleep 0.1; done
+there timeout 20 /usr/bin/python3 -c '
+import socket, threading
+c = socket.create_connection(("10.9.0.1", 80)); n = 0
+def put():
+    for i in range(64): c.sendall(bytes([i]) * 65536)
+    c.shutdown(socket.SHUT_WR)
+threading.Thread(target=put).start()
+while d := c.recv(65536): n += len(d)
+assert n == 64 * 65536, n' || bad "an echo through the host"
+
+# ---- privileges: the guest's own capability decides
+low='
+import socket
+try: print(socket.socket().bind(("127.0.0.1", 99)))
+except OSError as e: print(e.errno)'
+hosted -- /usr/bin/python3 -c "$low" > out.txt 2>&1; check "$(cat out.txt)" "None" "root binds a low port"
+hosted --uid 1000 -- /usr/bin/python3 -c "$low" > out.txt 2>&1
+check "$(cat out.txt)" 13 "a user binds a low port"
+hosted -- setpriv --bounding-set=-net_bind_service --inh-caps=-net_bind_service /usr/bin/python3 -c "$low" > out.txt 2>&1
+check "$(cat out.txt)" 13 "without the capability"
+
+# ---- what is not there
+hosted -- /usr/bin/python3 -c '
+import socket, errno
+def err(f):
+    try: f()
+    except OSError as e: return e.errno
+    return 0
+S = socket
+assert err(lambda: S.socket(S.AF_INET, S.SOCK_RAW, 1)) == errno.EPERM
+assert err(lambda: S.socket(S.AF_PACKET, S.SOCK_RAW, 0)) == errno.EPERM
+s = S.socket()
+assert err(lambda: s.setsockopt(S.SOL_SOCKET, 26, bytes(16))) == errno.ENOPROTOOPT # SO_ATTACH_FILTER
+assert err(lambda: s.setsockopt(6, 31, b"tls")) == errno.ENOPROTOOPT               # TCP_ULP
+assert err(lambda: s.setsockopt(S.SOL_SOCKET, 36, 1)) == errno.ENOPROTOOPT         # SO_MARK
+' > out.txt; check "$(cat out.txt)" "" "what is refused"
+finish
