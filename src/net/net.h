@@ -123,6 +123,10 @@ s32 net_ns_id(struct net_ns *ns, const struct net_ns *other);
 /* The number without making one; -1: none. */
 s32 net_ns_find_id(const struct net_ns *ns, const struct net_ns *other);
 
+bool net_ns_has_id(const struct net_ns *ns, s32 id);
+/* Gives other a number, -1: any. -LX_EEXIST, -LX_ENOSPC. */
+int net_ns_set_id(struct net_ns *ns, const struct net_ns *other, s32 id) must_check;
+
 /* How a namespace comes to its values of /proc/sys/net, which another room keeps; set at start. */
 struct net_sysctl_hooks {
     int (*attach)(struct net_ns *ns) must_check; /* sets ns->sysctls, binds values */

@@ -27,7 +27,7 @@ struct netdev_info {
     const char *kind_name; /* static; NULL: none */
     s32 link, link_nsid;   /* the other end, or what it stands on: 0: none; -1: of this namespace */
     s32 master;            /* 0: none */
-    bool has_qdisc, has_operstate, is_stacked;
+    bool has_qdisc, has_operstate, is_stacked, is_hairpin;
     u64 rx_bytes, rx_packets, rx_errors, rx_dropped, rx_multicast;
     u64 tx_bytes, tx_packets, tx_dropped;
     u32 addr, mask, bcast; /* the first IPv4 address; 0: none */

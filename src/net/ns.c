@@ -118,6 +118,25 @@ s32 net_ns_id(struct net_ns *ns, const struct net_ns *other)
     return free_id;
 }
 
+bool net_ns_has_id(const struct net_ns *ns, s32 id)
+{
+    MUTEX_GUARD(&all_lock);
+    return ns->ids[id] != 0;
+}
+
+int net_ns_set_id(struct net_ns *ns, const struct net_ns *other, s32 id)
+{
+    if (id < 0)
+        return net_ns_id(ns, other) < 0 ? -LX_ENOSPC : 0;
+    if (id >= (s32)NET_NS_IDS)
+        return -LX_ENOSPC;
+    MUTEX_GUARD(&all_lock);
+    if (ns->ids[id])
+        return -LX_EEXIST;
+    ns->ids[id] = other->cookie;
+    return 0;
+}
+
 static bool enter_list(struct net_ns *ns)
 {
     MUTEX_GUARD(&all_lock);

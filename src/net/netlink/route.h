@@ -64,6 +64,15 @@ enum { /* attributes used here; the abi header has the others */
        IFLA_INFO_DATA,
        IFLA_INFO_SLAVE_KIND = 4,
        VETH_INFO_PEER = 1,
+       IFLA_BR_AGEING_TIME = 4,
+       IFLA_BR_STP_STATE,
+       IFLA_BR_PRIORITY,
+       IFLA_BR_VLAN_FILTERING,
+       IFLA_BR_MCAST_SNOOPING = 23,
+       IFLA_BRPORT_STATE = 1,
+       IFLA_BRPORT_PRIORITY,
+       IFLA_BRPORT_COST,
+       IFLA_BRPORT_MODE,
        IFA_ADDRESS = 1,
        IFA_LOCAL,
        IFA_LABEL,
@@ -113,6 +122,7 @@ enum {
 };
 enum { SCOPE_UNIVERSE = 0, SCOPE_LINK = 253, SCOPE_HOST = 254, SCOPE_NOWHERE = 255 };
 enum { TABLE_DEFAULT = 253, TABLE_MAIN = 254, TABLE_LOCAL = 255 };
+#define LX_PF_BRIDGE       7
 #define RTPROT_KERNEL      2
 #define LX_RTNH_F_ONLINK   4U
 #define LX_RTNH_F_LINKDOWN 16U
@@ -121,6 +131,8 @@ enum { TABLE_DEFAULT = 253, TABLE_MAIN = 254, TABLE_LOCAL = 255 };
 /* ---- rt_put.c: each adds one message; false: b is full ------------------------------------- */
 
 bool rt_put_link(struct nlbuf *b, u16 type, const struct netdev_info *d, u32 change);
+/* The same of a port for PF_BRIDGE. */
+bool rt_put_port(struct nlbuf *b, const struct netdev_info *d);
 bool rt_put_addr(struct nlbuf *b, u16 type, struct netstack *stk, const struct stk_addr *a);
 bool rt_put_route(struct nlbuf *b, u16 type, struct netstack *stk, const struct stk_route *r);
 bool rt_put_neigh(struct nlbuf *b, u16 type, const struct neigh_info *n);
@@ -141,6 +153,8 @@ int rt_change_route(struct net_ns *ns, const struct lx_nlmsghdr *req, struct nlb
 int rt_change_neigh(struct net_ns *ns, const struct lx_nlmsghdr *req, struct nlbuf *b) must_check;
 /* NEWLINK, SETLINK, DELLINK. */
 int rt_change_link(struct net_ns *ns, const struct lx_nlmsghdr *req, struct nlbuf *b) must_check;
+/* GETNSID and NEWNSID; takes no lock but leaves. */
+int rt_nsid(struct net_ns *ns, const struct lx_nlmsghdr *req, struct nlbuf *b) must_check;
 /* The interface that a link message names; NULL with *ret_err. */
 struct stk_iface *rt_find_link(struct net_ns *ns, const struct lx_nlmsghdr *req, int *ret_err);
 

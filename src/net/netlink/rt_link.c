@@ -86,6 +86,33 @@ static int ns_of_fd(s32 fd, struct net_ns **ret)
     return is_ns ? 0 : -LX_EINVAL;
 }
 
+/* A namespace's number here: asked for, or given. */
+int rt_nsid(struct net_ns *ns, const struct lx_nlmsghdr *req, struct nlbuf *b)
+{
+    const u32 head = 4; /* rtgenmsg, padded */
+    struct net_ns *other = NULL;
+    int r = -LX_EINVAL;
+    if (nl_find(req, head, NETNSA_PID, 4, NULL))
+        r = ns_of_pid((s32)rt_find_u32(req, head, NETNSA_PID), &other);
+    else if (nl_find(req, head, NETNSA_FD, 4, NULL))
+        r = ns_of_fd((s32)rt_find_u32(req, head, NETNSA_FD), &other);
+    if (r < 0)
+        return r;
+    s32 id = net_ns_find_id(ns, other);
+    if (req->type == LX_RTM_NEWNSID) {
+        s32 want = (s32)rt_find_u32(req, head, NETNSA_NSID);
+        r = id >= 0 ? -LX_EEXIST : net_ns_set_id(ns, other, want);
+    } else {
+        u8 *h = nl_begin(b, LX_RTM_NEWNSID, 0, head);
+        if (h) {
+            nl_attr_u32(b, NETNSA_NSID, (u32)id);
+            (void)nl_end(b);
+        }
+    }
+    net_ns_put(other);
+    return r;
+}
+
 /* What IFLA_NET_NS_PID or _FD says; 0 with *ret NULL: neither. */
 static int find_ns(const struct lx_nlmsghdr *req, u32 head, struct net_ns **ret)
 {
@@ -101,6 +128,25 @@ static int find_ns(const struct lx_nlmsghdr *req, u32 head, struct net_ns **ret)
         r = -LX_EPERM;
     }
     return r;
+}
+
+/* A nested attribute of a buffer of attributes. */
+static const void *find_in(const u8 *p, u32 size, u16 type, u32 *ret_size)
+{
+    struct lx_nlattr a;
+    while (p && size >= sizeof(a)) {
+        memcpy(&a, p, sizeof(a));
+        if (a.len < sizeof(a) || a.len > size)
+            return NULL;
+        if ((a.type & NLA_TYPE_MASK) == type) {
+            *ret_size = a.len - (u32)sizeof(a);
+            return p + sizeof(a);
+        }
+        u32 step = MIN(NL_ALIGN(a.len), size);
+        p += step;
+        size -= step;
+    }
+    return NULL;
 }
 
 /* ---- changing ------------------------------------------------------------------------------ */
@@ -157,6 +203,22 @@ static int apply(struct stk_iface *f, const struct lx_nlmsghdr *req, u32 head, c
     return r;
 }
 
+/* PF_BRIDGE: of a port, whether it sends back what it received. */
+static int set_port(struct stk_iface *f, const struct lx_nlmsghdr *req)
+{
+    u32 size = 0, n = 0;
+    const u8 *p = nl_find(req, HEAD, LX_IFLA_PROTINFO, 0, &size);
+    if (!f->master)
+        return -LX_EINVAL;
+    for (u16 type = 1; type <= LX_IFLA_BRPORT_MAX; type++)
+        if (type != IFLA_BRPORT_MODE && find_in(p, size, type, &n))
+            return -LX_EOPNOTSUPP;
+    const u8 *mode = find_in(p, size, IFLA_BRPORT_MODE, &n);
+    if (mode && n >= 1)
+        f->is_hairpin = *mode != 0;
+    return 0;
+}
+
 static int check_attrs(const struct lx_nlmsghdr *req)
 {
     static const u16 refused[] = {LX_IFLA_MAP, LX_IFLA_PROTINFO};
@@ -171,6 +233,8 @@ static int set_link(struct stk_iface *f, const struct lx_nlmsghdr *req, struct n
 {
     const struct lx_ifinfomsg *m = nl_payload(req, sizeof(*m));
     char name[LX_IFNAMSIZ];
+    if (m->family == LX_PF_BRIDGE)
+        return set_port(f, req);
     int r = check_attrs(req);
     if (r == 0)
         r = find_name(req, HEAD, IFLA_IFNAME, name);
@@ -193,25 +257,6 @@ struct link_info {
     const u8 *data; /* what is nested in IFLA_INFO_DATA, or NULL */
     u32 size;
 };
-
-/* A nested attribute of a buffer of attributes. */
-static const void *find_in(const u8 *p, u32 size, u16 type, u32 *ret_size)
-{
-    struct lx_nlattr a;
-    while (p && size >= sizeof(a)) {
-        memcpy(&a, p, sizeof(a));
-        if (a.len < sizeof(a) || a.len > size)
-            return NULL;
-        if ((a.type & NLA_TYPE_MASK) == type) {
-            *ret_size = a.len - (u32)sizeof(a);
-            return p + sizeof(a);
-        }
-        u32 step = MIN(NL_ALIGN(a.len), size);
-        p += step;
-        size -= step;
-    }
-    return NULL;
-}
 
 static void parse_info(const struct lx_nlmsghdr *req, struct link_info *ret)
 {
@@ -268,6 +313,21 @@ static int parse_spec(const struct lx_nlmsghdr *req, struct stk_dev_spec *s)
     return 0;
 }
 
+/* A bridge's own attributes: timers of what is not there may be set, what would act may not. */
+static int check_bridge(const struct link_info *info)
+{
+    u32 size;
+    for (u16 type = 1; type <= LX_IFLA_BR_MAX; type++) {
+        const u8 *p = find_in(info->data, info->size, type, &size);
+        bool is_idle = type <= IFLA_BR_AGEING_TIME || type == IFLA_BR_PRIORITY ||
+                       type == IFLA_BR_MCAST_SNOOPING;
+        bool is_off = (type == IFLA_BR_STP_STATE || type == IFLA_BR_VLAN_FILTERING) && p && !*p;
+        if (p && !is_idle && !is_off)
+            return -LX_EOPNOTSUPP;
+    }
+    return 0;
+}
+
 static int make_link(struct net_ns *to, struct net_ns *peer_ns, enum dev_kind kind,
                      const struct lx_nlmsghdr *req, struct peer_req *peer, struct nlbuf *b)
 {
@@ -309,6 +369,8 @@ static int new_link(struct net_ns *ns, struct net_ns *to, const struct lx_nlmsgh
         if (r == 0)
             r = find_ns(&peer.h, HEAD, &peer_ns);
     }
+    if (kind == DEV_BRIDGE)
+        r = check_bridge(&info);
     if (r < 0)
         return r;
     if (!to)
@@ -333,7 +395,9 @@ static int new_existing(struct stk_iface *f, const struct lx_nlmsghdr *req, stru
     if (req->flags & LX_NLM_F_REPLACE)
         return -LX_EOPNOTSUPP;
     parse_info(req, &info);
-    if (info.kind[0] && (!stk_dev_kind(info.kind, &kind) || kind != f->kind || info.data))
+    if (info.kind[0] && (!stk_dev_kind(info.kind, &kind) || kind != f->kind))
+        return -LX_EOPNOTSUPP;
+    if (info.data && (f->kind != DEV_BRIDGE || check_bridge(&info) < 0))
         return -LX_EOPNOTSUPP;
     return set_link(f, req, to, b);
 }

@@ -81,6 +81,30 @@ bool rt_put_link(struct nlbuf *b, u16 type, const struct netdev_info *d, u32 cha
     return nl_end(b);
 }
 
+bool rt_put_port(struct nlbuf *b, const struct netdev_info *d)
+{
+    bool is_on = d->flags & LX_IFF_LOWER_UP;
+    struct lx_ifinfomsg *ifi = nl_begin(b, LX_RTM_NEWLINK, 0, sizeof(*ifi));
+    if (!ifi)
+        return false;
+    *ifi = (struct lx_ifinfomsg){
+        .family = LX_PF_BRIDGE, .type = d->type, .index = d->index, .flags = d->flags};
+    nl_attr_str(b, IFLA_IFNAME, d->name);
+    nl_attr_u32(b, IFLA_MTU, d->mtu);
+    nl_attr_u8(b, IFLA_OPERSTATE, oper_state(d));
+    nl_attr_u32(b, IFLA_MASTER, (u32)d->master);
+    nl_attr(b, IFLA_ADDRESS, d->mac, sizeof(d->mac));
+    if (d->link)
+        nl_attr_u32(b, IFLA_LINK, (u32)d->link);
+    u32 nest = nl_nest(b, LX_IFLA_PROTINFO | 0x8000);
+    nl_attr_u8(b, IFLA_BRPORT_STATE, is_on ? 3 : 0);
+    nl_attr_u16(b, IFLA_BRPORT_PRIORITY, 32);
+    nl_attr_u32(b, IFLA_BRPORT_COST, 2);
+    nl_attr_u8(b, IFLA_BRPORT_MODE, d->is_hairpin);
+    nl_nest_end(b, nest);
+    return nl_end(b);
+}
+
 /* ---- addresses ----------------------------------------------------------------------------- */
 
 void rt_attr_addr(struct nlbuf *b, u16 type, const ipaddr *a, u8 family)

@@ -30,6 +30,8 @@ static const struct kind_info kinds[] = {
     [DEV_DUMMY] = {"dummy", LX_IFF_BROADCAST | LX_IFF_NOARP, 1500, 0, 0, 1000, true, false, false},
     [DEV_VETH] = {"veth", LX_IFF_BROADCAST | LX_IFF_MULTICAST, 1500, 68, 65535, 1000, true, true,
                   true},
+    [DEV_BRIDGE] = {"bridge", LX_IFF_BROADCAST | LX_IFF_MULTICAST, 1500, 68, 65535, 1000, true,
+                    true, false},
 };
 
 /* ---- slots --------------------------------------------------------------------------------- */
@@ -82,7 +84,8 @@ int stk_dev_new(struct netstack *stk, enum dev_kind kind, const char *name, s32 
     ifc->txqlen = k->txqlen;
     ifc->group = 0;
     ifc->has_qdisc = false;
-    ifc->has_carrier = kind != DEV_VETH;
+    ifc->has_carrier = kind != DEV_VETH && kind != DEV_BRIDGE;
+    ifc->is_mac_set = ifc->is_mtu_set = ifc->is_hairpin = false;
     rwlock_wrlock(&stk->cfg_lock);
     memset(ifc->name, 0, sizeof(ifc->name));
     memcpy(ifc->name, name, strnlen(name, sizeof(ifc->name) - 1));
@@ -118,6 +121,9 @@ void stk_dev_describe(const struct stk_iface *f, struct netdev_info *d)
     const struct stk_iface *peer = f->peer;
     if (peer)
         d->link = peer->index;
+    const struct stk_iface *master = f->master;
+    d->master = master ? master->index : 0;
+    d->is_hairpin = f->is_hairpin;
     if (peer && peer->stk != f->stk)
         d->link_nsid = net_ns_id(f->stk->ns, peer->stk->ns);
     rwlock_rdunlock(&wire_lock);
@@ -205,16 +211,58 @@ static void set_carrier(struct stk_iface *ifc, bool is_on)
     stk_tell_link(ifc, true, 0);
 }
 
+/* A bridge has a carrier while a port has; its address and MTU are the least of its ports'. */
+static void update_bridge(struct stk_iface *br)
+{
+    struct netstack *stk = br->stk;
+    bool is_on = false, is_changed = false;
+    u8 mac[6], least[6] = {0};
+    u32 mtu = 0, nports = 0;
+    for (u32 i = 0; i < stk->nifaces; i++) {
+        struct stk_iface *p = stk->ifaces[i];
+        if (p->master != br)
+            continue;
+        is_on |= stk_is_up(p) && p->has_carrier;
+        mtu = nports ? MIN(mtu, (u32)p->mtu) : (u32)p->mtu;
+        stk_mac(p, mac);
+        if (!nports++ || memcmp(mac, least, 6) < 0)
+            memcpy(least, mac, 6);
+    }
+    if (nports && !br->is_mac_set && !stk_mac_is(br, least)) {
+        stk_set_mac(br, least);
+        neigh_flush(br);
+        is_changed = true;
+    }
+    if (nports && !br->is_mtu_set && br->mtu != mtu) {
+        br->mtu = mtu;
+        is_changed = true;
+    }
+    atomic_fetch_add(&stk->gen, 1);
+    if (is_changed)
+        stk_tell_link(br, true, 0);
+    set_carrier(br, is_on);
+}
+
+static void update_master(struct stk_iface *port)
+{
+    struct stk_iface *br = port->master;
+    if (br)
+        update_bridge(br);
+}
+
 /* A veth has a carrier while both ends are up. */
 static void update_carriers(struct stk_iface *ifc)
 {
     struct stk_iface *peer = ifc->peer;
-    if (ifc->kind != DEV_VETH)
-        return;
-    bool is_on = peer && stk_is_up(peer) && stk_is_up(ifc);
-    set_carrier(ifc, is_on);
-    if (peer)
-        set_carrier(peer, is_on);
+    if (ifc->kind == DEV_VETH) {
+        bool is_on = peer && stk_is_up(peer) && stk_is_up(ifc);
+        set_carrier(ifc, is_on);
+        if (peer) {
+            set_carrier(peer, is_on);
+            update_master(peer);
+        }
+    }
+    update_master(ifc);
 }
 
 int stk_set_flags(struct netstack *stk, s32 index, u32 flags)
@@ -317,8 +365,10 @@ int stk_dev_set_mtu(struct stk_iface *ifc, u32 mtu)
     if (ifc->kind == DEV_LINK)
         return -LX_EOPNOTSUPP; /* it is the host's */
     ifc->mtu = mtu;
+    ifc->is_mtu_set = true;
     atomic_fetch_add(&ifc->stk->gen, 1);
     stk_tell_link(ifc, true, 0);
+    update_master(ifc);
     return 0;
 }
 
@@ -331,16 +381,47 @@ int stk_dev_set_mac(struct stk_iface *ifc, const u8 mac[6])
     if (mac[0] & 1 || !(mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5]))
         return -LX_EADDRNOTAVAIL;
     stk_set_mac(ifc, mac);
+    ifc->is_mac_set = true;
     neigh_flush(ifc);
     stk_tell_link(ifc, true, 0);
+    update_master(ifc);
     return 0;
+}
+
+static void leave_master(struct stk_iface *ifc)
+{
+    struct stk_iface *br = ifc->master;
+    if (!br)
+        return;
+    bridge_leave(ifc);
+    stk_tell_link(ifc, true, 0);
+    update_bridge(br);
 }
 
 int stk_dev_set_master(struct stk_iface *ifc, s32 master, const char **ret_why)
 {
-    if (!master)
-        return ifc->kind == DEV_NONE ? -LX_ENODEV : 0;
-    return stk_iface(ifc->stk, master) ? -LX_EOPNOTSUPP : -LX_EINVAL;
+    struct stk_iface *br = stk_iface(ifc->stk, master);
+    if (master && !br)
+        return -LX_EINVAL;
+    if (br && ifc->master == br)
+        return 0;
+    leave_master(ifc);
+    if (!br)
+        return 0;
+    if (br->kind != DEV_BRIDGE)
+        return -LX_EOPNOTSUPP;
+    if (ifc->kind == DEV_BRIDGE) {
+        *ret_why = "Can not enslave a bridge to a bridge";
+        return -LX_ELOOP;
+    }
+    if (ifc->type != LX_ARPHRD_ETHER)
+        return -LX_EINVAL;
+    if (ifc->kind == DEV_LINK && ifc->stk->is_egress_limited)
+        return -LX_EPERM; /* frames could evade the policy, which names destinations */
+    bridge_join(br, ifc);
+    stk_tell_link(ifc, true, 0);
+    update_bridge(br);
+    return 0;
 }
 
 /* ---- making and removing ------------------------------------------------------------------- */
@@ -351,6 +432,21 @@ static void random_mac(u8 mac[6])
     memcpy(mac, &a, 4);
     memcpy(mac + 4, &b, 2);
     mac[0] = (u8)((mac[0] & 0xfc) | 2); /* local, one host's */
+}
+
+/* Frees the slot of an interface that nothing is connected to any more. */
+static void unmake(struct stk_iface *ifc)
+{
+    struct netstack *stk = ifc->stk;
+    rwlock_wrlock(&stk->cfg_lock);
+    ifc->flags = 0;
+    ifc->index = 0;
+    ifc->kind = DEV_NONE;
+    memset(ifc->name, 0, sizeof(ifc->name));
+    atomic_fetch_add(&stk->gen, 1);
+    rwlock_wrunlock(&stk->cfg_lock);
+    work_forget(ifc);
+    neigh_flush(ifc);
 }
 
 static int make(struct netstack *stk, enum dev_kind kind, const struct stk_dev_spec *s,
@@ -371,22 +467,13 @@ static int make(struct netstack *stk, enum dev_kind kind, const struct stk_dev_s
     else
         random_mac(mac);
     stk_set_mac(*ret, mac);
-    return 0;
-}
-
-/* Frees the slot of an interface that nothing is connected to any more. */
-static void unmake(struct stk_iface *ifc)
-{
-    struct netstack *stk = ifc->stk;
-    rwlock_wrlock(&stk->cfg_lock);
-    ifc->flags = 0;
-    ifc->index = 0;
-    ifc->kind = DEV_NONE;
-    memset(ifc->name, 0, sizeof(ifc->name));
-    atomic_fetch_add(&stk->gen, 1);
-    rwlock_wrunlock(&stk->cfg_lock);
-    work_forget(ifc);
-    neigh_flush(ifc);
+    (*ret)->is_mac_set = s->has_mac;
+    r = kind == DEV_BRIDGE ? bridge_new(*ret) : 0;
+    if (r < 0) {
+        unmake(*ret);
+        ndevs--;
+    }
+    return r;
 }
 
 static void connect_ends(struct stk_iface *a, struct stk_iface *b)
@@ -428,6 +515,11 @@ int stk_dev_create(struct netstack *stk, enum dev_kind kind, const struct stk_de
 /* Everything that an interface has goes; it is still there. */
 static void strip(struct stk_iface *ifc)
 {
+    struct netstack *stk = ifc->stk;
+    leave_master(ifc);
+    for (u32 i = 0; ifc->kind == DEV_BRIDGE && i < stk->nifaces; i++)
+        if (stk->ifaces[i]->master == ifc)
+            leave_master(stk->ifaces[i]);
     (void)!stk_set_flags(ifc->stk, ifc->index, ifc->flags & ~(u32)LX_IFF_UP);
     stk_addr_flush(ifc->stk, ifc->index, 0);
     stk_route_flush(ifc->stk, ifc->index);
@@ -436,6 +528,8 @@ static void strip(struct stk_iface *ifc)
 static void destroy_one(struct stk_iface *ifc)
 {
     strip(ifc);
+    if (ifc->kind == DEV_BRIDGE)
+        bridge_free(ifc);
     stk_tell_link(ifc, false, UINT32_MAX);
     unmake(ifc);
     ndevs--;
@@ -498,12 +592,15 @@ int stk_dev_move(struct stk_iface *ifc, struct netstack *to, const char *name,
     n->flags = ifc->flags & ~(u32)LX_IFF_UP;
     n->type = ifc->type;
     n->txqlen = ifc->txqlen;
+    n->is_mac_set = ifc->is_mac_set;
+    n->is_mtu_set = ifc->is_mtu_set;
     stk_tell_link(ifc, false, UINT32_MAX);
     rwlock_wrlock(&wire_lock);
     n->peer = ifc->peer;
     if (n->peer)
         n->peer->peer = n;
     ifc->peer = NULL;
+    n->bridge = take_ptr(ifc->bridge);
     rwlock_wrunlock(&wire_lock);
     unmake(ifc);
     stk_tell_link(n, true, UINT32_MAX);
@@ -537,6 +634,14 @@ int dev_xmit_locked(struct stk_iface *ifc, struct stk_frame *f)
         }
         STK_COUNT(ifc, tx_dropped);
         break;
+    case DEV_BRIDGE:
+        if (ifc->bridge && stk_is_up(ifc)) {
+            count_tx(ifc, f->size);
+            bridge_xmit(ifc, f);
+            return 0;
+        }
+        STK_COUNT(ifc, tx_dropped);
+        break;
     case DEV_DUMMY:
     case DEV_LOOPBACK: /* its subnets have nobody else in them */
         count_tx(ifc, f->size);
@@ -555,11 +660,4 @@ int dev_xmit(struct stk_iface *ifc, struct stk_frame *f)
     int r = dev_xmit_locked(ifc, f);
     rwlock_rdunlock(&wire_lock);
     return r;
-}
-
-void dev_receive(struct stk_iface *ifc, struct stk_frame *f)
-{
-    if (!stk_is_up(ifc) || f->size < ETHER_HLEN)
-        return;
-    frame_input(ifc, &f->vnet, f->data, f->size);
 }

@@ -48,11 +48,26 @@ int dev_xmit(struct stk_iface *ifc, struct stk_frame *f);
 int dev_xmit_locked(struct stk_iface *ifc, struct stk_frame *f);
 /* link.c: to the host. */
 int link_xmit(struct stk_iface *ifc, struct stk_frame *f);
-/* A frame arrived at ifc: looked at, counted, given to whoever it is for. The caller keeps it. */
+/* A frame arrived at ifc: looked at, counted, given to whoever it is for. Consumes it. No lock. */
 void dev_receive(struct stk_iface *ifc, struct stk_frame *f);
 /* The same, from the link layer's own buffer. */
 void frame_input(struct stk_iface *ifc, const struct virtio_net_hdr *vnet, const u8 *frame,
                  u32 size);
+/* Up the stack as what ifc received. */
+void frame_deliver(struct stk_iface *ifc, const struct virtio_net_hdr *vnet, const u8 *frame,
+                   u32 size);
+
+/* ---- bridge.c ------------------------------------------------------------------------------ */
+
+int bridge_new(struct stk_iface *br) must_check;
+void bridge_free(struct stk_iface *br);
+void bridge_join(struct stk_iface *br, struct stk_iface *port);
+void bridge_leave(struct stk_iface *port);
+/* Under wire_lock. Sends by the bridge; consumes f. */
+void bridge_xmit(struct stk_iface *br, struct stk_frame *f);
+/* Under wire_lock. A port's frame: f when it is for the bridge too, else NULL and consumed. */
+struct stk_frame *bridge_receive(struct stk_iface *br, struct stk_iface *port, struct stk_frame *f);
+
 /* Shows a frame that goes out to packet sockets. */
 void link_show_output(struct stk_iface *ifc, const u8 *frame, u32 size, const struct sock *but);
 

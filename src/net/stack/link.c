@@ -83,10 +83,10 @@ int stk_packet_send(const struct sock *from, s32 ifindex, const u8 *frame, u32 s
 
 /* ---- frames -------------------------------------------------------------------------------- */
 
-void frame_input(struct stk_iface *ifc, const struct virtio_net_hdr *vnet, const u8 *frame,
-                 u32 size)
+void frame_deliver(struct stk_iface *ifc, const struct virtio_net_hdr *vnet, const u8 *frame,
+                   u32 size)
 {
-    struct rxpkt p = {.ifc = ifc, .data = frame, .len = size};
+    struct rxpkt p = {.ifc = ifc, .data = frame, .len = size, .vnet = vnet};
     u8 gso = vnet->gso_type & (u8)~VIRTIO_NET_HDR_GSO_ECN;
     p.is_csum_ok = vnet->flags & (VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID);
     if (gso == VIRTIO_NET_HDR_GSO_TCPV4 || gso == VIRTIO_NET_HDR_GSO_TCPV6) {
@@ -98,11 +98,57 @@ void frame_input(struct stk_iface *ifc, const struct virtio_net_hdr *vnet, const
         STK_COUNT(ifc, rx_dropped);
         return;
     }
+    eth_input(&p);
+}
+
+static void note_input(struct stk_iface *ifc, const u8 *frame, u32 size)
+{
     STK_COUNT(ifc, rx_packets);
     atomic_fetch_add_explicit(&ifc->rx_bytes, size, memory_order_relaxed);
     if (is_watched(ifc))
         show_input(ifc, frame, size);
-    eth_input(&p);
+}
+
+void dev_receive(struct stk_iface *ifc, struct stk_frame *f)
+{
+    if (!stk_is_up(ifc) || f->size < ETHER_HLEN) {
+        frame_free(f);
+        return;
+    }
+    note_input(ifc, f->data, f->size);
+    if (unlikely(ifc->master)) {
+        rwlock_rdlock(&wire_lock);
+        struct stk_iface *br = ifc->master;
+        if (br)
+            f = bridge_receive(br, ifc, f);
+        rwlock_rdunlock(&wire_lock);
+        if (!f)
+            return;
+        if (br) { /* a slot of the same stack: good outside the lock too */
+            ifc = br;
+            note_input(ifc, f->data, f->size);
+        }
+    }
+    frame_deliver(ifc, &f->vnet, f->data, f->size);
+    frame_free(f);
+}
+
+void frame_input(struct stk_iface *ifc, const struct virtio_net_hdr *vnet, const u8 *frame,
+                 u32 size)
+{
+    if (likely(!ifc->master)) {
+        note_input(ifc, frame, size);
+        frame_deliver(ifc, vnet, frame, size);
+        return;
+    }
+    struct stk_frame *f = frame_new(size);
+    if (!f) {
+        STK_COUNT(ifc, rx_dropped);
+        return;
+    }
+    f->vnet = *vnet;
+    memcpy(f->data, frame, size);
+    dev_receive(ifc, f);
 }
 
 static void *reader_main(void *arg)

@@ -42,6 +42,7 @@ enum dev_kind {
     DEV_LINK, /* a packet socket of the host */
     DEV_DUMMY,
     DEV_VETH,
+    DEV_BRIDGE,
 };
 
 /*
@@ -59,7 +60,11 @@ struct stk_iface {
     _Atomic u32 mtu, flags, group, txqlen;
     _Atomic bool has_qdisc;               /* was up */
     _Atomic bool has_carrier, has_groups; /* has_groups: IPv6 has begun */
-    struct stk_iface *peer;   /* DEV_VETH: the other end; guarded by wire_lock (frame.h) */
+    struct stk_iface *peer; /* DEV_VETH: the other end; guarded by wire_lock (frame.h) */
+    _Atomic(struct stk_iface *)
+        master; /* a bridge of the same namespace; written under wire_lock */
+    _Atomic bool is_hairpin, is_mac_set, is_mtu_set; /* set: by somebody, not by a bridge's ports */
+    struct bridge *bridge;                           /* DEV_BRIDGE; guarded by wire_lock */
     struct list pending_node; /* guarded by the worker's lock, as the queue of what arrived */
     struct list rxq;
     u32 rxq_frames, rxq_bytes;
@@ -90,8 +95,9 @@ struct stk_path {
     struct stk_iface *ifc;
     ipaddr nexthop;
     u32 mtu;
-    u32 gen; /* of the configuration it was found in */
-    struct nf_fate fate; /* is_lost: what rules said of the last packet that they refused; the user clears it */
+    u32 gen;             /* of the configuration it was found in */
+    struct nf_fate fate; /* is_lost: what rules said of the last packet that they refused; the user
+                            clears it */
 };
 
 struct stk_rule {
@@ -230,9 +236,12 @@ int ip_send(struct netstack *stk, const struct ip_flow *f, struct stk_path *path
 
 /* ---- receiving ----------------------------------------------------------------------------- */
 
+struct virtio_net_hdr;
+
 struct rxpkt {
     struct stk_iface *ifc;
-    const u8 *data; /* what is left: from the current layer's header on */
+    const struct virtio_net_hdr *vnet; /* what the sender left undone; NULL: nothing */
+    const u8 *data;                    /* what is left: from the current layer's header on */
     u32 len;
     bool is_csum_ok; /* the host vouches for the transport checksum, or it never was on a wire */
     u16 gso_size;
@@ -431,6 +440,8 @@ int stk_dev_rename(struct stk_iface *ifc, const char *name) must_check;
 int stk_dev_set_mtu(struct stk_iface *ifc, u32 mtu) must_check;
 int stk_dev_set_mac(struct stk_iface *ifc, const u8 mac[6]) must_check;
 int stk_dev_set_master(struct stk_iface *ifc, s32 master, const char **ret_why) must_check;
+/* Of a bridge: the nth address it has learned and the port it is behind; false: there is none. */
+bool stk_fdb_nth(struct stk_iface *br, u32 nth, u8 mac[6], s32 *ret_port);
 /* All that go with their namespace. */
 void stk_dev_destroy_all(struct netstack *stk);
 /* Of the flags only those that mean something here can change: -LX_EOPNOTSUPP. */

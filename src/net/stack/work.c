@@ -100,7 +100,6 @@ static void *worker_main(void *arg)
         while ((f = list_first(&frames, struct stk_frame, node))) {
             list_del(&f->node);
             dev_receive(ifc, f);
-            frame_free(f);
         }
         net_ns_put(ifc->stk->ns); /* perhaps the last: no lock is held */
     }
