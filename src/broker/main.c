@@ -19,7 +19,7 @@
 #include "host/fdpass.h"
 #include "wire/netproto.h"
 
-static int route_fd = -1;
+static int route_fds[2] = {-1, -1}; /* lax, strict */
 static u32 route_seq;
 static struct netproto_msg in, out; /* large */
 
@@ -71,6 +71,18 @@ static int open_proc(int dir, const u8 *data, u32 size)
 
 /* ---- routes -------------------------------------------------------------------------------- */
 
+static int open_routes(void)
+{
+    for (int i = 0; i < 2; i++) {
+        struct sockaddr_nl nl = {.nl_family = AF_NETLINK};
+        route_fds[i] = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+        if (route_fds[i] < 0 || bind(route_fds[i], (struct sockaddr *)&nl, sizeof(nl)) < 0 ||
+            setsockopt(route_fds[i], SOL_NETLINK, NETLINK_GET_STRICT_CHK, &i, sizeof(i)) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
 /* Questions alone: every third type of rtnetlink's groups of four. */
 static bool is_question(const struct nlmsghdr *h, u32 size)
 {
@@ -101,6 +113,7 @@ static int ask_route(int link)
     struct nlmsghdr *h = (void *)in.data;
     if (!is_question(h, in.head.size))
         return answer(link, -LX_EOPNOTSUPP, -1);
+    int route_fd = route_fds[!!(in.head.flags & NETPROTO_STRICT)];
     h->nlmsg_flags |= NLM_F_REQUEST;
     h->nlmsg_flags &= (u16)~NLM_F_ACK; /* an acknowledgement would be a second answer */
     h->nlmsg_pid = 0;
@@ -158,11 +171,9 @@ int broker_main(const struct broker_config *cfg)
     prctl(PR_SET_NAME, "net-broker");
     log_set_name("broker");
     log_set_fd(STDERR_FILENO);
-    route_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-    struct sockaddr_nl nl = {.nl_family = AF_NETLINK};
-    int r = route_fd < 0 || bind(route_fd, (struct sockaddr *)&nl, sizeof(nl)) < 0
-                ? -errno
-                : broker_drop(cfg);
+    int r = open_routes();
+    if (r == 0)
+        r = broker_drop(cfg);
     if (r == 0)
         r = broker_filter();
     if (r < 0) {

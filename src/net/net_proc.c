@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "net/host/host.h"
 #include "net/inet/tcp.h"
 #include "net/stack/stack.h"
 #include "net/unix/unix.h"
@@ -432,3 +433,24 @@ const struct net_proc_file net_proc_files[] = {
     {"udp6", print_udp6},         {"unix", print_unix},       {"wireless", print_wireless},
 };
 const u32 net_proc_nfiles = ARRAY_SIZE(net_proc_files);
+
+void net_proc_print(const struct net_proc_file *f, struct net_ns *ns, const struct net_proc_out *out,
+                    u64 *cursor)
+{
+    char text[4097];
+    do {
+        s64 n = ns->host ? hostnet_proc_read(ns->host, f->name, *cursor, text, sizeof(text) - 1)
+                         : -LX_ENOENT;
+        if (n == -LX_ENOENT) {
+            f->print(ns, out, cursor);
+            return;
+        }
+        if (n <= 0) {
+            *cursor = NET_PROC_END;
+            return;
+        }
+        text[n] = 0;
+        out->puts(out->arg, text);
+        *cursor += (u64)n;
+    } while (!out->is_full(out->arg));
+}

@@ -20,6 +20,9 @@ struct net_proc_file {
 };
 
 extern const struct net_proc_file net_proc_files[];
+/* f's print, or with the host's network what the host has to say. */
+void net_proc_print(const struct net_proc_file *f, struct net_ns *ns, const struct net_proc_out *out,
+                    u64 *cursor);
 extern const u32 net_proc_nfiles;
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "net/host/host.h"
 #include "net/inet/inet.h"
 #include "net/sock.h"
 #include "net/stack/stack.h"
@@ -34,7 +35,7 @@ struct lx_ifconf {
 
 bool netdev_next(struct net_ns *ns, s32 after, struct netdev_info *ret)
 {
-    return stk_netdev(ns->stack, after, ret);
+    return ns->host ? hostnet_netdev(ns->host, after, NULL, ret) : stk_netdev(ns->stack, after, ret);
 }
 
 bool netdev_nth(struct net_ns *ns, u32 nth, struct netdev_info *ret)
@@ -55,13 +56,17 @@ bool netdev_get(struct net_ns *ns, s32 index, struct netdev_info *ret)
 
 s32 netdev_index(struct net_ns *ns, const char *name)
 {
+    struct netdev_info d;
+    if (ns->host)
+        return hostnet_netdev(ns->host, 0, name, &d) ? d.index : 0;
     struct stk_iface *f = stk_iface_named(ns->stack, name);
     return f ? f->index : 0;
 }
 
 bool netdev_exists(struct net_ns *ns, s32 index)
 {
-    return stk_iface(ns->stack, index);
+    struct netdev_info d;
+    return ns->host ? netdev_get(ns, index, &d) : stk_iface(ns->stack, index) != NULL;
 }
 
 /* name has LX_IFNAMSIZ bytes. */
@@ -247,7 +252,7 @@ static s64 set_locked(struct net_ns *ns, u32 cmd, struct lx_ifreq *r)
 static s64 set_one(struct net_ns *ns, u32 cmd, struct lx_ifreq *r)
 {
     r->name[LX_IFNAMSIZ - 1] = 0;
-    if (!net_capable(ns, LX_CAP_NET_ADMIN))
+    if (!net_capable(ns, LX_CAP_NET_ADMIN) || ns->host) /* the host's are not ours to change */
         return -LX_EPERM;
     MUTEX_GUARD(&dev_lock);
     return set_locked(ns, cmd, r);
@@ -349,7 +354,7 @@ s64 net_ioctl(struct sock *sk, u32 cmd, u64 arg)
     case LX_SIOCDELRT:
     case LX_SIOCSARP:
     case LX_SIOCDARP:
-        return net_capable(sk->ns, LX_CAP_NET_ADMIN) ? -LX_EOPNOTSUPP : -LX_EPERM;
+        return net_capable(sk->ns, LX_CAP_NET_ADMIN) && !sk->ns->host ? -LX_EOPNOTSUPP : -LX_EPERM;
     case LX_SIOCGARP:
         return -LX_ENXIO;
     default:

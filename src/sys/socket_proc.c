@@ -24,7 +24,7 @@ static int show_file(struct seq *s, struct net_ns *net, u64 *cursor, const void 
     const struct net_proc_file *f = arg;
     struct net_proc_out out = {put_line, is_full, s};
     if (net)
-        f->print(net, &out, cursor);
+        net_proc_print(f, net, &out, cursor);
     else
         *cursor = NET_PROC_END;
     return 0;

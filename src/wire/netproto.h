@@ -21,13 +21,14 @@ enum netproto_op {
     NETPROTO_PROC,
 };
 
-#define NETPROTO_MORE 1U
+#define NETPROTO_MORE   1U /* answer: others follow */
+#define NETPROTO_STRICT 2U /* NETPROTO_ROUTE: as NETLINK_GET_STRICT_CHK says */
 
 struct netproto_head {
     u32 op;  /* request: netproto_op */
     s32 err; /* answer: 0 or -LX_E* */
     s32 family, type, protocol;
-    u32 flags; /* answer: NETPROTO_* */
+    u32 flags; /* NETPROTO_* */
     u32 size;  /* of the data */
 };
 

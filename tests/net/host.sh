@@ -50,6 +50,42 @@ check "$(cat out.txt)" 13 "a user binds a low port"
 hosted -- setpriv --bounding-set=-net_bind_service --inh-caps=-net_bind_service /usr/bin/python3 -c "$low" > out.txt 2>&1
 check "$(cat out.txt)" 13 "without the capability"
 
+# ---- what programs see of the network is what the host has; it is not theirs to change
+ip netns exec $a /usr/bin/python3 -c '
+import socket
+l = socket.create_server(("127.0.0.1", 7001)); print("up", flush=True); l.accept()' > up.txt & pids="$pids $!"
+for i in $(seq 100); do grep -q up up.txt && break; sleep 0.1; done
+# Not the names of other namespaces, who asks (the broker is nobody), the backlog (not in /proc/net).
+plain() { sed 's/ link-netns.*//; s/ uid [0-9]*//; s/^\(LISTEN 0  *\)[0-9]* */\1/'; }
+while read -r what; do
+    ip netns exec $a $what 2>&1 | plain > native.txt
+    hosted -- $what 2>&1 | plain > host.txt
+    cmp -s native.txt host.txt || bad "$what: $(diff native.txt host.txt | head -5)"
+done <<'END'
+ip -o link
+ip -4 addr
+ip -6 addr show to fd00:9::/64
+ip addr show dev nothing
+ip route
+ip route show table local
+ip route get 10.9.0.2
+ip rule
+cat /proc/net/route
+cat /proc/net/if_inet6
+ss -Hltn sport = :7001
+ls /sys/class/net
+sed -n s/:.*//p /proc/net/dev
+END
+hosted -- /usr/bin/python3 -c '
+import fcntl, socket, struct
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+r = fcntl.ioctl(s, 0x8915, struct.pack("16s24x", b"eth0")) # SIOCGIFADDR
+print(socket.inet_ntoa(r[20:24]), [n for i, n in socket.if_nameindex() if n in ("lo", "eth0")])
+' > out.txt 2>&1; check "$(cat out.txt)" "10.9.0.1 ['lo', 'eth0']" "interfaces by ioctl and netlink"
+for what in "link set eth0 down" "addr add 10.9.0.77/24 dev eth0" "route del default" "link add x type veth"; do
+    hosted -- ip $what > out.txt 2>&1; check "$(cat out.txt)" "RTNETLINK answers: Operation not permitted" "ip $what"
+done
+
 # ---- what is not there
 hosted -- /usr/bin/python3 -c '
 import socket, errno

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "host/fdpass.h"
 #include "net/host/host.h"
+#include "net/netlink/netlink.h"
 #include "wire/netproto.h"
 
 struct hostnet {
@@ -74,6 +75,13 @@ static int receive(struct hostnet *h, int *ret_fd) REQUIRES(h->lock)
     return -LX_EIO;
 }
 
+static void broken(struct hostnet *h, int err) REQUIRES(h->lock)
+{
+    if (!h->is_broken)
+        log_error("the network broker does not answer: %d", err);
+    h->is_broken = true;
+}
+
 static int ask(struct hostnet *h, const struct netproto_head *head, const void *data, int fd,
                int *ret_fd)
 {
@@ -81,10 +89,8 @@ static int ask(struct hostnet *h, const struct netproto_head *head, const void *
     int r = send_request(h, head, data, fd);
     if (r == 0)
         r = receive(h, ret_fd);
-    if (r < 0 && !h->is_broken) {
-        h->is_broken = true;
-        log_error("the network broker does not answer: %d", r);
-    }
+    if (r < 0)
+        broken(h, r);
     return r < 0 ? -LX_EIO : h->msg.head.err;
 }
 
@@ -103,4 +109,48 @@ int hostnet_bind(struct hostnet *h, int fd, const union saddr *addr, u32 len)
 {
     struct netproto_head head = {.op = NETPROTO_BIND, .size = len};
     return ask(h, &head, addr, fd, NULL);
+}
+
+int hostnet_route(struct hostnet *h, const struct lx_nlmsghdr *req, bool is_strict,
+                  struct host_answer *ret)
+{
+    struct netproto_head head = {
+        .op = NETPROTO_ROUTE, .flags = is_strict ? NETPROTO_STRICT : 0, .size = req->len};
+    struct host_answer a = {0};
+    if (req->len > NETPROTO_MAX_ASK)
+        return -LX_EMSGSIZE;
+    mutex_lock(&h->lock);
+    int r = send_request(h, &head, req, -1), kept = 0;
+    while (r == 0 && (r = receive(h, NULL)) == 0 && h->msg.head.flags & NETPROTO_MORE)
+        if (kept == 0) /* what is too much is taken from the socket all the same */
+            kept = host_answer_add(&a, h->msg.data, h->msg.head.size);
+    if (r < 0)
+        broken(h, r);
+    else if ((r = kept) == 0)
+        r = h->msg.head.err;
+    mutex_unlock(&h->lock);
+    if (r == 0)
+        r = host_answer_error(&a);
+    if (r < 0)
+        host_answer_done(&a);
+    else
+        *ret = a;
+    return r;
+}
+
+s64 hostnet_proc_read(struct hostnet *h, const char *name, u64 off, void *buf, u32 size)
+{
+    u32 len = (u32)strlen(name);
+    struct netproto_head head = {.op = NETPROTO_PROC, .size = len};
+    if (!netproto_is_proc_file(name, len))
+        return -LX_ENOENT;
+    int fd = -1, r = ask(h, &head, name, -1, &fd);
+    if (r < 0 || fd < 0) {
+        if (fd >= 0)
+            close(fd);
+        return r < 0 ? r : -LX_ENFILE;
+    }
+    ssize_t n = pread(fd, buf, size, (off_t)off);
+    close(fd);
+    return n < 0 ? -LX_EIO : n;
 }

@@ -14,7 +14,7 @@
  *
  *   Links, addresses, routes and /proc/net are asked of the broker (broker.c), read only.
  *
- * Lock order: broker lock (a request under way) is taken with no other lock of net held.
+ * Lock order: the broker's lock (a request under way) is taken with no other lock of net held.
  */
 #ifndef NET_HOST_HOST_H
 #define NET_HOST_HOST_H
@@ -37,6 +37,35 @@ int host_sock_create(struct net_ns *ns, u16 family, s32 type, s32 protocol,
 /* A descriptor. */
 int hostnet_socket(struct hostnet *h, s32 family, s32 type, s32 protocol) must_check;
 int hostnet_bind(struct hostnet *h, int fd, const union saddr *addr, u32 len) must_check;
+/* What the host's kernel answers to a question of NETLINK_ROUTE: whole messages, charged to
+ * NET_MEM_MAX. */
+#define HOST_ANSWER_MAX (4U << 20)
+struct host_answer {
+    u8 *data; /* owned */
+    u32 size, cap;
+};
+struct lx_nlmsghdr;
+struct netdev_info;
+/*
+ * Asks. The answer's messages without its end, to be ended by host_answer_done; or the error that
+ * it says, -LX_ENOBUFS, -LX_EIO. is_strict: as NETLINK_GET_STRICT_CHK.
+ */
+int hostnet_route(struct hostnet *h, const struct lx_nlmsghdr *req, bool is_strict,
+                  struct host_answer *ret) must_check;
+void host_answer_done(struct host_answer *a);
+/* The message at *at, which advances; NULL: no more. */
+const struct lx_nlmsghdr *host_answer_next(const struct host_answer *a, u64 *at) must_check;
+/* For hostnet_route: more data; and the error at the end of an answer, which is cut off. */
+int host_answer_add(struct host_answer *a, const void *data, u32 size) must_check;
+int host_answer_error(struct host_answer *a) must_check;
+/* The interface with this name, or with the next index after `after` when name is NULL. */
+bool hostnet_netdev(struct hostnet *h, s32 after, const char *name,
+                    struct netdev_info *ret) must_check;
+
+/* Reads the host's /proc/net/NAME at off: bytes, 0 at the end. -LX_ENOENT: not one of the host's.
+ */
+s64 hostnet_proc_read(struct hostnet *h, const char *name, u64 off, void *buf, u32 size) must_check;
+
 /* A place for one more socket: -LX_ENFILE. */
 int hostnet_charge(struct hostnet *h) must_check;
 void hostnet_uncharge(struct hostnet *h);

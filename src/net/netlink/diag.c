@@ -302,6 +302,9 @@ int nl_diag_request(struct nl_sock *n, const struct lx_nlmsghdr *req, struct nlb
 {
     const u8 *family = nl_payload(req, 1);
     bool is_dump = req->flags & LX_NLM_F_DUMP;
+    bool is_unix = req->type == LX_SOCK_DIAG_BY_FAMILY && family && *family == LX_AF_UNIX;
+    if (n->sk.ns->host && is_dump && !is_unix)
+        return -LX_ENOENT; /* as without the module: /proc/net has the host's sockets */
     if (req->type == LX_SOCK_DESTROY)
         return net_capable(n->sk.ns, LX_CAP_NET_ADMIN) ? -LX_EOPNOTSUPP : -LX_EPERM;
     if (req->type != LX_SOCK_DIAG_BY_FAMILY || !family)

@@ -327,6 +327,7 @@ static void dump_step(struct nl_sock *n, struct nlbuf *b)
             *err = d->err;
             (void)nl_end(b);
             n->is_dumping = false;
+            host_answer_done(&d->host);
         }
     }
     flush(n, b);
@@ -389,6 +390,7 @@ static void handle(struct nl_sock *n, struct nlbuf *b, const struct lx_nlmsghdr 
         r = start_dump(n, b, req, &d);
         if (r == 0)
             return; /* NLMSG_DONE acknowledges */
+        host_answer_done(&d.host);
     }
     b->pid = n->portid;
     b->seq = req->seq;
@@ -625,6 +627,7 @@ static void nl_release(struct sock *sk)
 static void nl_destroy(struct sock *sk)
 {
     mq_purge(&nl_sk(sk)->rxq);
+    host_answer_done(&nl_sk(sk)->dump.host);
 }
 
 static const struct sock_ops netlink_ops = {

@@ -9,6 +9,7 @@
 #ifndef NET_NETLINK_NETLINK_H
 #define NET_NETLINK_NETLINK_H
 
+#include "net/host/host.h"
 #include "net/mq.h"
 #include "net/sock.h"
 
@@ -67,6 +68,7 @@ struct nl_dump {
         u64 align;
     };
     u32 req_size;
+    struct host_answer host; /* owned: of the host's kernel, from which step fills */
 };
 
 struct nl_sock {

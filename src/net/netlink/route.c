@@ -374,6 +374,8 @@ int nl_route_request(struct nl_sock *n, const struct lx_nlmsghdr *req, struct nl
         return -LX_EOPNOTSUPP;
     if (req->len < sizeof(*req) + 1) /* every request has at least its family */
         return 0;
+    if (n->sk.ns->host)
+        return rt_host_request(n, req, b, d);
     bool is_get = (type & 3) == 2;
     if (!is_get && !net_capable(n->sk.ns, LX_CAP_NET_ADMIN))
         return -LX_EPERM;

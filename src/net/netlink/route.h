@@ -171,4 +171,8 @@ static inline int rt_fail(struct nlbuf *b, int err, const char *why)
     return err;
 }
 
+/* With the host's network: as nl_route_request. */
+int rt_host_request(struct nl_sock *n, const struct lx_nlmsghdr *req, struct nlbuf *b,
+                    struct nl_dump *ret_dump) must_check;
+
 #endif
