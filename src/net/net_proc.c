@@ -414,18 +414,29 @@ static void print_netstat(struct net_ns *ns, const struct net_proc_out *o, u64 *
     *cursor = NET_PROC_END;
 }
 
+static void print_table_names(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor, enum xt_family family)
+{
+    const char *name;
+    for (u32 i = 0; (name = ipt_name(ns->ipt_ns, family, i)); i++)
+        emit(o, "%s\n", name);
+    *cursor = NET_PROC_END;
+}
+
 static void print_ip_tables_names(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor)
 {
-    if (ipt_has_filter(ns->ipt_ns))
-        emit(o, "filter\n");
-    *cursor = NET_PROC_END;
+    print_table_names(ns, o, cursor, XT_V4);
+}
+
+static void print_ip6_tables_names(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor)
+{
+    print_table_names(ns, o, cursor, XT_V6);
 }
 
 const struct net_proc_file net_proc_files[] = {
     {"arp", stk_proc_arp},           {"dev", stk_proc_dev},         {"dev_mcast", print_nothing},
     {"icmp", print_icmp},         {"icmp6", print_icmp6},     {"if_inet6", print_if_inet6},
     {"igmp", print_igmp},         {"ipv6_route", print_ipv6_route}, {"netlink", print_netlink},
-    {"ip_tables_names", print_ip_tables_names},
+    {"ip6_tables_names", print_ip6_tables_names}, {"ip_tables_names", print_ip_tables_names},
     {"netstat", print_netstat},   {"packet", print_packet},   {"ptype", print_ptype},
     {"raw", print_raw},           {"raw6", print_raw6},       {"route", print_route},
     {"snmp", print_snmp},         {"sockstat", print_sockstat}, {"sockstat6", print_sockstat6},

@@ -7,6 +7,7 @@
 #include "kern/kern_int.h"
 #include "kern/parts.h"
 #include "kern/task.h"
+#include "net/filter/ct.h"
 #include "net/filter/iptables.h"
 #include "net/net.h"
 #include "net/parts.h"
@@ -176,6 +177,7 @@ static void ns_free(struct net_ns *ns)
     netlink_ns_free(ns->netlink_ns);
     packet_ns_free(ns->packet_ns);
     ipt_ns_free(ns->ipt_ns);
+    ct_ns_free(ns->ct_ns);
     if (ns->sysctls)
         net_sysctl_hooks.detach(ns->sysctls);
     user_ns_put(ns->user_ns);
@@ -192,7 +194,8 @@ static int fill(struct net_ns *ns)
     ns->netlink_ns = netlink_ns_new();
     ns->packet_ns = packet_ns_new();
     ns->ipt_ns = ipt_ns_new();
-    if (!ns->unix_ns || !ns->inet_ns || !ns->netlink_ns || !ns->packet_ns || !ns->ipt_ns)
+    ns->ct_ns = ct_ns_new();
+    if (!ns->unix_ns || !ns->inet_ns || !ns->netlink_ns || !ns->packet_ns || !ns->ipt_ns || !ns->ct_ns)
         return -LX_ENOMEM;
     int r = net_sysctl_hooks.attach ? net_sysctl_hooks.attach(ns) : 0;
     return r < 0 ? r : netstack_new(ns, &ns->stack);

@@ -279,7 +279,7 @@ static void loopback_input(struct net_ns *ns, const struct packet_frame *f)
         u8 *copy = malloc(n ? n : 1);
         if (copy) {
             memcpy(copy, l4, n);
-            (void)!icmp_input(ns, copy, n, &cb);
+            (void)!icmp_input(ns, NULL, copy, n, &cb);
         }
         free(copy);
         return;

@@ -33,6 +33,7 @@ int sock_init(struct sock *sk, const struct sock_ops *ops, struct net_ns *ns, u1
     sk->type = type;
     sk->protocol = protocol;
     sk->uid = vfs_cred()->fsuid;
+    sk->gid = vfs_cred()->fsgid;
     sk->domain = vfs_cred()->domain;
     landlock_get(sk->domain);
     sk->ns = ns;

@@ -164,7 +164,7 @@ struct sock {
     _Atomic u64 ino;            /* of the file's inode; 0 without a file */
     struct file *file;          /* not owned; valid while it lives: from sock_file to release;
                                  * cleared under lock */
-    u32 uid;                    /* kuid of the creator; immutable */
+    u32 uid, gid;               /* kuid and kgid of the creator; immutable */
     const struct landlock_domain *domain; /* of the creator, owned, or NULL; immutable */
     struct waitq wq;
 

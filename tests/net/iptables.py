@@ -118,7 +118,115 @@ def incoming():
     l.close()
 
 
+def original(s):
+    d = attempt(s.getsockopt, socket.SOL_IP, 80, 16)
+    return d if isinstance(d, str) else (socket.inet_ntoa(d[4:8]), d[2] << 8 | d[3])
+
+
+def talk(what, s, a=None):
+    s.settimeout(5)
+    print(what, s.getpeername(), end=' ')
+    if a:
+        a.settimeout(5)
+        print(a.getsockname(), original(a), end=' ')
+    s.sendall(b'hello')
+    if a:
+        print(attempt(a.recv, 9), end=' ')
+        a.sendall(b'hello')
+    print(attempt(s.recv, 9))
+
+
+# NAT on the way out: elsewhere, to ourselves, and with another source.
+def nat_out():
+    def nat(*a):
+        ipt('-t', 'nat', '-A', *a)
+    nat('OUTPUT', '-p', 'tcp', '-d', '10.9.0.99', '--dport', '80', '-j', 'DNAT', '--to-destination', THERE + ':7000')
+    nat('OUTPUT', '-p', 'udp', '-d', '10.9.0.99', '-j', 'DNAT', '--to-destination', THERE + ':7001')
+    s = socket.create_connection(('10.9.0.99', 80), 5)
+    talk('dnat', s)
+    big = b'x' * 300000
+    s.settimeout(20)
+    import threading
+    threading.Thread(target=s.sendall, args=(big,)).start()
+    n = 0
+    while n < len(big):
+        n += len(s.recv(65536))
+    print('bulk', n)
+    u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    u.settimeout(5)
+    u.connect(('10.9.0.99', 5555))
+    print('udp', u.send(b'ask'), attempt(u.recv, 9))
+    print('udp', u.send(b'z' * 4000), len(attempt(u.recv, 9000)))
+    ipt('-t', 'nat', '-F')
+    nat('OUTPUT', '-p', 'udp', '-d', THERE, '-j', 'DNAT', '--to-destination', THERE + ':7999')
+    u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    u.settimeout(5)
+    u.connect((THERE, 5556))
+    print('nobody', u.send(b'ask'), attempt(u.recv, 9))
+    ipt('-t', 'nat', '-F')
+    l = socket.create_server(('127.0.0.1', 15001))
+    nat('OUTPUT', '-p', 'tcp', '-o', 'eth0', '-m', 'owner', '!', '--uid-owner', '1337', '-j', 'REDIRECT', '--to-ports', '15001')
+    for host, port in (THERE, 80), ('10.9.0.77', 443), ('192.0.2.1', 8080):
+        s = socket.create_connection((host, port), 5)
+        talk('redirect', s, l.accept()[0])
+    ipt('-t', 'nat', '-F')
+    r = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    r.bind(('127.0.0.1', 15053))
+    r.settimeout(5)
+    nat('OUTPUT', '-p', 'udp', '--dport', '53', '-j', 'REDIRECT', '--to-ports', '15053')
+    u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    u.settimeout(5)
+    u.connect((THERE, 53))
+    u.send(b'query')
+    d, a = r.recvfrom(9)
+    r.sendto(b'answer', a)
+    print('udp home', d, a[0], u.recv(9))
+    ipt('-t', 'nat', '-F')
+    nat('POSTROUTING', '-o', 'eth0', '-p', 'tcp', '-j', 'MASQUERADE', '--to-ports', '40000-40010')
+    s = socket.create_connection((THERE, 7002), 5)
+    f = s.makefile('rw')
+    print('who', 0, file=f, flush=True)
+    host, port = f.readline().split()
+    print('masquerade', host, 40000 <= int(port) <= 40010)
+    ipt('-t', 'nat', '-F')
+    subprocess.run(['ping', '-n', '-c1', '-W5', THERE], stdout=subprocess.DEVNULL, check=True)
+
+
+# What comes in for one port is served on another; states.
+def nat_in():
+    k = socket.create_connection((THERE, 7002))
+    f = k.makefile('rw')
+
+    def ask(what, port):
+        print(what, port, file=f, flush=True)
+        return f.readline().strip()
+    l = socket.create_server(('0.0.0.0', 7200))
+    ipt('-t', 'nat', '-A', 'PREROUTING', '-i', 'eth0', '-p', 'tcp', '--dport', '7201', '-j', 'REDIRECT', '--to-ports', '7200')
+    ipt('-t', 'nat', '-A', 'PREROUTING', '-p', 'tcp', '--dport', '7202', '-j', 'DNAT', '--to-destination', '10.9.0.1:7200')
+    for port in 7201, 7202:
+        print('echo', port, file=f, flush=True)
+        a = l.accept()[0]
+        print(a.getsockname(), a.getpeername()[0], original(a), a.recv(9))
+        a.sendall(b'back')
+        print(f.readline().strip())
+    ipt('-t', 'nat', '-F')
+    ipt('-A', 'INPUT', '-m', 'conntrack', '--ctstate', 'ESTABLISHED,RELATED', '-j', 'ACCEPT')
+    ipt('-A', 'INPUT', '-i', 'eth0', '-p', 'tcp', '--dport', '7200', '-m', 'mac', '!', '--mac-source', '02:00:00:00:00:99', '-m', 'state', '--state', 'NEW', '-j', 'ACCEPT')
+    ipt('-P', 'INPUT', 'DROP')
+    print('states', ask('tcp', 7200), ask('tcp', 7203), ask('udp', 7204))
+    s = socket.create_connection((THERE, 7000), 5)
+    talk('out', s)
+    u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    u.settimeout(5)
+    u.connect((THERE, 7999))
+    print('related', u.send(b'x'), attempt(u.recv, 9))
+    r = subprocess.run(['ping', '-n', '-c1', '-W5', THERE], stdout=subprocess.DEVNULL)
+    print('ping', r.returncode)
+    ipt('-P', 'INPUT', 'ACCEPT')
+    ipt('-F')
+
+
 subprocess.run(['ip', 'link', 'set', 'lo', 'up'])
-for f in outgoing, datagrams, ping, incoming:
+for f in outgoing, datagrams, ping, incoming, nat_out, nat_in:
     f()
     sys.stdout.flush()

@@ -11,6 +11,12 @@ run "$cvisor" $quiet do -- > inside.txt
 diff native.txt inside.txt > diff.txt || bad "$(cat diff.txt)"
 [ "$(wc -l < native.txt)" -gt 30 ] || bad "too few lines: $(cat native.txt)"
 
+run_more() { timeout 60 "$@" unshare -n /usr/bin/python3 "$here/iptables_more.py" 2>&1 || echo "status $?"; }
+run_more env > native.txt
+run_more "$cvisor" $quiet do -- > inside.txt
+diff native.txt inside.txt > diff.txt || bad "more: $(cat diff.txt)"
+[ "$(wc -l < native.txt)" -gt 60 ] || bad "too few lines: $(cat native.txt)"
+
 # What programs print of tables, rules and counters.
 cat > list.sh <<'S'
 t() { iptables-legacy "$@" 2>&1; echo "status $?"; }
@@ -35,6 +41,32 @@ t -t nosuch -L
 iptables-legacy-restore < saved; echo "status $?"
 iptables-legacy-save | grep -v '^#'
 cat /proc/net/ip_tables_names
+S
+cat >> list.sh <<'S'
+for i in iptables ip6tables; do
+t() { $i-legacy "$@" 2>&1; echo "status $?"; }
+t -t nat -N one
+t -t nat -A POSTROUTING -o eth0 -j MASQUERADE
+[ $i = iptables ] && a=10.1.2.3 || a=fd00::3
+t -t nat -A OUTPUT -p tcp -d $a --dport 80 -m multiport --dports 80,81:90 -m owner ! --uid-owner 5 -j one
+t -t nat -A one -m addrtype --dst-type LOCAL -j RETURN
+t -t nat -A one -p tcp -m statistic --mode random --probability 0.5 -m mark ! --mark 0x4/0xff -j REDIRECT --to-ports 15001
+[ $i = iptables ] && t -t nat -A PREROUTING -p tcp --dport 80 -j DNAT --to-destination $a:81
+[ $i = iptables ] || t -t nat -A PREROUTING -p tcp --dport 80 -j DNAT --to-destination [$a]:81
+t -t nat -A POSTROUTING -d $a -j SNAT --to-source $a
+t -t mangle -A PREROUTING -m conntrack --ctstate NEW,RELATED -m limit --limit 5/min -j MARK --set-xmark 0x1/0x3
+t -t mangle -A FORWARD -m iprange --src-range $a-$a -j CONNMARK --save-mark
+t -A INPUT -m state --state ESTABLISHED -m length --length 10:20 -j LOG --log-prefix "pre "
+t -A INPUT -m mac --mac-source 02:00:00:00:00:01 -j REJECT
+t -t raw -A PREROUTING -j CT --notrack
+for t in raw mangle nat filter; do t -t $t -S; t -t $t -L -n -v; done
+$i-legacy-save | grep -v '^#' > saved
+cat saved
+for t in raw mangle nat filter; do t -t $t -F; t -t $t -X; done
+$i-legacy-restore < saved; echo "status $?"
+$i-legacy-save | grep -v '^#' | cmp - saved && echo same
+done
+cat /proc/net/ip6_tables_names
 S
 list() { timeout 60 "$@" unshare -n bash list.sh 2>&1 || echo "status $?"; }
 list env > native.txt

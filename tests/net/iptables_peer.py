@@ -9,7 +9,7 @@ def tcp():
 
     def serve(c):
         try:
-            while (d := c.recv(100)):
+            while (d := c.recv(65536)):
                 c.sendall(d)
         except OSError:
             pass
@@ -44,9 +44,23 @@ def back():
     l = socket.create_server(('', 7002))
 
     def serve(c, a):
+        try:
+            commands(c, a)
+        except OSError:
+            pass
+
+    def commands(c, a):
         f = c.makefile('rw')
         for line in f:
             kind, port = line.split()
+            if kind == 'who':
+                print(*a, file=f, flush=True)
+                continue
+            if kind == 'echo':
+                e = socket.create_connection((a[0], int(port)), 5)
+                e.sendall(b'knock')
+                print(e.getpeername(), e.recv(9), file=f, flush=True)
+                continue
             print(attempt(kind, a[0], int(port)), file=f, flush=True)
     while True:
         threading.Thread(target=serve, args=l.accept(), daemon=True).start()

@@ -4,7 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/filter/ct.h"
+#include "net/filter/xt_ext.h"
+#include "net/net.h"
+#include "net/stack/stack.h"
 #include "test.h"
+
+struct lx_xt_tcp {
+    u16 spts[2], dpts[2];
+    u8 option, flg_mask, flg_cmp, invflags;
+};
 
 struct set {
     u8 b[65536];
@@ -84,7 +93,7 @@ static struct xt_packet packet(u8 tcp[20], u16 port)
     tcp[12] = 0x50;
     tcp[13] = 2;
     return (struct xt_packet){
-        .protocol = 6, .in = "lo", .out = "", .l4 = tcp, .l4_len = 20, .size = 40};
+        .ns = NULL, .hook = XT_INPUT, .protocol = 6, .in = "lo", .out = "", .l4 = tcp, .l4_len = 20, .size = 40};
 }
 
 TEST(verdicts)
@@ -92,22 +101,21 @@ TEST(verdicts)
     static struct set x;
     struct xt_table *t;
     u8 tcp[20];
-    u32 with;
     sample(&x);
-    CHECK(xt_load(&x.s, x.b, &t) == 0);
+    CHECK(xt_load(XT_V4, XT_FILTER, &x.s, x.b, &t) == 0);
     struct xt_packet p = packet(tcp, 80);
-    CHECK(xt_run(t, XT_INPUT, &p, &with) == XT_DROP);
+    CHECK(xt_run(t, &p) == XT_DROP);
     p = packet(tcp, 81);
-    CHECK(xt_run(t, XT_INPUT, &p, &with) == XT_ACCEPT);
+    CHECK(xt_run(t, &p) == XT_ACCEPT);
     p.protocol = 17;
-    CHECK(xt_run(t, XT_INPUT, &p, &with) == XT_ACCEPT);
+    CHECK(xt_run(t, &p) == XT_ACCEPT);
     p = packet(tcp, 80);
     p.l4_len = 12; /* a header that is cut off is dropped, as a piece that would overwrite flags */
-    CHECK(xt_run(t, XT_INPUT, &p, &with) == XT_DROP);
+    CHECK(xt_run(t, &p) == XT_DROP);
     p.frag_off = 8;
-    CHECK(xt_run(t, XT_INPUT, &p, &with) == XT_DROP);
+    CHECK(xt_run(t, &p) == XT_DROP);
     p.frag_off = 16;
-    CHECK(xt_run(t, XT_INPUT, &p, &with) == XT_ACCEPT);
+    CHECK(xt_run(t, &p) == XT_ACCEPT);
     struct lx_xt_counters c[6];
     xt_counters(t, c);
     CHECK(c[0].packets == 1 && c[0].bytes == 40 && c[1].packets == 3 && c[4].packets == 1);
@@ -117,7 +125,7 @@ TEST(verdicts)
 static int load(const struct set *x)
 {
     struct xt_table *t;
-    int r = xt_load(&x->s, x->b, &t);
+    int r = xt_load(XT_V4, XT_FILTER, &x->s, x->b, &t);
     if (r == 0)
         xt_free(t);
     return r;
@@ -177,10 +185,9 @@ TEST(exponential)
     error(&x, "ERROR");
     struct xt_table *t;
     u8 tcp[20];
-    u32 with;
-    CHECK(xt_load(&x.s, x.b, &t) == 0);
+    CHECK(xt_load(XT_V4, XT_FILTER, &x.s, x.b, &t) == 0);
     struct xt_packet p = packet(tcp, 80);
-    CHECK(xt_run(t, XT_INPUT, &p, &with) == XT_DROP);
+    CHECK(xt_run(t, &p) == XT_DROP);
     xt_free(t);
 }
 
@@ -195,7 +202,7 @@ static u32 rnd(void)
 TEST(mutations)
 {
     static struct set x;
-    u32 nloaded = 0, with;
+    u32 nloaded = 0;
     for (u32 round = 0; round < 100000; round++) {
         sample(&x);
         for (u32 n = rnd() % 4 + 1; n; n--) {
@@ -211,7 +218,8 @@ TEST(mutations)
         u8 *exact = malloc(x.s.size ? x.s.size : 1); /* so that a sanitizer sees the end */
         struct xt_table *t;
         memcpy(exact, x.b, x.s.size);
-        int r = xt_load(&x.s, exact, &t);
+        enum xt_table_id table = rnd() % 4 ? XT_FILTER : (enum xt_table_id)(rnd() % XT_TABLES);
+        int r = xt_load(rnd() % 8 ? XT_V4 : XT_V6, table, &x.s, exact, &t);
         if (r == 0) {
             u8 tcp[20];
             nloaded++;
@@ -219,8 +227,9 @@ TEST(mutations)
                 struct xt_packet p = packet(tcp, (u16)(79 + k));
                 p.l4_len = rnd() % 21;
                 for (u32 h = 0; h < XT_HOOKS; h++) {
+                    p.hook = h;
                     if (x.s.valid_hooks >> h & 1)
-                        (void)xt_run(t, h, &p, &with);
+                        (void)xt_run(t, &p);
                 }
             }
             xt_store(t, exact);
@@ -229,4 +238,116 @@ TEST(mutations)
         free(exact);
     }
     CHECK(nloaded > 1000);
+}
+
+/* A rule with a match or a target of random data in an otherwise empty table of either family. */
+static int load_random(enum xt_family family, enum xt_table_id id, const struct xt_match *m,
+                       const struct xt_target *g, struct xt_table **ret)
+{
+    static u8 b[8192];
+    u32 head = family == XT_V4 ? sizeof(struct lx_ipt_entry) : sizeof(struct lx_ip6t_entry);
+    struct xt_shape s = {.valid_hooks = xt_hooks_of(id)};
+    memset(b, 0, sizeof(b));
+    for (u32 n = 0; n < 3; n++) { /* the rule; the policy; the end */
+        u8 *at = b + s.size;
+        u32 msize = !n && m ? 32 + XT_ALIGN(m->size) : 0;
+        u32 tsize = 32 + (n == 2 ? 32 : n || !g ? 8 : XT_ALIGN(g->size));
+        u16 offsets[2] = {(u16)(head + msize), (u16)(head + msize + tsize)};
+        u8 protocol = !n ? (m && m->protocol ? m->protocol : rnd() % 2 ? 6 : 17) : 0;
+        if (family == XT_V4) {
+            at[80] = protocol;
+        } else if (!n) {
+            at[128] = protocol;
+            at[131] = 1;
+        }
+        memcpy(at + (family == XT_V4 ? 88 : 140), offsets, sizeof(offsets));
+        struct lx_xt_ext e = {.size = (u16)msize};
+        if (msize) {
+            strcpy(e.name, m->name);
+            e.revision = m->revision;
+            memcpy(at + head, &e, sizeof(e));
+            for (u32 i = 0; i < m->size; i++)
+                at[head + 32 + i] = rnd() % 4 ? 0 : (u8)rnd();
+        }
+        e = (struct lx_xt_ext){.size = (u16)tsize};
+        s32 accept = -2;
+        u8 *t = at + head + msize;
+        if (n == 2) {
+            strcpy(e.name, "ERROR");
+            strcpy((char *)t + 32, "ERROR");
+        } else if (!n && g) {
+            strcpy(e.name, g->name);
+            e.revision = g->revision;
+            for (u32 i = 0; i < g->size; i++)
+                t[32 + i] = rnd() % 4 ? 0 : (u8)rnd();
+        } else {
+            memcpy(t + 32, &accept, sizeof(accept));
+        }
+        memcpy(t, &e, sizeof(e));
+        for (u32 h = 0; h < XT_HOOKS && n == 1; h++)
+            s.underflow[h] = s.size;
+        s.size += offsets[1];
+        s.nrules++;
+    }
+    u8 *exact = malloc(s.size);
+    memcpy(exact, b, s.size);
+    int r = xt_load(family, id, &s, exact, ret);
+    free(exact);
+    return r;
+}
+
+static void run_on_random(struct xt_table *t, enum xt_family family, enum xt_table_id id, struct net_ns *ns)
+{
+    u8 l4[64];
+    for (u32 i = 0; i < sizeof(l4); i++)
+        l4[i] = (u8)rnd();
+    for (u32 h = 0; h < XT_HOOKS; h++) {
+        u32 len = rnd() % 65;
+        u8 *exact = malloc(len ? len : 1);
+        memcpy(exact, l4, len);
+        struct xt_packet p = {.ns = ns, .hook = h, .is_v6 = family == XT_V6, .in = "lo", .out = "eth0",
+                              .protocol = rnd() % 2 ? 6 : 17, .l4 = exact, .l4_len = len, .size = 20 + len,
+                              .has_owner = rnd() % 2, .csum = (u8)(rnd() % 3)};
+        for (u32 i = 0; i < 16; i++)
+            p.src.b[i] = p.dst.b[i] = (u8)rnd();
+        if (xt_hooks_of(id) >> h & 1)
+            (void)xt_run(t, &p);
+        free(exact);
+    }
+}
+
+TEST(extensions)
+{
+    static struct net_ns ns;
+    u32 nloaded = 0;
+    for (u32 i = 0; i < NSYS_COUNT; i++)
+        ns.sysctl[i] = &ns.sysctl_own[i];
+    CHECK(netstack_new(&ns, &ns.stack) == 0);
+    for (u32 round = 0; round < 40000; round++) {
+        bool is_match = rnd() % 2;
+        const struct xt_match *m = is_match ? &xt_matches[rnd() % xt_nmatches] : NULL;
+        const struct xt_target *g = is_match ? NULL : &xt_targets[rnd() % xt_ntargets];
+        enum xt_family family = (enum xt_family)(rnd() % 2);
+        enum xt_table_id id = (enum xt_table_id)(rnd() % XT_TABLES);
+        struct xt_table *t;
+        if (load_random(family, id, m, g, &t) < 0)
+            continue;
+        nloaded++;
+        run_on_random(t, family, id, &ns);
+        xt_free(t);
+    }
+    CHECK(nloaded > 3000);
+}
+
+TEST(empty_tables)
+{
+    static const u32 sizes[XT_FAMILIES][XT_TABLES] = {{480, 936, 784, 632}, {648, 1272, 1064, 856}};
+    for (u32 f = 0; f < XT_FAMILIES; f++) {
+        for (u32 id = 0; id < XT_TABLES; id++) {
+            struct xt_table *t;
+            CHECK(xt_load_empty((enum xt_family)f, (enum xt_table_id)id, &t) == 0);
+            CHECK(xt_shape_of(t)->size == sizes[f][id] && !xt_active_hooks(t) && !xt_needs_tracking(t));
+            xt_free(t);
+        }
+    }
 }

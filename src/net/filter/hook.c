@@ -1,36 +1,89 @@
 /* Packets and the rule sets of their namespace; see hook.h. */
 #include "net/filter/hook.h"
 
+#include "kern/task.h"
+#include "net/filter/ct.h"
 #include "net/filter/iptables.h"
+#include "net/stack/stack.h"
 
-#define LO "lo"
-
-/* Codes of "destination unreachable" for ipt_reject_with; 4 and 7 are no such thing. */
-static u8 reject_code(u32 with)
+static bool is_tracking(const struct net_ns *ns, const struct xt_packet *p)
 {
-    static const u8 codes[] = {0, 1, 2, 3, NF_SILENT, 9, 10, NF_SILENT, 13};
-    return with < ARRAY_SIZE(codes) ? codes[with] : NF_SILENT;
+    u32 bit = p->is_v6 ? NF_TRACK << NF_FAMILY_SHIFT : NF_TRACK;
+    return atomic_load_explicit(&ns->nf_hooks, memory_order_relaxed) & bit;
+}
+
+static enum xt_verdict run_nat(struct net_ns *ns, struct xt_packet *p, enum ct_manip m)
+{
+    enum xt_verdict v = XT_ACCEPT;
+    if (ct_nat_begin(p, m))
+        v = ipt_run(ns->ipt_ns, XT_NAT, p);
+    if (v == XT_ACCEPT)
+        (void)ct_translate(p, m);
+    return v;
+}
+
+/* The tables that p->hook asks, and what stands between them. */
+static enum xt_verdict ask(struct net_ns *ns, struct xt_packet *p)
+{
+    bool is_first = p->hook == XT_PREROUTING || p->hook == XT_OUTPUT;
+    bool is_tracked = is_tracking(ns, p);
+    enum xt_verdict v = is_first ? ipt_run(ns->ipt_ns, XT_RAW, p) : XT_ACCEPT;
+    if (v == XT_ACCEPT && is_first && is_tracked)
+        ct_track(ns->ct_ns, p);
+    if (v == XT_ACCEPT)
+        v = ipt_run(ns->ipt_ns, XT_MANGLE, p);
+    if (v == XT_ACCEPT && is_first && is_tracked)
+        v = run_nat(ns, p, CT_DESTINATION);
+    if (v == XT_ACCEPT)
+        v = ipt_run(ns->ipt_ns, XT_FILTER, p);
+    if (v == XT_ACCEPT && is_tracked && (p->hook == XT_INPUT || p->hook == XT_POSTROUTING)) {
+        v = run_nat(ns, p, CT_SOURCE);
+        if (v == XT_ACCEPT && !ct_confirm(ns->ct_ns, p))
+            v = XT_DROP;
+    }
+    return v;
 }
 
 struct nf_fate nf_judge(struct net_ns *ns, enum xt_hook hook, struct xt_packet *p)
 {
     struct nf_fate f = {.code = NF_SILENT};
-    u32 with = 0;
-    enum xt_verdict v = ipt_run(ns->ipt_ns, hook, p, &with);
+    p->ns = ns;
+    p->hook = hook;
+    enum xt_verdict v = ask(ns, p);
     f.is_lost = v != XT_ACCEPT;
-    f.is_out = f.is_lost && hook == XT_OUTPUT;
+    f.is_out = f.is_lost && (hook == XT_OUTPUT || hook == XT_POSTROUTING);
     if (v == XT_REJECT) {
-        f.is_reset = with == XT_REJECT_TCP_RESET;
-        f.code = reject_code(with);
+        f.is_reset = p->is_reset;
+        f.code = p->code;
     }
     return f;
 }
 
-struct nf_fate nf_loopback(struct net_ns *ns, const struct dgram_cb *cb, u8 protocol, const u8 *l4,
-                           u32 l4_len, u32 size)
+void nf_done(struct xt_packet *p)
+{
+    ct_release(&p->i);
+}
+
+void nf_release(struct xt_info *i)
+{
+    ct_release(i);
+}
+
+void nf_set_owner(struct xt_packet *p, const struct sock *sk)
+{
+    if (!sk)
+        return;
+    const struct user_ns *uns = sk->ns->user_ns;
+    p->has_owner = true;
+    p->uid = from_kuid((struct user_ns *)(uintptr_t)uns, sk->uid);
+    p->gid = from_kgid((struct user_ns *)(uintptr_t)uns, sk->gid);
+    p->i.mark = sk->mark;
+}
+
+static struct xt_packet packet_of(const struct dgram_cb *cb, u8 protocol, u8 *l4, u32 l4_len,
+                                  u32 size)
 {
     bool is_v6 = !ipaddr_is_v4(&cb->daddr);
-    struct nf_fate f = {.code = NF_SILENT};
     struct xt_packet p = {.src = cb->saddr,
                           .dst = cb->daddr,
                           .protocol = protocol,
@@ -38,19 +91,81 @@ struct nf_fate nf_loopback(struct net_ns *ns, const struct dgram_cb *cb, u8 prot
                           .ttl = cb->ttl,
                           .is_v6 = is_v6,
                           .in = "",
-                          .out = LO,
+                          .out = "",
                           .l4 = l4,
                           .l4_len = l4_len,
-                          .size = (is_v6 ? 40 : 20) + l4_len + size};
+                          .size = (is_v6 ? IP6_HLEN : IP4_HLEN) + l4_len + size};
     if (is_v6)
-        return f;
-    if (nf_is_on(ns, NF_OUT))
-        f = nf_judge(ns, XT_OUTPUT, &p);
-    if (f.is_lost || !nf_is_on(ns, NF_IN))
-        return f;
-    p.in = LO;
-    p.out = "";
-    return nf_judge(ns, XT_INPUT, &p);
+        p.masq.b[15] = 1;
+    else
+        p.masq = ipaddr_v4(net32(LX_INADDR_LOOPBACK));
+    return p;
+}
+
+/* The interface that a packet is routed to before NAT, which may bring it home. path: room for it.
+ */
+static const char *out_name(struct net_ns *ns, const struct dgram_cb *cb, struct stk_path *path)
+{
+    ipaddr src = cb->saddr;
+    if (!inet_is_remote(ns, &cb->daddr, 0) || stk_route(ns->stack, &cb->daddr, 0, &src, path) < 0)
+        return stk_lo(ns->stack)->name;
+    return path->ifc->name;
+}
+
+/* Has NAT sent a packet of the loopback elsewhere? It is lost: Linux would refuse its source there.
+ */
+static bool is_astray(struct net_ns *ns, const ipaddr *dst)
+{
+    return !ipaddr_is_local(ns, dst) && !ipaddr_is_multicast(dst) && !ipaddr_is_broadcast(dst);
+}
+
+struct nf_fate nf_loopback(struct net_ns *ns, const struct sock *from, struct dgram_cb *cb,
+                           u8 protocol, u8 *l4, u32 l4_len, u32 size, enum nf_why why)
+{
+    static const enum xt_hook way[] = {XT_OUTPUT, XT_POSTROUTING, XT_PREROUTING, XT_INPUT};
+    struct stk_path path = {0};
+    const char *lo = stk_lo(ns->stack)->name;
+    struct nf_fate f = {.code = NF_SILENT};
+    struct xt_packet p = packet_of(cb, protocol, l4, l4_len, size);
+    nf_set_owner(&p, from);
+    p.i.state = why == NF_ANSWER ? CT_RELATED : CT_NONE;
+    for (u32 i = 0; i < ARRAY_SIZE(way) && !f.is_lost; i++) {
+        p.in = i < 2 ? "" : lo;
+        p.out = i == 0 ? out_name(ns, cb, &path) : i == 1 ? lo : "";
+        if (nf_is_on(ns, XT_BIT(way[i])))
+            f = nf_judge(ns, way[i], &p);
+        if (i == 0)
+            f.is_lost |= is_astray(ns, &p.dst);
+        if (i == 1) /* who sent it is not known where it comes in; what it is marked with is */
+            p.has_owner = false;
+    }
+    if (!f.is_lost) {
+        cb->saddr = p.src;
+        cb->daddr = p.dst;
+        if ((protocol == PROTO_TCP || protocol == PROTO_UDP) && l4_len >= 4) {
+            cb->sport = rd16(l4);
+            cb->dport = rd16(l4 + 2);
+        }
+    }
+    nf_done(&p);
+    return f;
+}
+
+bool nf_turns_home(struct net_ns *ns, const struct sock *from, const struct dgram_cb *cb,
+                   u8 protocol)
+{
+    struct stk_path path = {0};
+    u8 l4[TCP_HLEN] = {[12] = 5 << 4, [13] = 2}; /* a SYN, of TCP */
+    wr16(l4, cb->sport);
+    wr16(l4 + 2, cb->dport);
+    struct xt_packet p =
+        packet_of(cb, protocol, l4, protocol == PROTO_TCP ? TCP_HLEN : UDP_HLEN, 0);
+    nf_set_owner(&p, from);
+    p.i.is_dry = true;
+    p.out = out_name(ns, cb, &path);
+    struct nf_fate f = nf_judge(ns, XT_OUTPUT, &p);
+    nf_done(&p);
+    return !f.is_lost && ipaddr_is_local(ns, &p.dst);
 }
 
 /* As Linux's icmp_err_convert has them. */

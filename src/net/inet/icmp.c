@@ -182,24 +182,47 @@ void icmp_show_error(struct net_ns *ns, const struct wire *about, const struct d
     back.ttl = 64;
     back.tos = is_v4 ? 0xc0 : 0;
     icmp_checksum(buf, ICMP_HDR + n, &back);
-    (void)!icmp_input(ns, buf, ICMP_HDR + n, &back); /* lost */
+    (void)!icmp_input(ns, NULL, buf, ICMP_HDR + n, &back); /* lost */
 }
 
 /* What rules make of a packet over the loopback. 0; 1: lost; -LX_EPERM: lost, and its sender is told. */
-static int judge(struct net_ns *ns, u8 protocol, const u8 *p, u32 size, const struct dgram_cb *cb)
+static int judge(struct net_ns *ns, const struct sock *from, u8 protocol, u8 *p, u32 size,
+                 struct dgram_cb *cb, enum nf_why why)
 {
-    if (likely(!nf_is_on(ns, NF_IN | NF_OUT)))
+    if (likely(!nf_is_on(ns, NF_ALL)))
         return 0;
-    struct nf_fate f = nf_loopback(ns, cb, protocol, p, size, 0);
+    struct nf_fate f = nf_loopback(ns, from, cb, protocol, p, size, 0, why);
     return !f.is_lost ? 0 : f.is_out ? -LX_EPERM : 1;
 }
 
-/* Raw socks see the message, requests are answered. -LX_EPERM: a rule of OUTPUT drops it. */
-int icmp_input(struct net_ns *ns, u8 *p, u32 size, const struct dgram_cb *cb)
+bool icmp_error_passes(struct net_ns *ns, const struct dgram_cb *about, u8 type, u8 code, u32 size,
+                       enum nf_why why)
 {
+    bool is_v4 = ipaddr_is_v4(&about->daddr);
+    u32 head = is_v4 ? WIRE_IP4 : WIRE_IP6;
+    u8 buf[ICMP_HDR + WIRE_IP6 + WIRE_UDP] = {type, code};
+    if (is_v4)
+        ip_header(buf + ICMP_HDR, head + size, LX_IPPROTO_UDP, about);
+    else
+        ip6_header(buf + ICMP_HDR, size, LX_IPPROTO_UDP, about);
+    put16(buf + ICMP_HDR + head, about->sport);
+    put16(buf + ICMP_HDR + head + 2, about->dport);
+    struct dgram_cb back = *about;
+    back.saddr = about->daddr;
+    back.daddr = about->saddr;
+    back.tos = is_v4 ? 0xc0 : 0;
+    back.ttl = 64;
+    return !judge(ns, NULL, is_v4 ? LX_IPPROTO_ICMP : LX_IPPROTO_ICMPV6, buf,
+                  ICMP_HDR + head + WIRE_UDP, &back, why);
+}
+
+/* Raw socks see the message, requests are answered. -LX_EPERM: a rule of OUTPUT drops it. */
+int icmp_input(struct net_ns *ns, const struct sock *from, u8 *p, u32 size, const struct dgram_cb *sent)
+{
+    struct dgram_cb own = *sent, *cb = &own;
     bool is_v4 = ipaddr_is_v4(&cb->daddr);
     s32 protocol = is_v4 ? LX_IPPROTO_ICMP : LX_IPPROTO_ICMPV6;
-    int r = judge(ns, (u8)protocol, p, size, cb);
+    int r = judge(ns, from, (u8)protocol, p, size, cb, NF_PLAIN);
     if (r)
         return MIN(r, 0);
     show(ns, protocol, p, size, cb);
@@ -218,7 +241,7 @@ int icmp_input(struct net_ns *ns, u8 *p, u32 size, const struct dgram_cb *cb)
     back.ttl = 64;
     p[0] = is_v4 ? ECHO_REP4 : ECHO_REP6;
     icmp_checksum(p, size, &back);
-    if (judge(ns, (u8)protocol, p, size, &back))
+    if (judge(ns, NULL, (u8)protocol, p, size, &back, NF_PLAIN))
         return 0;
     show(ns, protocol, p, size, &back);
     raw_deliver(ns, protocol, p, size, &back);
@@ -281,7 +304,7 @@ static s64 ping_send(struct sock *sk, struct smsg *m)
         r = stk_raw_send(i, (u8)sk->protocol, buf, (u32)size, &cb);
     } else {
         icmp_checksum(buf, (u32)size, &cb);
-        r = icmp_input(sk->ns, buf, (u32)size, &cb);
+        r = icmp_input(sk->ns, sk, buf, (u32)size, &cb);
     }
     free(buf);
     return r < 0 ? r : (s64)size;
@@ -349,8 +372,8 @@ static s64 raw_send(struct sock *sk, struct smsg *m)
         if (inet_is_remote(sk->ns, &cb.daddr, cb.ifindex))
             r = stk_raw_send(i, protocol, p, n, &cb);
         else if (is_icmp)
-            r = icmp_input(sk->ns, p, n, &cb);
-        else if ((r = judge(sk->ns, protocol, p, n, &cb)) == 0) {
+            r = icmp_input(sk->ns, sk, p, n, &cb);
+        else if ((r = judge(sk->ns, sk, protocol, p, n, &cb, NF_PLAIN)) == 0) {
             show(sk->ns, protocol, p, n, &cb);
             deliver_raw(sk->ns, protocol, head == IP_HDR ? buf : NULL, p, n, &cb);
             if (protocol == LX_IPPROTO_UDP)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/filter/ct.h"
 #include "net/filter/iptables.h"
 #include "net/inet/inet.h"
 
@@ -451,8 +452,6 @@ static int ip_get(struct inet_sock *i, s32 name, struct optval *val)
     case LX_IP_MULTICAST_IF:
         mc_addr = i->mc_addr;
         return optval_write(val, &mc_addr, sizeof(mc_addr));
-    case 80: /* SO_ORIGINAL_DST: there is no REDIRECT here yet */
-        return -LX_ENOENT;
     }
     int r = ip_get_int(i, name, &v);
     if (r < 0)
@@ -708,16 +707,43 @@ static int raw_checksum(struct inet_sock *i, const struct optval *val)
     return 0;
 }
 
+/* Where a connection went before NAT: SO_ORIGINAL_DST, of the family that the connection is of. */
+static int original_dst(struct inet_sock *i, struct optval *val)
+{
+    struct ct_tuple t = {.protocol = LX_IPPROTO_TCP};
+    ipaddr addr;
+    u16 port;
+    union saddr sa;
+    u32 len;
+    if (i->sk.type != LX_SOCK_STREAM)
+        return -LX_ENOPROTOOPT;
+    mutex_lock(&i->sk.lock);
+    t.src = i->saddr;
+    t.sport = i->sport;
+    t.dst = i->daddr;
+    t.dport = i->dport;
+    mutex_unlock(&i->sk.lock);
+    bool is_v4 = ipaddr_is_v4(&t.dst);
+    if (val->len < (is_v4 ? sizeof(sa.in) : sizeof(sa.in6)))
+        return -LX_EINVAL;
+    if (!ct_original_dst(i->sk.ns->ct_ns, &t, &addr, &port))
+        return -LX_ENOENT;
+    inet_fill_sockaddr(is_v4 ? LX_AF_INET : LX_AF_INET6, &addr, port, 0, &sa, &len);
+    return optval_write(val, &sa, len);
+}
+
 int inet_setsockopt(struct sock *sk, s32 level, s32 name, const struct optval *val)
 {
     struct inet_sock *i = inet_sk(sk);
     switch (level) {
     case LX_IPPROTO_IP:
-        return name >= LX_IPT_BASE && name <= LX_IPT_LAST && !inet_is_v6(i)
-                   ? ipt_setsockopt(sk, name, val)
-                   : ip_set(i, name, val);
+        return ipt_is_option(XT_V4, name) && !inet_is_v6(i) ? ipt_setsockopt(sk, XT_V4, name, val)
+                                                            : ip_set(i, name, val);
     case LX_IPPROTO_IPV6:
-        return inet_is_v6(i) ? ip6_set(i, name, val) : -LX_ENOPROTOOPT;
+        if (!inet_is_v6(i))
+            return -LX_ENOPROTOOPT;
+        return ipt_is_option(XT_V6, name) ? ipt_setsockopt(sk, XT_V6, name, val)
+                                          : ip6_set(i, name, val);
     case LX_IPPROTO_UDP:
         return sk->protocol == LX_IPPROTO_UDP && sk->type == LX_SOCK_DGRAM ? udp_set(i, name, val)
                                                                             : -LX_ENOPROTOOPT;
@@ -736,11 +762,17 @@ int inet_getsockopt(struct sock *sk, s32 level, s32 name, struct optval *val)
     struct inet_sock *i = inet_sk(sk);
     switch (level) {
     case LX_IPPROTO_IP:
-        return name >= LX_IPT_BASE && name <= LX_IPT_LAST && !inet_is_v6(i)
-                   ? ipt_getsockopt(sk, name, val)
-                   : ip_get(i, name, val);
+        if (name == LX_SO_ORIGINAL_DST)
+            return original_dst(i, val);
+        return ipt_is_option(XT_V4, name) && !inet_is_v6(i) ? ipt_getsockopt(sk, XT_V4, name, val)
+                                                            : ip_get(i, name, val);
     case LX_IPPROTO_IPV6:
-        return inet_is_v6(i) ? ip6_get(i, name, val) : -LX_EOPNOTSUPP;
+        if (!inet_is_v6(i))
+            return -LX_EOPNOTSUPP;
+        if (name == LX_SO_ORIGINAL_DST)
+            return original_dst(i, val);
+        return ipt_is_option(XT_V6, name) ? ipt_getsockopt(sk, XT_V6, name, val)
+                                          : ip6_get(i, name, val);
     case LX_IPPROTO_UDP:
         return sk->protocol == LX_IPPROTO_UDP && sk->type == LX_SOCK_DGRAM ? udp_get(i, name, val)
                                                                             : -LX_ENOPROTOOPT;

@@ -163,6 +163,8 @@ void tcp_done(struct tcp_sock *t, int err)
 /* What is left of t's peer after its sock was released, or NULL. */
 static struct tcp_wait *wait_of_peer(struct inet_table *tab, const struct tcp_sock *t)
 {
+    if (t->is_nat)
+        return tcp_wait_find(tab, &t->far.saddr, t->far.sport, &t->far.daddr, t->far.dport);
     return tcp_wait_find(tab, &t->in.daddr, t->in.dport, &t->in.saddr, t->in.sport);
 }
 
@@ -186,7 +188,7 @@ void tcp_fin(struct tcp_sock *t)
         return;
     if (wire_is_watched(sk->ns))
         tcp_show_fin(t);
-    if (nf_is_on(sk->ns, NF_IN | NF_OUT))
+    if (nf_is_on(sk->ns, NF_ALL))
         tcp_judge_fin(t, e);
     tcp_lock_two(t, e->peer);
     u32 state = sock_state(sk);
@@ -224,6 +226,8 @@ void tcp_rst(struct tcp_sock *t, int err)
         u32 state = sock_state(&p->in.sk);
         if (wire_is_watched(p->in.sk.ns))
             tcp_show_rst(t);
+        if (nf_is_on(p->in.sk.ns, NF_ALL)) /* whatever they say of it: it is seen */
+            (void)!tcp_judge(t, TCP_STEP_RST, 0, 0);
         if (state != SOCK_CLOSED)
             tcp_done(p, state == SOCK_CLOSE_WAIT ? LX_EPIPE : LX_ECONNRESET);
         atomic_fetch_add_explicit(&t->in.sk.ns->inet_ns->tcp_out_rsts, 1, memory_order_relaxed);

@@ -34,8 +34,15 @@ struct tcp_end {
     struct bq *rx, *tx;
 };
 
+struct tcp_tuple {
+    ipaddr saddr, daddr;
+    u16 sport, dport;
+};
+
 struct tcp_sock {
     struct inet_sock in;
+    bool is_nat;                /* far is not our own tuple turned round; guarded by the table's lock, as far */
+    struct tcp_tuple far;       /* the peer's own tuple, over the loopback */
     struct tcp_end *end;        /* owned; guarded by sk.lock */
     struct stk_conn *conn;      /* over the stack and in the table; owned; guarded by the table's lock */
     enum tcp_connecting connecting; /* guarded by sk.lock */

@@ -132,6 +132,7 @@ void tcp_inherit(struct tcp_sock *c, struct tcp_sock *l)
     struct sock *cs = &c->in.sk, *ls = &l->in.sk;
     cs->family = ls->family; /* the child was made before its listener was known */
     cs->uid = ls->uid;
+    cs->gid = ls->gid;
     atomic_store(&cs->flags, sock_flags(ls) & ~(SKF_DEAD | SKF_HAS_PEERCRED));
     cs->sndbuf = ls->sndbuf;
     cs->rcvbuf = ls->rcvbuf;
@@ -191,14 +192,19 @@ static int establish(struct tcp_sock *c, struct tcp_sock *l, struct tcp_sock *ch
     else if ((s64)l->nqueued > l->backlog ||
              (filter_is_set(&l->in.sk) && !tcp_filter_syn(&l->in.sk, c)))
         r = -LX_EAGAIN;
+    else if (c->is_nat && inet_find_tuple(inet_table_of(&c->in), &c->far.saddr, c->far.sport, &c->far.daddr,
+                                          c->far.dport))
+        r = -LX_EADDRNOTAVAIL; /* two clients that NAT made one: on Linux the second is answered by a reset */
     if (r == 0) {
         tcp_inherit(child, l);
         r = make_ends(c, child);
     }
     if (r == 0) {
-        child->in.saddr = child->in.rcv_saddr = c->in.daddr;
-        child->in.daddr = c->in.saddr;
-        child->in.dport = c->in.sport;
+        child->is_nat = c->is_nat;
+        child->far = (struct tcp_tuple){c->in.saddr, c->in.daddr, c->in.sport, c->in.dport};
+        child->in.saddr = child->in.rcv_saddr = c->is_nat ? c->far.saddr : c->in.daddr;
+        child->in.daddr = c->is_nat ? c->far.daddr : c->in.saddr;
+        child->in.dport = c->is_nat ? c->far.dport : c->in.sport;
         child->connecting = TCP_CONNECTED;
         grow_sndbuf(c);
         grow_sndbuf(child);
@@ -436,7 +442,7 @@ static void forget(struct tcp_sock *t)
     mutex_lock(&i->sk.lock);
     e = take_ptr(t->end);
     t->connecting = TCP_UNCONNECTED;
-    t->is_done = false;
+    t->is_done = t->is_nat = false;
     i->dport = 0;
     i->daddr = inet_any(i);
     if (!i->is_addr_bound)
@@ -477,18 +483,32 @@ static int tcp_disconnect(struct tcp_sock *t)
     return 0;
 }
 
-/* What rules make of the handshake with l (NULL: there is nobody, and a reset answers). */
-static int judge_open(struct tcp_sock *t, const struct tcp_sock *l)
+/* What rules make of the answer to t's SYN: by l, or (NULL) a reset. */
+static int judge_answer(struct tcp_sock *t, const struct tcp_sock *l)
 {
-    int r = tcp_judge(t, TCP_WAY_OUT, TCP_STEP_SYN, 0, 0);
-    if (r < 0)
-        return r == -LX_ECONNRESET ? -LX_ECONNREFUSED : r;
-    if (!l)
-        return tcp_judge(t, TCP_WAY_BACK, TCP_STEP_RST, 0, 0) < 0 ? -LX_EAGAIN : 0;
-    if (tcp_judge(t, TCP_WAY_BACK, TCP_STEP_SYN_ACK, 0, 0) < 0)
+    if (tcp_judge_back(t, l ? &l->in.sk : NULL, l ? TCP_STEP_SYN_ACK : TCP_STEP_RST, 0, 0) < 0)
         return -LX_EAGAIN;
-    (void)!tcp_judge(t, TCP_WAY_OUT, TCP_STEP_ACK, 0, 0); /* the first data says it again */
+    if (l)
+        (void)!tcp_judge(t, TCP_STEP_ACK, 0, 0); /* the first data says it again */
     return 0;
+}
+
+/* NAT has made *at of the SYN: what the peer's own tuple is. */
+static void set_far(struct tcp_sock *t, const struct dgram_cb *at)
+{
+    const struct inet_sock *i = &t->in;
+    t->far = (struct tcp_tuple){at->daddr, at->saddr, at->dport, at->sport};
+    t->is_nat = at->sport != i->sport || at->dport != i->dport || !ipaddr_equal(&at->saddr, &i->saddr) ||
+                !ipaddr_equal(&at->daddr, &i->daddr);
+}
+
+/* Does NAT send a connection to another host to this one? */
+static bool turns_home(const struct tcp_sock *t)
+{
+    const struct inet_sock *i = &t->in;
+    struct dgram_cb cb = {
+        .saddr = i->saddr, .daddr = i->daddr, .sport = i->sport, .dport = i->dport, .ttl = 64};
+    return nf_is_on(i->sk.ns, NF_NAT_OUT) && nf_turns_home(i->sk.ns, &i->sk, &cb, LX_IPPROTO_TCP);
 }
 
 /* A SYN over the loopback: state is SYN_SENT, ESTABLISHED, or CLOSED with an error then. REQUIRES the
@@ -497,9 +517,15 @@ static void send_syn(struct tcp_sock *t, struct tcp_sock *child)
 {
     struct inet_sock *i = &t->in;
     struct inet_table *tab = inet_table_of(i);
-    struct tcp_sock *l = find_listener(tab, &i->saddr, i->sport, &i->daddr, i->dport, LO_IFINDEX);
-    bool is_self = !l && i->sport == i->dport && ipaddr_equal(&i->saddr, &i->daddr);
-    int r = nf_is_on(i->sk.ns, NF_IN | NF_OUT) ? judge_open(t, is_self ? t : l) : 0;
+    struct dgram_cb at = {.saddr = i->saddr, .daddr = i->daddr, .sport = i->sport, .dport = i->dport};
+    bool is_ruled = nf_is_on(i->sk.ns, NF_ALL);
+    int r = is_ruled ? tcp_judge_syn(t, &at) : 0;
+    if (r == 0)
+        set_far(t, &at);
+    struct tcp_sock *l = r == 0 ? find_listener(tab, &at.saddr, at.sport, &at.daddr, at.dport, LO_IFINDEX) : NULL;
+    bool is_self = !l && at.sport == at.dport && ipaddr_equal(&at.saddr, &at.daddr);
+    if (r == 0 && is_ruled)
+        r = judge_answer(t, is_self ? t : l);
     bool is_lost = r == -LX_EAGAIN;
     if (r == 0)
         r = l ? establish(t, l, child) : is_self ? establish_self(t) : -LX_ECONNREFUSED;
@@ -550,7 +576,7 @@ static int start_connect(struct tcp_sock *t, struct inet_dest *d, struct tcp_soc
     }
     inet_hash_tuple(i);
     t->syn_until_ns = 0;
-    if (inet_is_remote(i->sk.ns, &i->daddr, i->sk.bound_dev)) {
+    if (inet_is_remote(i->sk.ns, &i->daddr, i->sk.bound_dev) && !turns_home(t)) {
         r = stk_tcp_connect(t);
         if (r < 0)
             tcp_done(t, -r);

@@ -90,7 +90,7 @@ static void arm_retry(struct tcp_sock *receiver, s64 delay_ns)
 
 static bool is_ruled(const struct tcp_sock *t)
 {
-    return nf_is_on(t->in.sk.ns, NF_IN | NF_OUT);
+    return nf_is_on(t->in.sk.ns, NF_ALL);
 }
 
 /* A rule answered a segment of t with a reset: t's connection is over, its peer's is not. */
@@ -115,7 +115,7 @@ static s64 write_judged(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, u
     if (!q->is_broken)
         n = MIN(n, bq_space(q));
     mutex_unlock(&q->lock);
-    int v = n ? tcp_judge(t, TCP_WAY_OUT, TCP_STEP_DATA, pos, (u32)n) : 0;
+    int v = n ? tcp_judge(t, TCP_STEP_DATA, pos, (u32)n) : 0;
     if (v == 0)
         return bq_write(q, m->uio, n ? n : max, NULL);
     if (v == -LX_ECONNRESET) { /* it was sent, and the answer is here */
@@ -141,7 +141,7 @@ void tcp_judge_fin(struct tcp_sock *t, struct tcp_end *e)
     u64 pos = q->tail;
     bool is_held = q->hold != UINT64_MAX;
     mutex_unlock(&q->lock);
-    if (is_held || tcp_judge(t, TCP_WAY_OUT, TCP_STEP_FIN, pos, 0) == 0)
+    if (is_held || tcp_judge(t, TCP_STEP_FIN, pos, 0) == 0)
         return;
     hold_from(q, pos);
     e->peer->nretries = 0;
@@ -180,7 +180,7 @@ static s64 write_segment(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, 
     if (r > 0 && wire_is_watched(psk->ns))
         tcp_show_data(t, pos, buf, (u32)r, peer_pos);
     if (r > 0 && !was_held && is_ruled(t)) {
-        int v = tcp_judge(t, TCP_WAY_OUT, TCP_STEP_DATA, pos, (u32)r);
+        int v = tcp_judge(t, TCP_STEP_DATA, pos, (u32)r);
         keep = v ? 0 : keep;
         if (v == -LX_ECONNRESET)
             reset_by_rule(t);
@@ -201,9 +201,9 @@ static s64 write_segment(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, 
 }
 
 /* Do rules let a segment that is sent to t again come? */
-static bool may_come(const struct tcp_sock *t, enum tcp_step step, u64 pos, u32 size)
+static bool may_come(const struct tcp_sock *t, const struct tcp_end *e, enum tcp_step step, u64 pos, u32 size)
 {
-    return !is_ruled(t) || tcp_judge(t, TCP_WAY_BACK, step, pos, size) == 0;
+    return !is_ruled(t) || tcp_judge_back(t, &e->peer->in.sk, step, pos, size) == 0;
 }
 
 /* One more segment that was held back, copied out of t's queue. False: none, or the filter says no. */
@@ -221,7 +221,7 @@ static bool retry_one(struct tcp_sock *t, struct tcp_end *e, u8 *buf)
         uio_init_kernel(&u, buf, n);
         s64 got = bq_copy(q, pos, &u, n);
         uio_done(&u);
-        u32 keep = got > 0 && may_come(t, TCP_STEP_DATA, pos, (u32)got)
+        u32 keep = got > 0 && may_come(t, e, TCP_STEP_DATA, pos, (u32)got)
                        ? tcp_filter(&t->in.sk, e->peer, pos, buf, (u32)got)
                        : 0;
         mutex_lock(&q->lock);
@@ -229,7 +229,7 @@ static bool retry_one(struct tcp_sock *t, struct tcp_end *e, u8 *buf)
             q->hold = pos + keep == q->tail && !q->is_eof ? UINT64_MAX : pos + keep;
         is_more = keep && q->hold != UINT64_MAX;
         mutex_unlock(&q->lock);
-    } else if (is_end && may_come(t, TCP_STEP_FIN, pos, 0)) {
+    } else if (is_end && may_come(t, e, TCP_STEP_FIN, pos, 0)) {
         hold_from(q, UINT64_MAX);
     }
     mutex_unlock(&q->rlock);

@@ -39,6 +39,19 @@ static struct tuple tuple_of(const struct tcp_sock *t)
     return r;
 }
 
+/* As the peer sees it: what t is sent. */
+static struct tuple tuple_back(const struct tcp_sock *t)
+{
+    struct tuple r = tuple_of(t);
+    struct dgram_cb cb = r.cb;
+    u32 iss = r.iss;
+    cb.saddr = t->is_nat ? t->far.saddr : r.cb.daddr;
+    cb.daddr = t->is_nat ? t->far.daddr : r.cb.saddr;
+    cb.sport = t->is_nat ? t->far.sport : r.cb.dport;
+    cb.dport = t->is_nat ? t->far.dport : r.cb.sport;
+    return (struct tuple){.cb = cb, .iss = r.peer_iss, .peer_iss = iss};
+}
+
 static struct tuple mirror(const struct tuple *t)
 {
     struct tuple r = *t;
@@ -180,20 +193,45 @@ bool tcp_filter_syn(struct sock *listener, struct tcp_sock *from)
     return run_filter(listener, &w);
 }
 
-int tcp_judge(const struct tcp_sock *s, enum tcp_way way, enum tcp_step step, u64 pos, u32 size)
+static int judge(struct net_ns *ns, const struct sock *from, struct tuple *t, u32 flags, u64 pos,
+                 u32 size)
 {
-    static const u8 flags_of[] = {SYN, SYN | ACK, ACK, PSH | ACK, FIN | ACK, RST | ACK};
-    struct tuple t = tuple_of(s);
-    u8 head[WIRE_TCP + 4], flags = flags_of[step];
+    u8 head[WIRE_TCP + 4];
     bool is_hard;
-    if (way == TCP_WAY_BACK)
-        t = mirror(&t);
-    u32 seq = flags & SYN ? t.iss : t.iss + 1 + (u32)pos;
-    u32 n = fill_head(&t, flags, seq, t.peer_iss + 1, head);
-    struct nf_fate f = nf_loopback(s->in.sk.ns, &t.cb, LX_IPPROTO_TCP, head, n, size);
+    u32 seq = flags & SYN ? t->iss : t->iss + 1 + (u32)pos;
+    u32 n = fill_head(t, flags, seq, t->peer_iss + 1, head);
+    struct nf_fate f = nf_loopback(ns, from, &t->cb, LX_IPPROTO_TCP, head, n, size, NF_PLAIN);
     if (!f.is_lost)
         return 0;
-    if (f.is_reset)
-        return -LX_ECONNRESET;
-    return f.code == NF_SILENT ? -LX_EAGAIN : -nf_errno(!ipaddr_is_v4(&t.cb.daddr), f.code, &is_hard);
+    if (f.is_reset && !(flags & RST)) {
+        struct tuple back = mirror(t);
+        n = fill_head(&back, RST | ACK, 0, seq + size + !!(flags & (SYN | FIN)), head);
+        f = nf_loopback(ns, NULL, &back.cb, LX_IPPROTO_TCP, head, n, 0, NF_ANSWER);
+        return f.is_lost ? -LX_EAGAIN : -LX_ECONNRESET;
+    }
+    return f.code == NF_SILENT ? -LX_EAGAIN
+                               : -nf_errno(!ipaddr_is_v4(&t->cb.daddr), f.code, &is_hard);
+}
+
+static const u8 flags_of[] = {SYN, SYN | ACK, ACK, PSH | ACK, FIN | ACK, RST | ACK};
+
+int tcp_judge(const struct tcp_sock *s, enum tcp_step step, u64 pos, u32 size)
+{
+    struct tuple t = tuple_of(s);
+    return judge(s->in.sk.ns, &s->in.sk, &t, flags_of[step], pos, size);
+}
+
+int tcp_judge_back(const struct tcp_sock *s, const struct sock *from, enum tcp_step step, u64 pos,
+                   u32 size)
+{
+    struct tuple t = tuple_back(s);
+    return judge(s->in.sk.ns, from, &t, flags_of[step], pos, size);
+}
+
+int tcp_judge_syn(const struct tcp_sock *s, struct dgram_cb *ret_at)
+{
+    struct tuple t = tuple_of(s);
+    int r = judge(s->in.sk.ns, &s->in.sk, &t, SYN, 0, 0);
+    *ret_at = t.cb;
+    return r == -LX_ECONNRESET ? -LX_ECONNREFUSED : r;
 }

@@ -231,39 +231,43 @@ static void deliver_segments(struct inet_sock *to, const struct nmsg *msg)
     }
 }
 
-/* "Unreachable" with this code comes back about msg, unless a rule drops it. */
-static void refuse(struct inet_sock *from, const struct nmsg *msg, u8 code)
+/* "Unreachable" with this code comes back about msg, which was *sent before NAT, unless a rule drops it. */
+static void refuse(struct inet_sock *from, struct nmsg *msg, const struct dgram_cb *sent, u8 code,
+                   enum nf_why why)
 {
     struct net_ns *ns = from->sk.ns;
-    const struct dgram_cb *cb = dgram_cb(msg);
+    struct dgram_cb *cb = dgram_cb(msg);
     bool is_v4 = ipaddr_is_v4(&cb->daddr), is_hard;
-    u8 head[ICMP_HDR] = {is_v4 ? LX_ICMP_DEST_UNREACH : LX_ICMPV6_DEST_UNREACH, code};
-    if (nf_is_on(ns, NF_IN | NF_OUT)) {
-        struct dgram_cb back = *cb;
-        back.saddr = cb->daddr;
-        back.daddr = cb->saddr;
-        if (nf_loopback(ns, &back, is_v4 ? LX_IPPROTO_ICMP : LX_IPPROTO_ICMPV6, head, ICMP_HDR,
-                        (is_v4 ? WIRE_IP4 : WIRE_IP6) + WIRE_UDP + msg->size)
-                .is_lost)
-            return;
-    }
+    u8 type = is_v4 ? LX_ICMP_DEST_UNREACH : LX_ICMPV6_DEST_UNREACH;
+    if (nf_is_on(ns, NF_ALL) && !icmp_error_passes(ns, cb, type, code, WIRE_UDP + msg->size, why))
+        return;
+    *cb = *sent;
     int err = nf_errno(!is_v4, code, &is_hard);
     if (is_hard || inet_opt(from) & (is_v4 ? IPF_RECVERR : IPF6_RECVERR))
-        dgram_error(from, msg, (u32)err, head[0], code);
+        dgram_error(from, msg, (u32)err, type, code);
 }
 
 /* What rules make of a datagram over the loopback. 0; 1: lost; -LX_EPERM: lost, and its sender is told. */
-static int judge(struct inet_sock *from, const struct nmsg *msg)
+static int judge(struct inet_sock *from, struct nmsg *msg)
 {
-    const struct dgram_cb *cb = dgram_cb(msg);
+    struct dgram_cb *cb = dgram_cb(msg), sent = *cb;
     u8 head[WIRE_UDP] = {0};
     put16(head, cb->sport);
     put16(head + 2, cb->dport);
     put16(head + 4, (u16)(WIRE_UDP + msg->size));
-    struct nf_fate f = nf_loopback(from->sk.ns, cb, LX_IPPROTO_UDP, head, WIRE_UDP, msg->size);
+    struct nf_fate f = nf_loopback(from->sk.ns, &from->sk, cb, LX_IPPROTO_UDP, head, WIRE_UDP, msg->size,
+                                   NF_PLAIN);
     if (f.code != NF_SILENT && ipaddr_is_local(from->sk.ns, &cb->daddr))
-        refuse(from, msg, f.code);
+        refuse(from, msg, &sent, f.code, NF_ANSWER);
     return !f.is_lost ? 0 : f.is_out ? -LX_EPERM : 1;
+}
+
+/* Does it leave by the stack? Not what NAT sends to ourselves. */
+static bool is_remote(struct inet_sock *from, const struct dgram_cb *cb)
+{
+    if (!inet_is_remote(from->sk.ns, &cb->daddr, cb->ifindex))
+        return false;
+    return !nf_is_on(from->sk.ns, NF_NAT_OUT) || !nf_turns_home(from->sk.ns, &from->sk, cb, LX_IPPROTO_UDP);
 }
 
 /* Consumes msg. */
@@ -272,10 +276,11 @@ static int route_message(struct inet_sock *from, struct nmsg *msg)
     struct inet_table *t = inet_table_of(from);
     struct dgram_cb *cb = dgram_cb(msg);
     STAT(from->sk.ns, udp_out);
-    if (inet_is_remote(from->sk.ns, &cb->daddr, cb->ifindex))
+    if (is_remote(from, cb))
         return send_out(from, msg);
     cb->ifindex = LO_IFINDEX;
-    if (nf_is_on(from->sk.ns, NF_IN | NF_OUT)) {
+    struct dgram_cb sent = *cb;
+    if (nf_is_on(from->sk.ns, NF_ALL)) {
         int r = judge(from, msg);
         if (r) {
             nmsg_free(msg);
@@ -302,8 +307,8 @@ static int route_message(struct inet_sock *from, struct nmsg *msg)
     }
     STAT(from->sk.ns, udp_no_ports);
     show(from->sk.ns, msg, true);
-    refuse(from, msg,
-           ipaddr_is_v4(&cb->daddr) ? LX_ICMP_PORT_UNREACH : LX_ICMPV6_PORT_UNREACH);
+    refuse(from, msg, &sent,
+           ipaddr_is_v4(&cb->daddr) ? LX_ICMP_PORT_UNREACH : LX_ICMPV6_PORT_UNREACH, NF_PLAIN);
     nmsg_free(msg);
     return 0;
 }

@@ -97,7 +97,7 @@ void ip_finish(u8 *p, u32 head, u32 total)
     put16(p + 10, fold(sum16(p, head, 0)));
 }
 
-static void ip6_header(u8 *p, u32 payload, u8 protocol, const struct dgram_cb *cb)
+void ip6_header(u8 *p, u32 payload, u8 protocol, const struct dgram_cb *cb)
 {
     put32(p, 0x60000000U | (u32)cb->tos << 20);
     put16(p + 4, (u16)payload);

@@ -5,6 +5,7 @@
 #ifndef NET_INET_WIRE_H
 #define NET_INET_WIRE_H
 
+#include "net/filter/hook.h"
 #include "net/inet/inet.h"
 
 #define WIRE_ETH 14U
@@ -48,6 +49,7 @@ bool icmp_is_intact(const u8 *p, u32 size);
 bool udp_is_intact(const u8 *p, u32 size, const struct dgram_cb *cb);
 /* A transport's checksum, with the pseudo header, at p + off. */
 void wire_checksum(u8 *p, u32 size, u32 off, u8 protocol, const struct dgram_cb *cb);
+void ip6_header(u8 *p, u32 payload, u8 protocol, const struct dgram_cb *cb);
 void ip_header(u8 *p, u32 total, u8 protocol, const struct dgram_cb *cb);
 /* IP_HDRINCL: what the kernel fills into a header that its sender wrote: length, id, checksum. */
 void ip_finish(u8 *p, u32 head, u32 total);
@@ -55,7 +57,10 @@ void ip_finish(u8 *p, u32 head, u32 total);
 /* icmp.c: a packet of this protocol came in: raw socks get a copy. No reference is dropped here. */
 void raw_deliver(struct net_ns *ns, s32 protocol, const u8 *p, u32 size, const struct dgram_cb *cb);
 /* An ICMP message over the loopback; p is changed in place when it is answered. -LX_EPERM: rules say no. */
-int icmp_input(struct net_ns *ns, u8 *p, u32 size, const struct dgram_cb *cb) must_check;
+int icmp_input(struct net_ns *ns, const struct sock *from, u8 *p, u32 size, const struct dgram_cb *cb) must_check;
+/* Do rules let an ICMP error about a datagram (of `size` bytes from its UDP header on) come back? */
+bool icmp_error_passes(struct net_ns *ns, const struct dgram_cb *about, u8 type, u8 code, u32 size,
+                       enum nf_why why) must_check;
 /* The error that a host sends back about a packet that it could not deliver: to those who look. */
 void icmp_show_error(struct net_ns *ns, const struct wire *about, const struct dgram_cb *cb,
                      u8 type, u8 code);
@@ -73,11 +78,15 @@ void tcp_show_rst(struct tcp_sock *t);
 u32 tcp_filter(struct sock *receiver, struct tcp_sock *from, u64 pos, const u8 *data, u32 size);
 bool tcp_filter_syn(struct sock *listener, struct tcp_sock *from);
 /*
- * What rules make of a segment that t sends (or, with is_back, is sent) at position pos of its
- * queue: 0; -LX_EAGAIN: it is lost; -LX_ECONNRESET: a reset answers it; another errno: an ICMP error.
+ * What rules make of a segment that t sends at position pos of its queue: 0; -LX_EAGAIN: it is
+ * lost; -LX_ECONNRESET: a reset answers it; another errno: an ICMP error does.
  */
 enum tcp_step { TCP_STEP_SYN, TCP_STEP_SYN_ACK, TCP_STEP_ACK, TCP_STEP_DATA, TCP_STEP_FIN, TCP_STEP_RST };
-enum tcp_way { TCP_WAY_OUT, TCP_WAY_BACK };
-int tcp_judge(const struct tcp_sock *t, enum tcp_way way, enum tcp_step step, u64 pos, u32 size) must_check;
+/* The SYN of t: as it arrives, in *ret_at. */
+int tcp_judge_syn(const struct tcp_sock *t, struct dgram_cb *ret_at) must_check;
+int tcp_judge(const struct tcp_sock *t, enum tcp_step step, u64 pos, u32 size) must_check;
+/* The same of one that `from` (or NULL: nobody) sends to t. */
+int tcp_judge_back(const struct tcp_sock *t, const struct sock *from, enum tcp_step step, u64 pos,
+                   u32 size) must_check;
 
 #endif

@@ -45,6 +45,21 @@ bool stk_is_iface_addr(struct stk_iface *ifc, const ipaddr *a)
     return has_addr(ifc->stk, a, ifc->index);
 }
 
+ipaddr stk_iface_first_addr(struct stk_iface *ifc, bool is_v6)
+{
+    struct netstack *stk = ifc->stk;
+    ipaddr r = {0};
+    rwlock_rdlock(&stk->cfg_lock);
+    for (u32 i = 0; i < stk->naddrs && ipaddr_is_any(&r); i++) {
+        const struct stk_addr *a = &stk->addrs[i];
+        if (a->ifindex == ifc->index && (a->family == LX_AF_INET6) == is_v6 &&
+            !ipaddr_is_link_local(&a->addr))
+            r = a->addr;
+    }
+    rwlock_rdunlock(&stk->cfg_lock);
+    return r;
+}
+
 bool stk_is_broadcast(struct netstack *stk, const ipaddr *a)
 {
     bool is_found = false;

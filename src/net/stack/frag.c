@@ -215,7 +215,7 @@ void frag_input(struct rxpkt *p, u32 id, u32 off, bool is_last)
     w.is_csum_ok = false;
     w.gso_size = 0;
     w.is_gso_udp = false;
-    ip_deliver(&w);
+    ip_whole(&w);
     free(whole);
 }
 

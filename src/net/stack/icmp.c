@@ -3,6 +3,7 @@
  * echo, errors in and out, neighbour solicitation and advertisement. Router advertisements are not
  * acted upon: addresses and routes are those that the namespace had.
  */
+#include "net/filter/ct.h"
 #include "net/stack/error.h"
 #include "net/stack/stack.h"
 
@@ -61,7 +62,12 @@ static void send_error(struct rxpkt *p, u8 type, u8 code, u32 word)
     u8 h[ICMP_HLEN] = {type, code};
     wr32(h + 4, word);
     struct ip_flow f = {
-        .src = p->dst, .dst = p->src, .protocol = is_v4 ? PROTO_ICMP : PROTO_ICMPV6, .ttl = 64};
+        .src = p->dst,
+        .dst = p->src,
+        .protocol = is_v4 ? PROTO_ICMP : PROTO_ICMPV6,
+        .ttl = 64,
+        .is_answer = p->is_refused,
+    };
     u32 quote = MIN(p->ip_len, is_v4 ? QUOTE_MAX4 : QUOTE_MAX6);
     STK_COUNT(p->ifc->stk, icmp_out_unreach);
     (void)send_icmp(p->ifc->stk, &f, h, sizeof(h), p->ip, quote); /* a lost error is allowed */
@@ -83,6 +89,23 @@ void icmp_reject(struct rxpkt *p, u8 code)
 }
 
 /* ---- errors in ----------------------------------------------------------------------------- */
+
+/* What the quoted packet was when its sender made it. */
+static void before_nat(struct netstack *stk, struct stk_quote *q, u8 l4[QUOTE_MAX6])
+{
+    if (q->protocol != PROTO_TCP && q->protocol != PROTO_UDP)
+        return;
+    struct ct_tuple t = {.src = q->src, .dst = q->dst, .sport = rd16(q->l4), .dport = rd16(q->l4 + 2),
+                         .protocol = q->protocol};
+    ct_unmap(stk->ns->ct_ns, &t);
+    q->l4_len = MIN(q->l4_len, QUOTE_MAX6);
+    memcpy(l4, q->l4, q->l4_len);
+    wr16(l4, t.sport);
+    wr16(l4 + 2, t.dport);
+    q->l4 = l4;
+    q->src = t.src;
+    q->dst = t.dst;
+}
 
 void stk_error_quoted(struct netstack *stk, const u8 *ip, u32 len, bool is_v6, int err, u8 code,
                       u32 mtu)
@@ -111,10 +134,15 @@ void stk_error_quoted(struct netstack *stk, const u8 *ip, u32 len, bool is_v6, i
             return; /* a later piece has no ports */
         q.type = LX_ICMP_DEST_UNREACH;
     }
-    if (header > len || len - header < 8 || !stk_is_local(stk, &q.src))
+    if (header > len || len - header < 8)
         return;
     q.l4 = ip + header;
     q.l4_len = len - header;
+    u8 l4[QUOTE_MAX6];
+    if (nf_is_on(stk->ns, NF_TRACK))
+        before_nat(stk, &q, l4);
+    if (!stk_is_local(stk, &q.src))
+        return;
     q.is_hard = err == LX_ECONNREFUSED || err == LX_ENOPROTOOPT;
     if (err == LX_EMSGSIZE && mtu)
         stk_pmtu_learn(stk, &q.dst, mtu);
@@ -350,7 +378,8 @@ int stk_raw_send(struct inet_sock *from, u8 protocol, const u8 *data, u32 size,
                         .protocol = protocol,
                         .ttl = cb->ttl,
                         .tos = cb->tos,
-                        .oif = cb->ifindex};
+                        .oif = cb->ifindex,
+                        .owner = &from->sk};
     if (!stk_may_reach(stk, &cb->daddr, 0))
         return -LX_EPERM;
     if (protocol == (ipaddr_is_v4(&cb->daddr) ? PROTO_ICMP : PROTO_ICMPV6) && size >= ICMP_HLEN)

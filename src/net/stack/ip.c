@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 
+#include "net/filter/ct.h"
 #include "net/stack/stack.h"
 
 #define MAX_EXT_HEADERS 8
@@ -90,31 +91,77 @@ static int send_fragments(struct netstack *stk, const struct ip_flow *f,
     return r;
 }
 
-/* What rules of OUTPUT make of b, which holds the transport header. */
-static int judge_output(struct netstack *stk, const struct ip_flow *f, struct stk_path *path,
-                        const struct txbuf *b)
+#define RULES_SEE 192U /* bytes of an ICMP message, for what it quotes */
+
+/* A packet of ours as rules see it. copy: room for an ICMP message. */
+static struct xt_packet packet_out(const struct ip_flow *f, const struct txbuf *b, u8 copy[RULES_SEE])
 {
-    bool has_head = b->off < TXB_ROOM || !b->ndata;
-    bool is_v6 = !ipaddr_is_v4(&f->dst);
-    struct xt_packet p = {
-        .src = f->src,
-        .dst = f->dst,
-        .protocol = f->protocol,
-        .tos = f->tos,
-        .ttl = f->ttl,
-        .is_v6 = is_v6,
-        .in = "",
-        .out = path->ifc->name,
-        .l4 = has_head ? b->head + b->off : b->data[0].iov_base,
-        .l4_len = has_head ? TXB_ROOM - b->off : (u32)b->data[0].iov_len,
-        .size = txb_len(b) + (is_v6 ? IP6_HLEN : IP4_HLEN),
-    };
-    struct nf_fate fate = nf_judge(stk->ns, XT_OUTPUT, &p);
-    if (!fate.is_lost)
-        return 0;
-    path->fate = fate;
-    STK_COUNT(stk, ip_out_discards);
-    return -LX_EPERM;
+    bool is_v6 = !ipaddr_is_v4(&f->dst), has_head = b->off < TXB_ROOM || !b->ndata;
+    struct xt_packet p = {.src = f->src,
+                          .dst = f->dst,
+                          .protocol = f->protocol,
+                          .tos = f->tos,
+                          .ttl = f->ttl,
+                          .is_v6 = is_v6,
+                          .in = "",
+                          .size = txb_len(b) + (is_v6 ? IP6_HLEN : IP4_HLEN)};
+    p.l4 = has_head ? (u8 *)(uintptr_t)b->head + b->off : b->data[0].iov_base;
+    p.l4_len = has_head ? TXB_ROOM - b->off : (u32)b->data[0].iov_len;
+    if (p.protocol == PROTO_TCP || p.protocol == PROTO_UDP) {
+        bool has_none = has_head && !b->is_csum_partial; /* UDP without */
+        p.csum = b->is_csum_partial ? XT_CSUM_PSEUDO : has_none ? XT_CSUM_NONE : XT_CSUM_WHOLE;
+    } else if (has_head && b->ndata && p.l4_len < RULES_SEE) {
+        u32 more = MIN((u32)b->data[0].iov_len, RULES_SEE - p.l4_len);
+        memcpy(copy, p.l4, p.l4_len);
+        memcpy(copy + p.l4_len, b->data[0].iov_base, more);
+        p.l4 = copy;
+        p.l4_len += more;
+    }
+    nf_set_owner(&p, f->owner);
+    p.i.state = f->is_answer ? CT_RELATED : CT_NONE;
+    return p;
+}
+
+/* NAT has made the destination another. */
+static int route_again(struct netstack *stk, const struct ip_flow *f, const struct xt_packet *p,
+                       struct stk_path *path)
+{
+    ipaddr src = f->src;
+    bool has_port = (p->protocol == PROTO_TCP || p->protocol == PROTO_UDP) && p->l4_len >= 4;
+    if (p->i.dir != CT_REPLY && !stk_may_reach(stk, &p->dst, has_port ? rd16(p->l4 + 2) : 0))
+        return -LX_EPERM;
+    if (ipaddr_is_local(stk->ns, &p->dst)) /* too late: those who send ask before */
+        return -LX_EPERM;
+    return stk_route(stk, &p->dst, 0, &src, path);
+}
+
+/* What rules of OUTPUT and POSTROUTING make of b, which holds the transport header. They may change *f and *path. */
+static int judge_output(struct netstack *stk, struct ip_flow *f, struct stk_path *path, const struct txbuf *b)
+{
+    u8 copy[RULES_SEE];
+    struct xt_packet p = packet_out(f, b, copy);
+    struct nf_fate fate = {.code = NF_SILENT};
+    int r = 0;
+    p.out = path->ifc->name;
+    if (nf_is_on(stk->ns, NF_OUT))
+        fate = nf_judge(stk->ns, XT_OUTPUT, &p);
+    if (!fate.is_lost && !ipaddr_equal(&p.dst, &f->dst))
+        r = route_again(stk, f, &p, path);
+    if (!fate.is_lost && r == 0 && nf_is_on(stk->ns, NF_POST)) {
+        p.out = path->ifc->name;
+        p.masq = stk_iface_first_addr(path->ifc, p.is_v6);
+        fate = nf_judge(stk->ns, XT_POSTROUTING, &p);
+    }
+    nf_done(&p);
+    f->src = p.src;
+    f->dst = p.dst;
+    if (fate.is_lost) {
+        path->fate = fate;
+        r = -LX_EPERM;
+    }
+    if (r < 0)
+        STK_COUNT(stk, ip_out_discards);
+    return r;
 }
 
 int ip_send(struct netstack *stk, const struct ip_flow *f, struct stk_path *path, struct txbuf *b)
@@ -136,10 +183,15 @@ int ip_send(struct netstack *stk, const struct ip_flow *f, struct stk_path *path
     u32 hlen = is_v4 ? IP4_HLEN : IP6_HLEN, size = txb_len(b) + hlen;
     if (size > 65535 + (is_v4 ? 0 : IP6_HLEN))
         return -LX_EMSGSIZE;
-    if (nf_is_on(stk->ns, NF_OUT)) {
-        int r = judge_output(stk, f, path, b);
+    struct ip_flow own_flow = *f;
+    struct stk_path own_path = *path;
+    if (nf_is_on(stk->ns, NF_OUT | NF_POST)) {
+        int r = judge_output(stk, &own_flow, &own_path, b);
+        path->fate = own_path.fate;
         if (r < 0)
             return r;
+        f = &own_flow;
+        path = &own_path;
     }
     if (size > path->mtu && !b->gso_size) {
         if (f->is_df) {
@@ -169,6 +221,7 @@ void eth_input(struct rxpkt *p)
         return; /* somebody else's */
     p->data += ETHER_HLEN;
     p->len -= ETHER_HLEN;
+    p->mac = e + 6;
     if (!(p->ifc->flags & LX_IFF_UP))
         return;
     switch (type) {
@@ -193,20 +246,35 @@ static void set_ip(struct rxpkt *p, u32 total, u32 header)
     p->len = total - header;
 }
 
-/* Is the destination ours, and can the source be a host that is not us? */
-static bool is_for_us(struct rxpkt *p)
+/* Can the source be a host that is not us? */
+static bool is_martian(struct rxpkt *p)
 {
     struct netstack *stk = p->ifc->stk;
     bool is_v4 = ipaddr_is_v4(&p->dst);
     if (ipaddr_is_multicast(&p->src) || stk_is_broadcast(stk, &p->src) ||
         stk_is_local(stk, &p->src))
-        return false;
-    if (is_v4 ? p->src.b[12] == 127 || p->dst.b[12] == 127
-              : (p->src.d[0] == 0 && p->src.w[2] == 0 && p->src.w[3] == net32(1)) ||
-                    ipaddr_is_v4(&p->src))
-        return false;
+        return true;
+    return is_v4 ? p->src.b[12] == 127 || p->dst.b[12] == 127
+                 : (p->src.d[0] == 0 && p->src.w[2] == 0 && p->src.w[3] == net32(1)) ||
+                       ipaddr_is_v4(&p->src);
+}
+
+static bool is_for_us(struct rxpkt *p)
+{
+    struct netstack *stk = p->ifc->stk;
     p->is_dst_local = stk_is_local(stk, &p->dst);
-    return p->is_dst_local || ipaddr_is_multicast(&p->dst) || stk_is_broadcast(stk, &p->dst);
+    p->is_ours = p->is_dst_local || ipaddr_is_multicast(&p->dst) || stk_is_broadcast(stk, &p->dst);
+    return p->is_ours;
+}
+
+/* Is it worth going on with? What is not for us may be so after NAT. */
+static bool is_taken(struct rxpkt *p)
+{
+    struct netstack *stk = p->ifc->stk;
+    if (!is_martian(p) && (nf_is_on(stk->ns, NF_PRE) || is_for_us(p)))
+        return true;
+    STK_COUNT(stk, ip_in_addr_errors);
+    return false;
 }
 
 static void input4(struct rxpkt *p)
@@ -233,14 +301,12 @@ static void input4(struct rxpkt *p)
     p->protocol = h[9];
     u32 frag = rd16(h + 6), id = rd16(h + 4);
     set_ip(p, total, header);
-    if (!is_for_us(p)) {
-        STK_COUNT(stk, ip_in_addr_errors);
+    if (!is_taken(p))
         return;
-    }
     if (frag & (IP4_MF | IP4_OFFSET))
         frag_input(p, id, (frag & IP4_OFFSET) * 8, !(frag & IP4_MF));
     else
-        ip_deliver(p);
+        ip_whole(p);
 }
 
 static void input6(struct rxpkt *p)
@@ -262,10 +328,8 @@ static void input6(struct rxpkt *p)
     p->ttl = h[7];
     u8 next = h[6];
     set_ip(p, payload + IP6_HLEN, IP6_HLEN);
-    if (!is_for_us(p)) {
-        STK_COUNT(stk, ip_in_addr_errors);
+    if (!is_taken(p))
         return;
-    }
     for (u32 i = 0; i < MAX_EXT_HEADERS; i++) {
         const u8 *x = p->data;
         if (next == PROTO_FRAGMENT) {
@@ -278,12 +342,12 @@ static void input6(struct rxpkt *p)
             if (off & ~6U) /* not one whole datagram (RFC 6946) */
                 frag_input(p, id, off & ~7U, !(off & 1));
             else
-                ip_deliver(p);
+                ip_whole(p);
             return;
         }
         if (next != PROTO_HOPOPTS && next != PROTO_DSTOPTS && next != PROTO_ROUTING) {
             p->protocol = next;
-            ip_deliver(p);
+            ip_whole(p);
             return;
         }
         if (p->len < 8 || p->len < (x[1] + 1U) * 8 || (next == PROTO_ROUTING && x[3]) ||
@@ -312,8 +376,8 @@ struct dgram_cb stk_cb_of(const struct rxpkt *p)
         .saddr = p->src, .daddr = p->dst, .tos = p->tos, .ttl = p->ttl, .ifindex = p->ifc->index};
 }
 
-/* What rules of INPUT make of p. False: it is lost. */
-static bool judge_input(struct rxpkt *p)
+/* What rules make of p at a hook. False: it is lost. NAT may change its addresses and ports. */
+static bool judge_input(struct rxpkt *p, enum xt_hook hook)
 {
     bool is_v6 = !ipaddr_is_v4(&p->dst);
     struct xt_packet x = {
@@ -325,11 +389,19 @@ static bool judge_input(struct rxpkt *p)
         .is_v6 = is_v6,
         .in = p->ifc->name,
         .out = "",
-        .l4 = p->data,
+        .l4 = (u8 *)(uintptr_t)p->data, /* in the reader's buffer */
         .l4_len = p->len,
         .size = p->ip_len,
+        .csum = p->is_csum_ok ? XT_CSUM_NONE : XT_CSUM_WHOLE,
+        .mac = p->mac,
+        .masq = stk_iface_first_addr(p->ifc, is_v6),
+        .i = p->nf,
     };
-    struct nf_fate f = nf_judge(p->ifc->stk->ns, XT_INPUT, &x);
+    struct nf_fate f = nf_judge(p->ifc->stk->ns, hook, &x);
+    p->nf = x.i;
+    p->is_refused = f.is_lost;
+    p->src = x.src;
+    p->dst = x.dst;
     if (f.is_reset)
         stk_tcp_reject(p);
     else if (f.code != NF_SILENT)
@@ -337,11 +409,21 @@ static bool judge_input(struct rxpkt *p)
     return !f.is_lost;
 }
 
+void ip_whole(struct rxpkt *p)
+{
+    bool is_let = true;
+    if (nf_is_on(p->ifc->stk->ns, NF_PRE))
+        is_let = judge_input(p, XT_PREROUTING) && !ipaddr_is_loopback(&p->dst) && is_for_us(p);
+    if (is_let && p->is_ours)
+        ip_deliver(p);
+    nf_release(&p->nf);
+}
+
 void ip_deliver(struct rxpkt *p)
 {
     struct netstack *stk = p->ifc->stk;
     bool is_v4 = ipaddr_is_v4(&p->dst);
-    if (nf_is_on(stk->ns, NF_IN) && !judge_input(p))
+    if (nf_is_on(stk->ns, NF_IN) && !judge_input(p, XT_INPUT))
         return;
     STK_COUNT(stk, ip_in_delivers);
     if (p->protocol != (is_v4 ? PROTO_ICMP : PROTO_ICMPV6) && inet_has_raw(stk->ns)) {

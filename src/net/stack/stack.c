@@ -15,10 +15,10 @@ struct pmtu_table *pmtu_table_new(void);
 
 /* SipHash-2-4's round, one a word: keyed, so that the network cannot choose buckets or guess
  * numbers. */
-u64 stk_hash(const struct netstack *stk, const void *p, size_t size)
+u64 net_hash(const u64 secret[2], const void *p, size_t size)
 {
-    u64 v0 = stk->secret[0] ^ 0x736f6d6570736575ULL, v1 = stk->secret[1] ^ 0x646f72616e646f6dULL;
-    u64 v2 = stk->secret[0] ^ 0x6c7967656e657261ULL, v3 = stk->secret[1] ^ 0x7465646279746573ULL;
+    u64 v0 = secret[0] ^ 0x736f6d6570736575ULL, v1 = secret[1] ^ 0x646f72616e646f6dULL;
+    u64 v2 = secret[0] ^ 0x6c7967656e657261ULL, v3 = secret[1] ^ 0x7465646279746573ULL;
 #define ROTL(x, n) ((x) << (n) | (x) >> (64 - (n)))
 #define ROUND()                                                                                    \
     (v0 += v1, v1 = ROTL(v1, 13), v1 ^= v0, v0 = ROTL(v0, 32), v2 += v3, v3 = ROTL(v3, 16),        \

@@ -223,6 +223,8 @@ struct ip_flow {
     u8 protocol, ttl, tos;
     bool is_df; /* IPv4: not to be cut, by us or on the way */
     s32 oif;    /* 0: any */
+    const struct sock *owner; /* whose packet it is, for rules; NULL: ours */
+    bool is_answer;           /* to a packet that a rule has refused */
 };
 
 /*
@@ -250,14 +252,19 @@ struct rxpkt {
     /* set by ip.c */
     ipaddr src, dst;
     u8 protocol, ttl, tos;
-    bool is_dst_local;
+    bool is_dst_local, is_ours;
     const u8 *ip; /* the IP header, for errors that quote it */
     u32 ip_len;   /* header and payload */
+    const u8 *mac; /* of the sender */
+    struct xt_info nf; /* what rules know of it */
+    bool is_refused;   /* by a rule: what is sent about it is the answer */
 };
 
 void eth_input(struct rxpkt *p);
 void ip_input(struct rxpkt *p, bool is_v6);
-/* The payload of a whole datagram: transport. */
+/* A whole datagram, whoever it is for. */
+void ip_whole(struct rxpkt *p);
+/* The payload of a whole datagram for us: transport. */
 void ip_deliver(struct rxpkt *p);
 void icmp4_input(struct rxpkt *p);
 void icmp6_input(struct rxpkt *p);
@@ -332,7 +339,7 @@ void nd_solicit(struct stk_iface *ifc, const ipaddr *target, const u8 *mac);
 
 struct frag_table *frag_table_new(void) must_check;
 void frag_table_free(struct frag_table *t);
-/* A piece of a datagram at byte `off`. Calls ip_deliver when the datagram is whole. */
+/* A piece of a datagram at byte `off`. Calls ip_whole when the datagram is whole. */
 void frag_input(struct rxpkt *p, u32 id, u32 off, bool is_last);
 bool frag_tick(struct netstack *stk, s64 now);
 
@@ -377,7 +384,12 @@ int netstack_configure(struct netstack *stk, const struct netcfg *cfg) must_chec
 /* Starts the threads that read frames. After the host-call filter is there. */
 int netstack_start(struct netstack *stk) must_check;
 void stk_need_tick(struct netstack *stk);
-u64 stk_hash(const struct netstack *stk, const void *p, size_t size);
+/* A keyed hash: SipHash-2-4. */
+u64 net_hash(const u64 secret[2], const void *p, size_t size);
+static inline u64 stk_hash(const struct netstack *stk, const void *p, size_t size)
+{
+    return net_hash(stk->secret, p, size);
+}
 
 /* ---- addr.c --------------------------------------------------------------------------------- */
 
@@ -395,6 +407,8 @@ bool stk_addr_first(struct netstack *stk, s32 ifindex, struct stk_addr *ret); /*
 u32 stk_addrs(struct netstack *stk, u32 from, struct stk_addr *ret, u32 max);
 bool stk_is_local(struct netstack *stk, const ipaddr *a);
 bool stk_is_iface_addr(struct stk_iface *ifc, const ipaddr *a);
+/* The interface's first address of the family; any: it has none. */
+ipaddr stk_iface_first_addr(struct stk_iface *ifc, bool is_v6);
 /* IPv4 broadcast of an interface (or the limited one). */
 bool stk_is_broadcast(struct netstack *stk, const ipaddr *a);
 

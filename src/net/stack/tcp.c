@@ -82,7 +82,7 @@ int stk_tcp_send(struct netstack *stk, const struct ip_flow *f, struct stk_path 
 void stk_tcp_refuse(struct rxpkt *p, const struct tcp_rx *s, u16 sport, u16 dport)
 {
     struct ip_flow f = {
-        .src = p->dst, .dst = p->src, .protocol = PROTO_TCP, .ttl = 64, .is_df = true};
+        .src = p->dst, .dst = p->src, .protocol = PROTO_TCP, .ttl = 64, .is_df = true, .is_answer = p->is_refused};
     struct tcp_tx t = {.flags = TCPF_RST};
     if (s->flags & TCPF_RST)
         return;
@@ -221,7 +221,8 @@ struct stk_conn *stk_conn_new(struct netstack *stk, struct tcp_sock *t)
                                   .is_df = true,
                                   .ttl = (u8)(ttl < 0 ? net_sysctl(i->sk.ns, NSYS_TTL) : ttl),
                                   .tos = (u8)(is_v4 ? i->tos : i->tclass),
-                                  .oif = i->sk.bound_dev};
+                                  .oif = i->sk.bound_dev,
+                                  .owner = &t->in.sk};
     if (!conn->flow.oif && ipaddr_is_link_local(&i->daddr))
         conn->flow.oif = (s32)i->scope_id;
     timer_init(&conn->timer, conn_timer);

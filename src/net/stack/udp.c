@@ -25,6 +25,7 @@ int stk_udp_send(struct inet_sock *from, const struct nmsg *msg)
                         .ttl = cb->ttl,
                         .tos = cb->tos,
                         .oif = cb->ifindex,
+                        .owner = &from->sk,
                         .is_df = pmtu == LX_IP_PMTUDISC_DO || pmtu == LX_IP_PMTUDISC_PROBE ||
                                  (!is_v4 && inet_opt(from) & IPF6_DONTFRAG)};
     struct txbuf b;
