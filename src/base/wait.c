@@ -89,6 +89,9 @@ static int park_clock(struct parker *p, s64 deadline_ns, int clock_flag)
             tsp = &ts;
         }
         int saved = errno;
+        atomic_store_explicit(&p->nsleeps,
+                              atomic_load_explicit(&p->nsleeps, memory_order_relaxed) + 1,
+                              memory_order_relaxed);
         long r = syscall(SYS_futex, &p->token, FUTEX_WAIT_BITSET_PRIVATE | clock_flag, TOKEN_ASLEEP,
                          tsp, NULL, FUTEX_BITSET_MATCH_ANY);
         int err = errno;

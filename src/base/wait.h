@@ -54,6 +54,7 @@
 struct parker {
     _Atomic u32 token;       /* 0 none, 1 woken, 2 asleep */
     _Atomic u32 interrupted; /* atomic: non-zero while an interruption is pending */
+    _Atomic u64 nsleeps;     /* atomic: how often it has slept; its own thread counts */
     _Atomic(const char *) where; /* what it waits for, for debug dumps; static string */
 };
 

@@ -55,6 +55,8 @@ void usage_add(struct task_usage *sum, const struct task_usage *u);
 void usage_add_io(struct vfs_io *sum, const struct vfs_io *io);
 void tgroup_io_now(struct tgroup *g, struct vfs_io *ret); /* live and ended threads, waited-for children */
 /* Own thread: first thing of a task, and last (then its times are final and in the group's sum). No locks. */
+/* Has faults and preemptions counted anew, for who reads them next. May block: no locks. */
+void usage_refresh(struct task *t);
 void usage_task_start(struct task *t);
 void usage_task_exit(struct task *t);
 /* g leaves mm for good (exec; its last thread's end): CPU time of the stub goes to dead_usage. Before

@@ -6,6 +6,10 @@
  * task's system calls as system time. Both are clocks of the host, read when somebody asks.
  * A whole group's user time is the clock of its stub process, which keeps what
  * ended threads have used; the sum over its threads would cost a clock each.
+ *
+ * Faults and preemptions are the stub's, too, which has to be asked for them (usage_refresh, and at
+ * its end): a group has them, a thread only when it is alone. A voluntary switch is a sleep in a
+ * system call; sleeps on futexes that the stub makes by itself are not counted.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -97,12 +101,36 @@ static void usage_live(struct task *t, struct task_usage *ret) REQUIRES(t->tg->s
         return;
     ret->utime_ns = stub_ns(t);
     ret->stime_ns = sentry_ns(t);
+    ret->nvcsw = atomic_load_explicit(&t->parker.nsleeps, memory_order_relaxed);
+}
+
+static void add_counts(struct task_usage *u, const struct aspace *as)
+{
+    struct aspace_counts c;
+    aspace_counts_last(as, &c);
+    u->minflt += c.minflt;
+    u->majflt += c.majflt;
+    u->nivcsw += c.nivcsw;
+}
+
+void usage_refresh(struct task *t)
+{
+    struct mm *mm = task_get_mm(t);
+    if (mm)
+        aspace_counts_refresh(mm->as);
+    mm_put(mm);
 }
 
 void task_usage_now(struct task *t, struct task_usage *ret)
 {
     MUTEX_GUARD(&t->tg->sig_lock);
     usage_live(t, ret);
+    bool is_alone = t->tg->ntasks == 1 && !t->tg->is_mm_sharer && !t->is_usage_final;
+    struct mm *mm = is_alone ? task_get_mm(t) : NULL;
+    if (!mm)
+        return;
+    add_counts(ret, mm->as);
+    mm_put(mm); /* not the last reference: the task has its own while it is live */
 }
 
 void usage_task_exit(struct task *t)
@@ -139,14 +167,20 @@ static u64 final_rss_kib(struct mm *mm)
     return (rss ? rss : touchable + text) / 1024;
 }
 
+/* A question to the stub at its end, which what runs for less would feel: its faults stay uncounted. */
+#define COUNTED_FROM_NS (2 * NSEC_PER_MSEC)
+
 void usage_mm_left(struct tgroup *g, struct mm *mm)
 {
     u64 rss_kib = g->is_mm_sharer ? 0 : final_rss_kib(mm);
+    if (!g->is_mm_sharer && aspace_cpu_ns(mm->as) >= COUNTED_FROM_NS)
+        aspace_counts_refresh(mm->as);
     MUTEX_GUARD(&g->sig_lock);
     if (g->is_mm_sharer || g->folded_mm == mm)
         return;
     u64 ns = aspace_cpu_ns(mm->as);
     g->dead_usage.utime_ns += ns;
+    add_counts(&g->dead_usage, mm->as);
     g->dead_usage.maxrss = MAX(g->dead_usage.maxrss, rss_kib);
     g->folded_mm = mm;
     atomic_fetch_add(&ended_utime_ns, ns);
@@ -172,8 +206,10 @@ static void group_live(struct tgroup *g, struct task_usage *ret) REQUIRES(g->sig
     }
     if (!mm)
         return;
-    if (mm != g->folded_mm)
+    if (mm != g->folded_mm) {
         ret->utime_ns += aspace_cpu_ns(mm->as);
+        add_counts(ret, mm->as);
+    }
     mm_put(mm); /* not the last reference: the task has its own while it is live */
 }
 

@@ -91,6 +91,7 @@ static struct seccomp_rule helper_rules[] = {
     {.nr = LX_NR_mremap, .conds = {SECRET}, FROM_TEXT},
     {.nr = LX_NR_mincore, .conds = {SECRET}, FROM_TEXT},
     {.nr = LX_NR_msync, .conds = {SECRET}, FROM_TEXT},
+    {.nr = LX_NR_getrusage, .conds = {SECRET, {0, SECCOMP_EQ, 0 /* RUSAGE_SELF */, 0}}, FROM_TEXT},
     {.nr = LX_NR_mlock, .conds = {SECRET}, FROM_TEXT},
     {.nr = LX_NR_mlock2, .conds = {SECRET}, FROM_TEXT},
     {.nr = LX_NR_munlock, .conds = {SECRET}, FROM_TEXT},

@@ -86,6 +86,10 @@ struct aspace {
 
     struct map_batch *batch; /* owned; the creator's alone while the space is new; NULL: none */
 
+    struct {
+        _Atomic u64 minflt, majflt, nivcsw;
+    } counts; /* atomic: when it was last asked */
+
     _Atomic u32 is_dead; /* atomic: the host process has ended */
     int wait_status;     /* written before is_dead */
     bool is_abandoned;   /* guarded by the registry lock: freed by the reaper */

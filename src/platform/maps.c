@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "abi/errno.h"
 #include "abi/nr.h"
@@ -269,6 +270,31 @@ int aspace_mincore(struct aspace *as, u64 addr, u64 size, u8 *ret_vec)
             ret_vec[at / PAGE_SIZE + i] = as->res->bytes[i] & 1;
     }
     return 0;
+}
+
+void aspace_counts_refresh(struct aspace *as)
+{
+    _Static_assert(sizeof(struct rusage) <= sizeof(as->res->bytes), "results");
+    aspace_settle(as); /* before its order list may be written */
+    MUTEX_GUARD(&as->helper_lock);
+    queue_flush_locked(as);
+    order_set(as, 0, OP_SYSCALL, 0, LX_NR_getrusage, RUSAGE_SELF,
+              STUB_RESULT + offsetof(struct stub_results, bytes), 0, 0, 0, 0);
+    s64 value;
+    if (order_run(as, 1, &value) < 0 || value < 0)
+        return;
+    struct rusage ru;
+    memcpy(&ru, (const void *)(uintptr_t)as->res->bytes, sizeof(ru));
+    atomic_store(&as->counts.minflt, (u64)ru.ru_minflt);
+    atomic_store(&as->counts.majflt, (u64)ru.ru_majflt);
+    atomic_store(&as->counts.nivcsw, (u64)ru.ru_nivcsw);
+}
+
+void aspace_counts_last(const struct aspace *as, struct aspace_counts *ret)
+{
+    ret->minflt = atomic_load(&as->counts.minflt);
+    ret->majflt = atomic_load(&as->counts.majflt);
+    ret->nivcsw = atomic_load(&as->counts.nivcsw);
 }
 
 int aspace_msync(struct aspace *as, u64 addr, u64 size, int flags)

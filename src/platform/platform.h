@@ -117,6 +117,14 @@ int aspace_host_pid(const struct aspace *as);
 /* CPU time used by the stub process, user + system, ns. */
 u64 aspace_cpu_ns(const struct aspace *as);
 
+/* What the host counts of the stub process: page faults, and how often it was preempted. */
+struct aspace_counts {
+    u64 minflt, majflt, nivcsw;
+};
+/* Asks the stub, which may block; when it is gone the last answer stands. */
+void aspace_counts_refresh(struct aspace *as);
+void aspace_counts_last(const struct aspace *as, struct aspace_counts *ret);
+
 /* Where the host vDSO and its data pages are in this space; 0 size when absent. */
 struct aspace_vdso {
     u64 vvar, vvar_size, vdso, vdso_size;

@@ -171,10 +171,12 @@ s64 sys_getrusage(struct task *t, const u64 a[6])
     u8 out[144];
     switch ((int)a[0]) {
     case LX_RUSAGE_SELF:
+        usage_refresh(t);
         tgroup_usage_now(t->tg, &u);
         u.maxrss = MAX(u.maxrss, mm_rss_now(t->mm) / 1024);
         break;
     case LX_RUSAGE_THREAD:
+        usage_refresh(t);
         task_usage_now(t, &u);
         break;
     case LX_RUSAGE_CHILDREN:

@@ -1,6 +1,7 @@
 /* Clocks and sleeping. */
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -292,4 +293,77 @@ TEST(vsyscall_page)
         CHECK_EQ(waitpid(pid, &st, 0), pid);
         CHECK(WIFSIGNALED(st) && WTERMSIG(st) == SIGSEGV);
     }
+}
+
+/* ---- what getrusage counts beside time --------------------------------------------------------- */
+
+#define NPAGES 600
+static void touch_pages(void)
+{
+    char *p = mmap(NULL, NPAGES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    madvise(p, NPAGES * 4096, MADV_NOHUGEPAGE);
+    for (int i = 0; i < NPAGES; i++)
+        p[i * 4096L] = 1;
+    munmap(p, NPAGES * 4096);
+}
+
+/* The number behind a word in a file of /proc/self; field > 0: the one of /proc/self/stat. */
+static unsigned long long proc_number(const char *name, const char *word, int field)
+{
+    char text[8192] = "", *p;
+    FILE *f = fopen(name, "r");
+    size_t n = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
+    if (f)
+        fclose(f);
+    text[n] = 0;
+    p = word ? strstr(text, word) : strrchr(text, ')');
+    if (!p)
+        return 0;
+    if (word)
+        return strtoull(p + strlen(word), NULL, 10);
+    for (int i = 2; i < field && p; i++)
+        p = strchr(p + 1, ' ');
+    return p ? strtoull(p, NULL, 10) : 0;
+}
+
+TEST(faults_are_counted)
+{
+    struct rusage before, after, child;
+    CHECK_EQ(getrusage(RUSAGE_SELF, &before), 0);
+    unsigned long long stat_before = proc_number("/proc/self/stat", NULL, 10);
+    touch_pages();
+    CHECK_EQ(getrusage(RUSAGE_SELF, &after), 0);
+    CHECK(after.ru_minflt - before.ru_minflt >= NPAGES);
+    CHECK(after.ru_minflt - before.ru_minflt < 20 * NPAGES);
+    CHECK(proc_number("/proc/self/stat", NULL, 10) - stat_before >= NPAGES);
+    CHECK_EQ(getrusage(RUSAGE_THREAD, &after), 0);
+    CHECK(after.ru_minflt >= before.ru_minflt + NPAGES);
+
+    CHECK_EQ(getrusage(RUSAGE_CHILDREN, &before), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        spin_ms(5); /* short ones need not be counted */
+        touch_pages();
+        _exit(0);
+    }
+    int st;
+    CHECK_EQ(wait4(pid, &st, 0, &child), pid);
+    CHECK(child.ru_minflt >= NPAGES);
+    CHECK_EQ(getrusage(RUSAGE_CHILDREN, &after), 0);
+    CHECK_EQ(after.ru_minflt - before.ru_minflt, child.ru_minflt);
+    CHECK_EQ(proc_number("/proc/self/stat", NULL, 11), after.ru_minflt);
+}
+
+TEST(switches_are_counted)
+{
+    struct rusage before, after;
+    struct timespec ts = {0, 1000000};
+    unsigned long long s0 = proc_number("/proc/self/status", "\nvoluntary_ctxt_switches:", 0);
+    CHECK_EQ(getrusage(RUSAGE_SELF, &before), 0);
+    for (int i = 0; i < 30; i++)
+        nanosleep(&ts, NULL);
+    CHECK_EQ(getrusage(RUSAGE_SELF, &after), 0);
+    CHECK(after.ru_nvcsw - before.ru_nvcsw >= 30);
+    CHECK(proc_number("/proc/self/status", "\nvoluntary_ctxt_switches:", 0) - s0 >= 30);
+    CHECK(after.ru_nivcsw >= before.ru_nivcsw);
 }

@@ -216,6 +216,7 @@ void seq_cpu_mask(struct seq *s, u64 mask)
 static void put_tail(struct seq *s, struct task *t)
 {
     struct task_usage u;
+    usage_refresh(t);
     task_usage_now(t, &u);
     u64 cpus = sched_affinity(t);
     seq_printf(s, "Seccomp:\t%u\nSeccomp_filters:\t%u\n", t->seccomp_mode, seccomp_count(t));
@@ -334,6 +335,7 @@ static void get_stat_mm(struct task *t, bool may_look, struct stat_mm *ret)
 
 static void get_times(struct task *t, bool is_thread, struct task_usage *self, struct task_usage *child)
 {
+    usage_refresh(t);
     if (is_thread)
         task_usage_now(t, self);
     else
