@@ -48,8 +48,7 @@ struct mqueue {
     u64 count, bytes;
     u32 nreceivers;       /* that sleep */
     s32 notify_pid;       /* 0: nobody */
-    int notify_kind, notify_signo;
-    u64 notify_value;
+    struct mq_notice notice;
     struct waitq pollq, senders, receivers;
 };
 
@@ -89,6 +88,8 @@ static void queue_free(struct mqueue *q)
         free(m->text);
         free(m);
     }
+    if (q->notice.sock)
+        file_put(q->notice.sock);
     if (q->charged)
         mqueue_hooks->uncharge(q->user, q->charged);
     waitq_done(&q->pollq);
@@ -231,6 +232,30 @@ static int dir_readdir(struct file *f, struct dir_ctx *ctx)
     return 0;
 }
 
+/* ---- notices ----------------------------------------------------------------------------------- */
+
+#define MQ_NOTE_WOKEN   1 /* what a socket is told */
+#define MQ_NOTE_REMOVED 2
+
+/* Nobody is registered any more. *ret is to be told after unlocking. */
+static void notice_take(struct mqueue *q, struct mq_notice *ret) REQUIRES(q->lock)
+{
+    *ret = q->notice;
+    q->notify_pid = 0;
+    q->notice = (struct mq_notice){0};
+}
+
+/* No locks: this may be the socket's last reference. */
+static void notice_post(struct mq_notice *n, u8 why)
+{
+    if (!n->sock)
+        return;
+    n->cookie[MQ_COOKIE_SIZE - 1] = why;
+    n->post(n->sock, n->cookie, MQ_COOKIE_SIZE);
+    file_put(n->sock);
+    n->sock = NULL;
+}
+
 /* ---- queues as files -------------------------------------------------------------------------- */
 
 /* The state as text, for a read(2). */
@@ -240,8 +265,8 @@ static s64 queue_read(struct file *f, struct uio *to, s64 *off)
     char text[96];
     mutex_lock(&q->lock);
     int n = snprintf(text, sizeof(text), "QSIZE:%-10llu NOTIFY:%-5d SIGNO:%-5d NOTIFY_PID:%-6d\n",
-                     (unsigned long long)q->bytes, q->notify_pid ? q->notify_kind : 0,
-                     q->notify_pid && q->notify_kind == LX_SIGEV_SIGNAL ? q->notify_signo : 0,
+                     (unsigned long long)q->bytes, q->notify_pid ? q->notice.kind : 0,
+                     q->notify_pid && q->notice.kind == LX_SIGEV_SIGNAL ? q->notice.signo : 0,
                      q->notify_pid ? vfs_task_ops->to_vid(VFS_WHO_PID, q->notify_pid) : 0);
     mutex_unlock(&q->lock);
     if (*off >= n)
@@ -274,9 +299,12 @@ static struct waitq *queue_pollq(struct file *f)
 static void queue_flush(struct file *f)
 {
     struct mqueue *q = queue_of(f->inode);
-    MUTEX_GUARD(&q->lock);
+    struct mq_notice n = {0};
+    mutex_lock(&q->lock);
     if (q->notify_pid && q->notify_pid == vfs_task_ops->tgid())
-        q->notify_pid = 0;
+        notice_take(q, &n);
+    mutex_unlock(&q->lock);
+    notice_post(&n, MQ_NOTE_REMOVED);
 }
 
 static const struct inode_ops queue_iops;
@@ -457,20 +485,23 @@ u64 mqueue_msgsize(struct file *f)
 }
 
 /* The process that asked is told of a message in an empty queue that nobody waits for. */
-static void notify(struct mqueue *q) REQUIRES(q->lock)
+static void notify(struct mqueue *q, struct mq_notice *ret) REQUIRES(q->lock)
 {
     s32 pid = q->notify_pid;
-    q->notify_pid = 0;
-    if (q->notify_kind == LX_SIGEV_SIGNAL)
-        mqueue_hooks->signal(pid, q->notify_signo, q->notify_value);
+    notice_take(q, ret);
+    if (ret->kind == LX_SIGEV_SIGNAL)
+        mqueue_hooks->signal(pid, ret->signo, ret->value);
 }
 
 /* 0: queued; -LX_EAGAIN: full. */
 static int try_send(struct mqueue *q, struct mq_msg *m)
 {
-    MUTEX_GUARD(&q->lock);
-    if (q->count >= (u64)q->maxmsg)
+    struct mq_notice n = {0};
+    mutex_lock(&q->lock);
+    if (q->count >= (u64)q->maxmsg) {
+        mutex_unlock(&q->lock);
         return -LX_EAGAIN;
+    }
     struct mq_msg *o;
     list_for_each(o, &q->msgs, node)
         if (o->prio < m->prio)
@@ -478,7 +509,9 @@ static int try_send(struct mqueue *q, struct mq_msg *m)
     list_add_tail(&o->node, &m->node);
     q->bytes += m->size;
     if (q->count++ == 0 && q->nreceivers == 0 && q->notify_pid)
-        notify(q);
+        notify(q, &n);
+    mutex_unlock(&q->lock);
+    notice_post(&n, MQ_NOTE_WOKEN);
     return 0;
 }
 
@@ -586,25 +619,27 @@ s64 mqueue_receive(struct file *f, u64 room, s64 deadline_ns, void **ret_text, u
     return size;
 }
 
-int mqueue_notify(struct file *f, int kind, int signo, u64 value)
+int mqueue_notify(struct file *f, const struct mq_notice *n)
 {
     struct mqueue *q = queue_of_file(f);
     s32 own = vfs_task_ops->tgid();
+    struct mq_notice old = {0};
+    int r = 0;
     if (!q)
         return -LX_EBADF;
-    MUTEX_GUARD(&q->lock);
-    if (kind < 0) {
+    mutex_lock(&q->lock);
+    if (!n) {
         if (q->notify_pid == own)
-            q->notify_pid = 0;
-        return 0;
+            notice_take(q, &old);
+    } else if (q->notify_pid) {
+        r = -LX_EBUSY;
+    } else {
+        q->notify_pid = own;
+        q->notice = *n;
     }
-    if (q->notify_pid)
-        return -LX_EBUSY;
-    q->notify_pid = own;
-    q->notify_kind = kind;
-    q->notify_signo = signo;
-    q->notify_value = value;
-    return 0;
+    mutex_unlock(&q->lock);
+    notice_post(&old, MQ_NOTE_REMOVED);
+    return r;
 }
 
 int mqueue_attr(struct file *f, const struct lx_mq_attr *new_attr, struct lx_mq_attr *ret_old)

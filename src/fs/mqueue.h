@@ -38,8 +38,19 @@ int mqueue_send(struct file *f, void *text, u64 size, u32 prio, s64 deadline_ns)
 /* room: the caller's buffer size. *ret_text is the caller's to free. */
 s64 mqueue_receive(struct file *f, u64 room, s64 deadline_ns, void **ret_text,
                    u32 *ret_prio) must_check;
-/* notify: LX_SIGEV_*, or -1 to unregister. */
-int mqueue_notify(struct file *f, int notify, int signo, u64 value) must_check;
+/* Whom a process wants to be told by, once (mq_notify). */
+#define MQ_COOKIE_SIZE 32
+struct mq_notice {
+    int kind; /* LX_SIGEV_* */
+    int signo;
+    u64 value;
+    /* LX_SIGEV_THREAD: the cookie is posted to a socket, its last byte saying why. */
+    struct file *sock; /* owned */
+    void (*post)(struct file *sock, const void *data, u32 size);
+    u8 cookie[MQ_COOKIE_SIZE];
+};
+/* n NULL: unregister. Takes n->sock over on success. */
+int mqueue_notify(struct file *f, const struct mq_notice *n) must_check;
 int mqueue_attr(struct file *f, const struct lx_mq_attr *new_attr, struct lx_mq_attr *ret_old) must_check;
 u64 mqueue_msgsize(struct file *f); /* 0: not a queue */
 

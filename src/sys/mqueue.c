@@ -5,6 +5,7 @@
 
 #include "abi/signal.h"
 #include "kern/time.h"
+#include "net/netlink_post.h"
 #include "sys/sys.h"
 
 #define MQ_SIZE_MAX (16UL << 20)
@@ -87,22 +88,50 @@ struct sigevent_head {
     s32 signo, notify;
 };
 
-s64 sys_mq_notify(struct task *t, const u64 a[6])
+/* The socket and the cookie that SIGEV_THREAD goes by: the C library's thread reads them there. */
+static int read_socket_notice(const struct sigevent_head *ev, struct mq_notice *ret)
 {
-    struct sigevent_head ev = {.notify = -1};
-    int r = a[1] ? get_user(ev, uaddr(a[1])) : 0;
+    int r = copy_in(ret->cookie, uaddr(ev->value), sizeof(ret->cookie));
     if (r < 0)
         return r;
-    if (a[1]) {
-        if (ev.notify == LX_SIGEV_THREAD)
-            return -LX_ENOSYS; /* told through a netlink socket */
-        if (ev.notify != LX_SIGEV_NONE && ev.notify != LX_SIGEV_SIGNAL)
-            return -LX_EINVAL;
-        if (ev.notify == LX_SIGEV_SIGNAL && (ev.signo < 0 || ev.signo > LX_NSIG))
-            return -LX_EINVAL;
+    struct file *sock = fd_get(ev->signo);
+    if (!sock)
+        return -LX_EBADF;
+    r = netlink_post_check(sock);
+    if (r < 0) {
+        file_put(sock);
+        return r;
     }
+    ret->sock = sock;
+    ret->post = netlink_post;
+    return 0;
+}
+
+static int read_notice(u64 addr, struct mq_notice *ret)
+{
+    struct sigevent_head ev;
+    int r = get_user(ev, uaddr(addr));
+    if (r < 0)
+        return r;
+    if (ev.notify != LX_SIGEV_NONE && ev.notify != LX_SIGEV_SIGNAL && ev.notify != LX_SIGEV_THREAD)
+        return -LX_EINVAL;
+    if (ev.notify == LX_SIGEV_SIGNAL && (ev.signo < 0 || ev.signo > LX_NSIG))
+        return -LX_EINVAL;
+    *ret = (struct mq_notice){.kind = ev.notify, .signo = ev.signo, .value = ev.value};
+    return ev.notify == LX_SIGEV_THREAD ? read_socket_notice(&ev, ret) : 0;
+}
+
+s64 sys_mq_notify(struct task *t, const u64 a[6])
+{
+    struct mq_notice n = {0};
+    int r = a[1] ? read_notice(a[1], &n) : 0;
+    if (r < 0)
+        return r;
     struct file *f cleanup(file_put_p) = fd_get((int)a[0]);
-    return f ? mqueue_notify(f, ev.notify, ev.signo, ev.value) : -LX_EBADF;
+    r = f ? mqueue_notify(f, a[1] ? &n : NULL) : -LX_EBADF;
+    if (r < 0 && n.sock)
+        file_put(n.sock);
+    return r;
 }
 
 s64 sys_mq_getsetattr(struct task *t, const u64 a[6])

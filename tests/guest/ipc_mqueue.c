@@ -2,7 +2,9 @@
 #include <fcntl.h>
 #include <mqueue.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -152,6 +154,83 @@ TEST(notify)
     CHECK_EQ(mq_notify(q, &ev), 0);
     CHECK_EQ(mq_notify(q, NULL), 0);
     CHECK_EQ(mq_receive(q, buf, 16, NULL), 1);
+    mq_close(q);
+    mq_unlink(name);
+}
+
+static pthread_mutex_t thread_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t thread_ran = PTHREAD_COND_INITIALIZER;
+static int nthread_notices, thread_value;
+
+static void in_thread(union sigval v)
+{
+    pthread_mutex_lock(&thread_lock);
+    thread_value = v.sival_int;
+    nthread_notices++;
+    pthread_cond_signal(&thread_ran);
+    pthread_mutex_unlock(&thread_lock);
+}
+
+/* SIGEV_THREAD as the C library makes it. */
+TEST(notify_by_thread)
+{
+    mqd_t q = make(O_RDWR, 4, 16);
+    char buf[16];
+    struct sigevent ev = {.sigev_notify = SIGEV_THREAD, .sigev_notify_function = in_thread};
+    for (int i = 0; i < 20; i++) {
+        ev.sigev_value.sival_int = 100 + i;
+        CHECK_EQ(mq_notify(q, &ev), 0);
+        CHECK_ERR(mq_notify(q, &ev), EBUSY);
+        CHECK_EQ(mq_send(q, "x", 1, 0), 0);
+        pthread_mutex_lock(&thread_lock);
+        while (nthread_notices <= i)
+            pthread_cond_wait(&thread_ran, &thread_lock);
+        pthread_mutex_unlock(&thread_lock);
+        CHECK_EQ(thread_value, 100 + i);
+        CHECK_EQ(mq_receive(q, buf, 16, NULL), 1);
+    }
+    CHECK_EQ(mq_notify(q, &ev), 0);
+    CHECK_EQ(mq_notify(q, NULL), 0);
+    mq_close(q);
+    mq_unlink(name);
+}
+
+struct raw_event {
+    void *value;
+    int signo, notify, pad[14];
+};
+
+/* What lies under it: a cookie for a netlink socket, whose last byte tells why. */
+TEST(notify_by_socket)
+{
+    mqd_t q = make(O_RDWR, 4, 16);
+    unsigned char cookie[32] = "a cookie of 32 bytes, as we", got[64];
+    int nl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0), un = socket(AF_UNIX, SOCK_DGRAM, 0);
+    struct raw_event ev = {cookie, nl, SIGEV_THREAD, {0}};
+    CHECK_EQ(syscall(SYS_mq_notify, q, &ev), 0);
+    CHECK_ERR(syscall(SYS_mq_notify, q, &ev), EBUSY);
+    CHECK_EQ(mq_send(q, "x", 1, 0), 0);
+    CHECK_EQ(recv(nl, got, sizeof(got), 0), 32);
+    CHECK(!memcmp(got, cookie, 31) && got[31] == 1);
+    CHECK_ERR(recv(nl, got, sizeof(got), MSG_DONTWAIT), EAGAIN);
+    CHECK_EQ(syscall(SYS_mq_notify, q, &ev), 0);
+    CHECK_EQ(syscall(SYS_mq_notify, q, NULL), 0);
+    CHECK_EQ(recv(nl, got, sizeof(got), 0), 32);
+    CHECK_EQ(got[31], 2);
+    CHECK_EQ(syscall(SYS_mq_notify, q, &ev), 0);
+    mq_close(q);
+    CHECK_EQ(recv(nl, got, sizeof(got), 0), 32);
+    CHECK_EQ(got[31], 2);
+    q = mq_open(name, O_RDWR);
+    ev.signo = un;
+    CHECK_ERR(syscall(SYS_mq_notify, q, &ev), EINVAL);
+    ev.signo = (int)q;
+    CHECK_ERR(syscall(SYS_mq_notify, q, &ev), ENOTSOCK);
+    ev.signo = 999;
+    CHECK_ERR(syscall(SYS_mq_notify, q, &ev), EBADF);
+    ev.value = (void *)8;
+    CHECK_ERR(syscall(SYS_mq_notify, q, &ev), EFAULT);
+    close(nl), close(un);
     mq_close(q);
     mq_unlink(name);
 }

@@ -1,4 +1,5 @@
 /* netlink sockets: ports, requests, dumps, groups, options. */
+#include "net/netlink_post.h"
 #include "net/netlink/netlink.h"
 
 #include <stdlib.h>
@@ -212,6 +213,19 @@ static void give(struct nl_sock *to, const u8 *data, u32 size, u32 pid, u32 grou
     }
     mq_push(&to->rxq, m);
     waitq_wake(&sk->wq, WAIT_READABLE);
+}
+
+int netlink_post_check(struct file *f)
+{
+    struct sock *sk = sock_of_file(f);
+    if (!sk)
+        return -LX_ENOTSOCK;
+    return sk->ops == &netlink_ops ? 0 : -LX_EINVAL;
+}
+
+void netlink_post(struct file *f, const void *data, u32 size)
+{
+    give(nl_sk(sock_of_file(f)), data, size, 0, 0, false);
 }
 
 /* To one socket by its port. -LX_ECONNREFUSED. */
