@@ -511,3 +511,42 @@ s64 keys_read(struct task *t, s32 id, void **ret_data)
     *ret_data = data;
     return size;
 }
+
+/* ---- listing ------------------------------------------------------------------------------- */
+
+bool keys_next(struct task *t, s32 serial, struct key_line *ret)
+{
+    MUTEX_GUARD(&keys_lock);
+    struct key *k = key_after(serial);
+    struct key_ref ref;
+    while (k && lookup(t, k->serial, LOOKUP_PARTIAL, KEY_VIEW, &ref) < 0)
+        k = key_after(k->serial);
+    if (!k)
+        return false;
+    s64 left = k->expiry_ns - clock_real_ns();
+    *ret = (struct key_line){
+        .serial = k->serial,
+        .nrefs = ref_read(&k->ref),
+        .perm = k->perm,
+        .uid = from_kuid(t->cred->user_ns, k->uid),
+        .gid = from_kgid(t->cred->user_ns, k->gid),
+        .is_revoked = k->is_revoked,
+        .left_s = !k->expiry_ns ? -1 : left > 0 ? (s64)((u64)left / NSEC_PER_SEC) + 1 : 0,
+        .type = key_type_names[k->type],
+        .size = k->type == KEY_TYPE_KEYRING ? (s64)k->nlinks : (s64)k->size,
+    };
+    snprintf(ret->desc, sizeof(ret->desc), "%s", k->desc);
+    return true;
+}
+
+bool keys_next_user(s64 uid, struct key_user_line *ret)
+{
+    MUTEX_GUARD(&keys_lock);
+    const struct user_struct *u = key_user_after(uid, &ret->max_keys, &ret->max_bytes);
+    if (!u)
+        return false;
+    ret->uid = u->uid;
+    ret->nkeys = u->nkeys;
+    ret->bytes = u->key_bytes;
+    return true;
+}

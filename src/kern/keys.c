@@ -37,6 +37,33 @@ struct key *key_by_serial(s32 serial)
     return NULL;
 }
 
+struct key *key_after(s32 serial)
+{
+    struct key *k, *best = NULL;
+    for (u32 i = 0; i < NBUCKETS; i++) {
+        list_for_each (k, bucket_of((s32)i), node) {
+            if (k->serial > serial && (!best || k->serial < best->serial))
+                best = k;
+        }
+    }
+    return best;
+}
+
+struct user_struct *key_user_after(s64 uid, u32 *ret_max_keys, u32 *ret_max_bytes)
+{
+    struct user_struct *best = NULL;
+    struct key *k;
+    for (u32 i = 0; i < NBUCKETS; i++) {
+        list_for_each (k, bucket_of((s32)i), node) {
+            if (k->user->uid > uid && (!best || k->user->uid < best->uid))
+                best = k->user;
+        }
+    }
+    *ret_max_keys = best && best->uid == 0 ? ROOT_MAX_KEYS : MAX_KEYS;
+    *ret_max_bytes = best && best->uid == 0 ? ROOT_MAX_BYTES : MAX_BYTES;
+    return best;
+}
+
 static s32 new_serial(void)
 {
     u32 n;

@@ -63,4 +63,21 @@ s64 keys_set_request_ring(struct task *t, int which) must_check;
 s64 keys_describe(struct task *t, s32 id, void **ret_text) must_check;
 s64 keys_read(struct task *t, s32 id, void **ret_data) must_check;
 
+/* For /proc/keys: the next key after `serial` that t may see; false: there is none. */
+struct key_line {
+    s32 serial;
+    u32 nrefs, perm, uid, gid; /* ids as t sees them */
+    bool is_revoked;
+    s64 left_s; /* until it expires; -1: never, 0: it has */
+    const char *type;
+    s64 size; /* bytes of payload; of a keyring: its links */
+    char desc[KEY_MAX_DESC];
+};
+bool keys_next(struct task *t, s32 serial, struct key_line *ret);
+/* For /proc/key-users: the next one after uid (-1: the first); uids are the root namespace's. */
+struct key_user_line {
+    u32 uid, nkeys, bytes, max_keys, max_bytes;
+};
+bool keys_next_user(s64 uid, struct key_user_line *ret);
+
 #endif

@@ -43,6 +43,9 @@ int key_new(enum key_type type, const char *desc, u32 uid, u32 gid, u32 perm,
 void key_get(struct key *k);
 void key_put(struct key *k);
 struct key *key_by_serial(s32 serial);
+struct key *key_after(s32 serial); /* the one with the next higher number; NULL: none */
+/* The user with the next higher uid (-1: the first) that has keys, and its limits. */
+struct user_struct *key_user_after(s64 uid, u32 *ret_max_keys, u32 *ret_max_bytes);
 /* A keyring of this name that c may search without possessing it; NULL: none. */
 struct key *keyring_by_name(const struct cred *c, const char *name);
 int key_set_payload(struct key *k, const void *payload, u32 size) must_check;

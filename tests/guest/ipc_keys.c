@@ -215,3 +215,62 @@ TEST(timeout)
 {
     CHECK_EQ(run_child(timeout, NULL), 0);
 }
+
+/* The line about a key in /proc/keys; NULL: none. */
+static const char *key_line(serial_t k)
+{
+    static char line[512];
+    unsigned nr;
+    FILE *f = fopen("/proc/keys", "r");
+    int has = 0;
+    while (f && !has && fgets(line, sizeof(line), f))
+        has = sscanf(line, "%x", &nr) == 1 && nr == (unsigned)k;
+    if (f)
+        fclose(f);
+    return has ? line : NULL;
+}
+
+static void listings(void *arg)
+{
+    serial_t s = (serial_t)KEYCTL(KEYCTL_JOIN_SESSION_KEYRING, NULL);
+    serial_t k = (serial_t)add("user", "shown:x", "abc", 3, SESSION);
+    serial_t r = (serial_t)add("keyring", "a ring", NULL, 0, SESSION);
+    NEED(s > 0 && k > 0 && r > 0);
+    const char *l = key_line(k);
+    if (!l) { /* masked, in a container */
+        FILE *f = fopen("/proc/keys", "r");
+        NEED(!f || fgetc(f) == EOF);
+        return;
+    }
+    char flags[16], expiry[16], type[16];
+    unsigned perm;
+    int uses, uid, gid;
+    NEED(sscanf(l, "%*x %15s %d %15s %x %d %d %15s", flags, &uses, expiry, &perm, &uid, &gid, type) ==
+         7);
+    NEED(!strcmp(flags, "I--Q---") && uses >= 1 && !strcmp(expiry, "perm") && uid == (int)getuid());
+    NEED(perm == 0x3f010000 && !strcmp(type, "user") && strstr(l, " shown:x: 3\n"));
+    NEED((l = key_line(r)) && strstr(l, " keyring ") && strstr(l, " a ring: empty\n"));
+    NEED(KEYCTL(KEYCTL_LINK, k, r) == 0);
+    NEED((l = key_line(r)) && strstr(l, " a ring: 1\n"));
+    NEED(KEYCTL(KEYCTL_SET_TIMEOUT, k, 100000) == 0);
+    NEED((l = key_line(k)) && sscanf(l, "%*x %*s %*d %15s", expiry) == 1 && !strcmp(expiry, "1d"));
+    NEED(KEYCTL(KEYCTL_SETPERM, k, 0x3e000000) == 0); /* all but view */
+    NEED(!key_line(k));
+    NEED(KEYCTL(KEYCTL_REVOKE, k) == 0);
+
+    char text[256];
+    int is_there = 0, nkeys, max;
+    FILE *f = fopen("/proc/key-users", "r");
+    while (f && fgets(text, sizeof(text), f)) {
+        if (sscanf(text, "%d: %*d %d/%*d %*d/%d", &uid, &nkeys, &max) == 3 && uid == (int)getuid())
+            is_there = nkeys >= 3 && max >= nkeys;
+    }
+    if (f)
+        fclose(f);
+    NEED(is_there);
+}
+
+TEST(what_proc_lists)
+{
+    CHECK_EQ(run_child(listings, NULL), 0);
+}

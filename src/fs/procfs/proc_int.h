@@ -162,6 +162,8 @@ int show_partitions(struct seq *s, const struct pinode *pi);
 int show_interrupts(struct seq *s, const struct pinode *pi);
 int show_softirqs(struct seq *s, const struct pinode *pi);
 int show_locks(struct seq *s, const struct pinode *pi);
+int show_keys(struct seq *s, const struct pinode *pi);
+int show_key_users(struct seq *s, const struct pinode *pi);
 int show_misc(struct seq *s, const struct pinode *pi);
 int show_cmdline_kernel(struct seq *s, const struct pinode *pi);
 int show_cgroups(struct seq *s, const struct pinode *pi);

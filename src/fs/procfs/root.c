@@ -71,6 +71,8 @@ static const struct pnode root_table[] = {
     PREG("ioports", 0400, show_empty),
     PDIR("irq", irq_dir),
     PREG("kallsyms", 0444, show_empty),
+    PREG("key-users", 0444, show_key_users),
+    PREG("keys", 0444, show_keys),
     PREG("kmsg", 0400, show_eperm),
     PREG("loadavg", 0444, show_loadavg),
     PREG("locks", 0444, show_locks),
