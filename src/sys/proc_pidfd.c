@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "kern/kill.h"
+#include "procfs/procfs.h"
 #include "sys/sys.h"
 
 #define PIDFD_SIGNAL_THREAD        1U
@@ -52,6 +53,8 @@ s64 sys_pidfd_send_signal(struct task *t, const u64 a[6])
         return -LX_EINVAL;
     struct file *f cleanup(file_put_p) = fd_get((int)a[0]);
     struct pid *p = f ? pidfd_pid(f) : NULL;
+    if (f && !p)
+        p = procfs_pid_of_dir(f); /* from before there were pidfds of their own */
     if (!p)
         return -LX_EBADF;
     if (!pid_ns_is_below(p->ns, task_pid_ns(t)))
@@ -94,5 +97,51 @@ s64 sys_pidfd_getfd(struct task *t, const u64 a[6])
     if (files)
         fdtable_put(files);
     task_put(target);
+    return r;
+}
+
+/* The process has been killed, and nobody else lives in its memory. */
+static bool is_releasing(struct tgroup *g)
+{
+    MUTEX_GUARD(&g->sig_lock);
+    bool is_killed = g->is_exiting || g->shared.set & SIGMASK(LX_SIGKILL);
+    return is_killed && !g->is_mm_sharer;
+}
+
+/*
+ * What a killed process has is on its way back already: the call waits for it. It cannot be taken
+ * from a process that holds on in its end (a stop for its tracer), as Linux does.
+ */
+s64 sys_process_mrelease(struct task *t, const u64 a[6])
+{
+    if ((u32)a[1])
+        return -LX_EINVAL;
+    struct file *f cleanup(file_put_p) = fd_get((int)a[0]);
+    struct pid *p = f ? pidfd_pid(f) : NULL;
+    if (!p)
+        return -LX_EBADF;
+    rwlock_rdlock(&task_lock);
+    struct tgroup *g = p->tgroup;
+    bool is_over = !g || g->is_zombie;
+    if (g)
+        tgroup_get(g);
+    rwlock_rdunlock(&task_lock);
+    bool is_dying = g && is_releasing(g);
+    tgroup_put(g);
+    if (is_over || !is_dying)
+        return is_over ? -LX_ESRCH : -LX_EINVAL;
+    struct waiter w;
+    s64 r = 0;
+    waiter_init_thread(&w, WAIT_ALL);
+    waitq_add(&p->exit_wait, &w);
+    while (r == 0) {
+        rwlock_rdlock(&task_lock);
+        bool is_exited = p->is_exited;
+        rwlock_rdunlock(&task_lock);
+        if (is_exited)
+            break;
+        r = park_interruptible(NO_DEADLINE);
+    }
+    waitq_del(&p->exit_wait, &w);
     return r;
 }

@@ -4,6 +4,7 @@
 
 #include "kern/kern_int.h"
 #include "procfs/pid.h"
+#include "procfs/procfs.h"
 
 /* ---- task/ ------------------------------------------------------------------------------------ */
 
@@ -234,3 +235,11 @@ const struct pnode tid_node = {.name = "TID",
                                .children = pid_table,
                                .nchildren = ARRAY_SIZE(pid_table),
                                .iops = &pid_iops};
+
+struct pid *procfs_pid_of_dir(struct file *f)
+{
+    if (f->inode->ops != &pid_iops)
+        return NULL;
+    const struct pinode *pi = pinode_of(f->inode);
+    return pi->node == &pid_node ? pi->pid : NULL;
+}

@@ -10,6 +10,11 @@
 
 struct seq;
 
+struct file;
+struct pid;
+/* The process whose directory /proc/PID f is open on; not referenced. NULL: it is something else. */
+struct pid *procfs_pid_of_dir(struct file *f);
+
 /* Registers the file system types "proc", "sysfs", "cgroup2" and "cgroup". */
 int procfs_init(void) must_check;
 
