@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <netinet/in.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -65,10 +66,21 @@ int broker_drop(const struct broker_config *cfg)
         }                                                                                          \
     }
 
-static const struct seccomp_rule rules[] = {
+static const struct seccomp_rule common_rules[] = {
     {.nr = SYS_recvmsg},
     {.nr = SYS_sendmsg},
     {.nr = SYS_sendto, .conds = {{4, SECCOMP_EQ, 0, 0}}}, /* send(): no address */
+    {.nr = SYS_close},
+    /* memory of libc */
+    {.nr = SYS_brk},
+    {.nr = SYS_munmap},
+    {.nr = SYS_write}, /* the log */
+    {.nr = SYS_clock_gettime},
+    {.nr = SYS_rt_sigreturn},
+    {.nr = SYS_exit_group},
+};
+
+static const struct seccomp_rule host_rules[] = {
     {.nr = SYS_recvfrom, .conds = {{4, SECCOMP_EQ, 0, 0}}},
     SOCKET(AF_INET, SOCK_STREAM, IPPROTO_TCP),
     SOCKET(AF_INET6, SOCK_STREAM, IPPROTO_TCP),
@@ -82,23 +94,29 @@ static const struct seccomp_rule rules[] = {
     {.nr = SYS_openat,
      .conds = {{0, SECCOMP_EQ32, BOOT_FD_BROKER_NET, 0},
                {2, SECCOMP_EQ32, O_RDONLY | O_CLOEXEC | O_NOFOLLOW, 0}}},
-    {.nr = SYS_close},
-    /* memory of libc */
-    {.nr = SYS_brk},
-    {.nr = SYS_munmap},
-    {.nr = SYS_write}, /* the log */
-    {.nr = SYS_clock_gettime},
-    {.nr = SYS_rt_sigreturn},
-    {.nr = SYS_exit_group},
 };
 
-int broker_filter(void)
+static const struct seccomp_rule resolver_rules[] = {
+    SOCKET(AF_INET, SOCK_DGRAM, IPPROTO_UDP),
+    {.nr = SYS_connect},
+};
+
+int broker_filter(const struct broker_config *cfg)
 {
-    return seccomp_install(rules, ARRAY_SIZE(rules), SECCOMP_RET_KILL_PROCESS, true);
+    struct seccomp_rule all[ARRAY_SIZE(common_rules) + ARRAY_SIZE(host_rules)];
+    const struct seccomp_rule *own = cfg->is_resolver ? resolver_rules : host_rules;
+    size_t n = cfg->is_resolver ? ARRAY_SIZE(resolver_rules) : ARRAY_SIZE(host_rules);
+    memcpy(all, common_rules, sizeof(common_rules));
+    memcpy(all + ARRAY_SIZE(common_rules), own, n * sizeof(*own));
+    return seccomp_install(all, ARRAY_SIZE(common_rules) + n, SECCOMP_RET_KILL_PROCESS, true);
 }
 
 void broker_print_filter(int fd, const char *(*name_of)(u32 nr))
 {
-    seccomp_print(fd, "network broker (--network=host)", rules, ARRAY_SIZE(rules),
+    seccomp_print(fd, "network broker", common_rules, ARRAY_SIZE(common_rules),
                   SECCOMP_RET_KILL_PROCESS, name_of);
+    seccomp_print(fd, "network broker, with the host's network", host_rules, ARRAY_SIZE(host_rules),
+                  SECCOMP_RET_KILL_PROCESS, name_of);
+    seccomp_print(fd, "network broker, for a Docker network's name server", resolver_rules,
+                  ARRAY_SIZE(resolver_rules), SECCOMP_RET_KILL_PROCESS, name_of);
 }

@@ -4,6 +4,7 @@
  */
 #include "broker/broker.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
@@ -41,6 +42,18 @@ static int make_socket(s32 family, s32 type, s32 protocol)
         return -LX_EPROTONOSUPPORT;
     int fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
     return fd < 0 ? -errno : fd;
+}
+
+static int connect_resolver(void)
+{
+    struct sockaddr_in at = {
+        .sin_family = AF_INET, .sin_port = htons(53), .sin_addr.s_addr = htonl(0x7f00000b)};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_UDP);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0)
+        return fd < 0 ? -errno : fd;
+    int r = -errno;
+    close(fd);
+    return r;
 }
 
 static int bind_socket(int fd, const u8 *addr, u32 size)
@@ -145,6 +158,8 @@ static int serve(const struct broker_config *cfg, int passed)
 {
     const struct netproto_head *h = &in.head;
     int r;
+    if (cfg->is_resolver != (h->op == NETPROTO_RESOLVER))
+        return -LX_EPROTO;
     switch (h->op) {
     case NETPROTO_SOCKET:
         r = make_socket(h->family, h->type, h->protocol);
@@ -155,6 +170,9 @@ static int serve(const struct broker_config *cfg, int passed)
         return ask_route(cfg->link_fd);
     case NETPROTO_PROC:
         r = open_proc(cfg->net_dir_fd, in.data, h->size);
+        break;
+    case NETPROTO_RESOLVER:
+        r = connect_resolver();
         break;
     default:
         return -LX_EPROTO;
@@ -171,11 +189,11 @@ int broker_main(const struct broker_config *cfg)
     prctl(PR_SET_NAME, "net-broker");
     log_set_name("broker");
     log_set_fd(STDERR_FILENO);
-    int r = open_routes();
+    int r = cfg->is_resolver ? 0 : open_routes();
     if (r == 0)
         r = broker_drop(cfg);
     if (r == 0)
-        r = broker_filter();
+        r = broker_filter(cfg);
     if (r < 0) {
         log_error("the network broker cannot confine itself: %s", strerror(-r));
         return 1;

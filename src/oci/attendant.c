@@ -284,6 +284,7 @@ static noreturn_fn void attendant_main(const struct attendant_params *p, int syn
         if (!p->pod && (p->network == NET_NAMESPACE || p->network == NET_SANDBOX) && p->ns && p->ns[OCI_NS_NET].is_set &&
             netns_take_entered(&left, p->egress, p->sandbox, &e) < 0)
             give_up(sync, 125, e.status, e.msg);
+        p->sandbox->has_resolver = p->sandbox->boot->net && netns_has_resolver();
         p->sandbox->is_host_network = has_host_network(p, &left);
         if (p->sandbox->is_host_network && p->egress && !p->pod)
             give_up(sync, 125, 0,

@@ -26,6 +26,8 @@ bool netns_is_hosts(const struct stat *left) must_check;
  */
 int netns_take_entered(const struct stat *left, const char *egress, struct sandbox_params *p,
                        struct err *e) must_check;
+/* Does Docker's name server listen in the caller's namespace? */
+bool netns_has_resolver(void) must_check;
 /* For good. The calling process must have one thread. */
 int netns_enter(const char *path, struct err *e) must_check;
 /* Is the text of an --egress well formed? */

@@ -556,11 +556,12 @@ static void plan_broker(struct child_plan *c, const struct sandbox_params *p, in
         .map_inner_gid = getegid(),
         .is_root_caller = is_root,
         .prepare = prepare_broker,
-        .argv = {"cvisor", "broker", is_root ? "nb" : "-", NULL},
+        .argv = {"cvisor", "broker", NULL},
     };
     plan_move(c, null_fd, 0);
     plan_move(c, null_fd, 1);
     plan_move(c, p->log_fd, 2);
+    c->argv[2] = p->has_resolver ? (is_root ? "nr" : "r") : is_root ? "nb" : "-";
     plan_move(c, link, BOOT_FD_BROKER_LINK);
 }
 
@@ -620,6 +621,7 @@ int sandbox_start(const struct sandbox_params *p, struct sandbox *ret_sb, struct
     struct sandbox sb = SANDBOX_NONE;
     static struct child_plan gofer, sentry, broker; /* large */
     struct identity id = identify(p);
+    bool has_broker = p->is_host_network || p->has_resolver;
     int self_fd = sandbox_self_fd(e);
     if (self_fd < 0)
         return -1;
@@ -633,6 +635,8 @@ int sandbox_start(const struct sandbox_params *p, struct sandbox *ret_sb, struct
     p->boot->container.process.npassed = p->npassed;
     if (p->is_host_network)
         p->boot->flags |= BOOT_HOST_NET;
+    else if (p->has_resolver)
+        p->boot->flags |= BOOT_RESOLVER;
     config = write_config(p->boot, e);
     if (config < 0)
         goto out;
@@ -646,7 +650,7 @@ int sandbox_start(const struct sandbox_params *p, struct sandbox *ret_sb, struct
         err_errno(e, "cannot make the control socket");
         goto out;
     }
-    if (p->is_host_network && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0) {
+    if (has_broker && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) < 0) {
         err_errno(e, "cannot make the network broker's socket");
         goto out;
     }
@@ -660,7 +664,7 @@ int sandbox_start(const struct sandbox_params *p, struct sandbox *ret_sb, struct
     plan_gofer(&gofer, p, &lanes, null_fd, &id);
     plan_sentry(&sentry, p, &lanes, null_fd, config, control[1], link[0], id.is_root);
     plan_broker(&broker, p, link[1], null_fd, id.is_root);
-    if (start_all(&sentry, &gofer, p->is_host_network ? &broker : NULL, self_fd, &sb, e) == 0) {
+    if (start_all(&sentry, &gofer, has_broker ? &broker : NULL, self_fd, &sb, e) == 0) {
         sb.control = take_fd(control[0]);
         *ret_sb = sb;
         r = 0;

@@ -34,6 +34,7 @@ struct sandbox_params {
     u32 nlanes;
     int net_fds[NETCFG_MAX_IFACES]; /* packet sockets, owned by the caller; see netns.h */
     u32 nnet_fds;
+    bool has_resolver;    /* Docker's name server listens there; not with is_host_network */
     bool is_host_network; /* a broker makes the sandbox's sockets in the caller's network namespace */
 };
 

@@ -68,7 +68,11 @@ int boot_network(const struct bootcfg *cfg, struct boot_error *e)
         r = netstack_configure(root_net_ns->stack, &net);
         netcfg_done(&net);
     }
-    return r < 0 ? boot_fail(e, 125, r, "make the network stack", NULL) : 0;
+    if (r < 0)
+        return boot_fail(e, 125, r, "make the network stack", NULL);
+    if (cfg->flags & BOOT_RESOLVER)
+        r = resolver_new(root_net_ns, BOOT_FD_BROKER);
+    return r < 0 ? boot_fail(e, 125, r, "reach the network's name server", NULL) : 0;
 }
 
 static void limit_ids(const struct boot_idmap *map, u32 n, bool is_gid)

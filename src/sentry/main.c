@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "kern/host_info.h"
+#include "net/host/host.h"
 #include "net/stack/stack.h"
 #include "sentry/sentry.h"
 #include "sys/strace.h"
@@ -82,6 +83,8 @@ static int boot_first(struct bootcfg *cfg, struct container **ret_c, struct boot
                          "install the sentry's filter of host calls (is seccomp in this kernel?)",
                          NULL);
     r = netstack_start(root_net_ns->stack);
+    if (r == 0)
+        r = resolver_start();
     if (r < 0)
         return boot_fail(e, 125, r, "start the network's threads", NULL);
     container_publish(*ret_c);

@@ -20,7 +20,7 @@
 #define BOOT_FD_LISTEN  7 /* with BOOT_LISTEN: where commands connect (wire/control.h) */
 #define BOOT_FD_CONSOLE                                                                            \
     8 /* with BOOT_CONSOLE: the host's terminal that the program's is bridged to */
-#define BOOT_FD_BROKER 9 /* with BOOT_HOST_NET: the network broker (netproto.h) */
+#define BOOT_FD_BROKER 9 /* with BOOT_HOST_NET or BOOT_RESOLVER: the network broker (netproto.h) */
 /* In a broker: 0 and 1 are /dev/null, 2 the log. */
 #define BOOT_FD_BROKER_LINK 3
 #define BOOT_FD_BROKER_NET  4 /* /proc/net of its namespace */
@@ -138,6 +138,7 @@ struct boot_container {
 #define BOOT_LISTEN     8U  /* commands may connect */
 #define BOOT_CONSOLE    16U /* the console is at BOOT_FD_CONSOLE; else 0 and 1 */
 #define BOOT_WAIT_START 32U /* the first program runs when CTL_START comes */
+#define BOOT_RESOLVER   128U /* the broker connects to the name server of the network taken over */
 #define BOOT_HOST_NET   64U /* internet sockets are the host's, made by the broker */
 
 /* A range of ids: of the sandbox's, and what its user namespace's parent calls them. */

@@ -19,6 +19,9 @@ enum netproto_op {
     NETPROTO_ROUTE,
     /* The file of /proc/net that data names: the answer brings it as a descriptor. */
     NETPROTO_PROC,
+    /* A UDP socket that is connected to Docker's name server in the namespace, 127.0.0.11 port 53: of a
+     * broker for that alone, which answers nothing else. */
+    NETPROTO_RESOLVER,
 };
 
 #define NETPROTO_MORE   1U /* answer: others follow */

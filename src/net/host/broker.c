@@ -30,6 +30,12 @@ int hostnet_new(int link, u32 max_socks, struct hostnet **ret)
     return 0;
 }
 
+void hostnet_free(struct hostnet *h)
+{
+    close(h->link);
+    free(h);
+}
+
 int hostnet_charge(struct hostnet *h)
 {
     if (atomic_fetch_add_explicit(&h->nsocks, 1, memory_order_relaxed) < h->max_socks)
@@ -94,15 +100,27 @@ static int ask(struct hostnet *h, const struct netproto_head *head, const void *
     return r < 0 ? -LX_EIO : h->msg.head.err;
 }
 
-int hostnet_socket(struct hostnet *h, s32 family, s32 type, s32 protocol)
+/* Whose answer is a descriptor. */
+static int ask_fd(struct hostnet *h, const struct netproto_head *head, const void *data)
 {
-    struct netproto_head head = {
-        .op = NETPROTO_SOCKET, .family = family, .type = type, .protocol = protocol};
-    int fd = -1, r = ask(h, &head, NULL, -1, &fd);
+    int fd = -1, r = ask(h, head, data, -1, &fd);
     if (r < 0 && fd >= 0)
         close(fd);
     /* Without one: this process has no room for another descriptor. */
     return r < 0 ? r : fd < 0 ? -LX_ENFILE : fd;
+}
+
+int hostnet_socket(struct hostnet *h, s32 family, s32 type, s32 protocol)
+{
+    struct netproto_head head = {
+        .op = NETPROTO_SOCKET, .family = family, .type = type, .protocol = protocol};
+    return ask_fd(h, &head, NULL);
+}
+
+int hostnet_resolver(struct hostnet *h)
+{
+    struct netproto_head head = {.op = NETPROTO_RESOLVER};
+    return ask_fd(h, &head, NULL);
 }
 
 int hostnet_bind(struct hostnet *h, int fd, const union saddr *addr, u32 len)
@@ -144,12 +162,9 @@ s64 hostnet_proc_read(struct hostnet *h, const char *name, u64 off, void *buf, u
     struct netproto_head head = {.op = NETPROTO_PROC, .size = len};
     if (!netproto_is_proc_file(name, len))
         return -LX_ENOENT;
-    int fd = -1, r = ask(h, &head, name, -1, &fd);
-    if (r < 0 || fd < 0) {
-        if (fd >= 0)
-            close(fd);
-        return r < 0 ? r : -LX_ENFILE;
-    }
+    int fd = ask_fd(h, &head, name);
+    if (fd < 0)
+        return fd;
     ssize_t n = pread(fd, buf, size, (off_t)off);
     close(fd);
     return n < 0 ? -LX_EIO : n;

@@ -28,6 +28,14 @@ struct hostnet;
 /* The root namespace's: link is the broker's socket; max_socks host sockets at most exist. */
 int hostnet_new(int link, u32 max_socks, struct hostnet **ret) must_check;
 
+/* Ends the link, and with it the broker. Nothing else refers to h. */
+void hostnet_free(struct hostnet *h);
+
+/* resolver.c: the name server of a network that was taken over, in ns; link: the broker's socket,
+ * consumed. Before the first task; then, once the filter is in force, its threads. */
+int resolver_new(struct net_ns *ns, int link) must_check;
+int resolver_start(void) must_check;
+
 /* One of ns's host sockets; family, type and protocol are checked. */
 int host_sock_create(struct net_ns *ns, u16 family, s32 type, s32 protocol,
                      struct sock **ret_sk) must_check;
@@ -36,6 +44,8 @@ int host_sock_create(struct net_ns *ns, u16 family, s32 type, s32 protocol,
 
 /* A descriptor. */
 int hostnet_socket(struct hostnet *h, s32 family, s32 type, s32 protocol) must_check;
+/* A UDP socket that is connected to the name server. */
+int hostnet_resolver(struct hostnet *h) must_check;
 int hostnet_bind(struct hostnet *h, int fd, const union saddr *addr, u32 len) must_check;
 /* What the host's kernel answers to a question of NETLINK_ROUTE: whole messages, charged to
  * NET_MEM_MAX. */
