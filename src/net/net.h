@@ -77,6 +77,9 @@ enum net_sysctl_id {
     NSYS_RMEM_MAX,
     NSYS_ROUTE_LOCALNET,   /* ipv4.conf.lo.route_localnet */
     NSYS_IPV6_DISABLED,    /* ipv6.conf.all.disable_ipv6 */
+    NSYS_FORWARD4,         /* ipv4.ip_forward, ipv4.conf.all.forwarding */
+    NSYS_FORWARD4_ALL,
+    NSYS_FORWARD6,         /* ipv6.conf.all.forwarding */
     NSYS_COUNT,
 };
 

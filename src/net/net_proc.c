@@ -378,7 +378,9 @@ static void print_snmp(struct net_ns *ns, const struct net_proc_out *o, u64 *cur
     emit(o, "Ip: Forwarding DefaultTTL InReceives InHdrErrors InAddrErrors ForwDatagrams "
             "InUnknownProtos InDiscards InDelivers OutRequests OutDiscards OutNoRoutes ReasmTimeout "
             "ReasmReqds ReasmOKs ReasmFails FragOKs FragFails FragCreates OutTransmits\n");
-    emit(o, "Ip: 2 %lld 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n", (long long)net_sysctl(ns, NSYS_TTL));
+    emit(o, "Ip: %d %lld 0 0 0 %llu 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+         net_sysctl(ns, NSYS_FORWARD4) ? 1 : 2, (long long)net_sysctl(ns, NSYS_TTL),
+         get(&ns->stack->ip_forwarded));
     emit(o, "Icmp: InMsgs InErrors InCsumErrors InDestUnreachs InTimeExcds InParmProbs InSrcQuenchs "
             "InRedirects InEchos InEchoReps InTimestamps InTimestampReps InAddrMasks InAddrMaskReps "
             "OutMsgs OutErrors OutRateLimitGlobal OutRateLimitHost OutDestUnreachs OutTimeExcds "

@@ -73,6 +73,9 @@ static const struct {
     [NSYS_RMEM_MAX] = {"core/rmem_max", 4194304},
     [NSYS_ROUTE_LOCALNET] = {"ipv4/conf/lo/route_localnet", 0},
     [NSYS_IPV6_DISABLED] = {"ipv6/conf/all/disable_ipv6", 0},
+    [NSYS_FORWARD4] = {"ipv4/ip_forward", 0},
+    [NSYS_FORWARD4_ALL] = {"ipv4/conf/all/forwarding", 0},
+    [NSYS_FORWARD6] = {"ipv6/conf/all/forwarding", 0},
 };
 
 const char *net_sysctl_path(enum net_sysctl_id id)

@@ -4,8 +4,8 @@
  * A packet of the stack passes PREROUTING and INPUT when it is whole (ip.c), OUTPUT and POSTROUTING
  * in ip_send, when its way is known. The loopback builds no packets: what a step of it would have
  * sent is described by a tuple and a transport header, and passes all four at once (nf_loopback).
- * Nobody forwards yet; whoever does asks nf_judge with XT_FORWARD between PREROUTING and
- * POSTROUTING, both interfaces named, and keeps xt_packet.i from hook to hook.
+ * What is forwarded passes PREROUTING, FORWARD, both interfaces named, and POSTROUTING
+ * (stack/forward.c); xt_packet.i goes from hook to hook.
  *
  *   PREROUTING   raw, tracking, mangle, nat (destination)
  *   INPUT        mangle, filter, nat (source), confirmation

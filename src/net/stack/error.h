@@ -6,10 +6,10 @@
 
 /*
  * `ip` holds the packet as far as it was quoted. err: a positive errno; type, code: ICMP's, of the
- * family. mtu: what fits, for LX_EMSGSIZE.
+ * family; type 0: what says unreachable. mtu: what fits, for LX_EMSGSIZE.
  */
-void stk_error_quoted(struct netstack *stk, const u8 *ip, u32 len, bool is_v6, int err, u8 code,
-                      u32 mtu);
+void stk_error_quoted(struct netstack *stk, const u8 *ip, u32 len, bool is_v6, int err, u8 type,
+                      u8 code, u32 mtu);
 
 /* One quoted packet as the transports see it. */
 struct stk_quote {

@@ -88,6 +88,38 @@ void icmp_reject(struct rxpkt *p, u8 code)
     send_error(p, ipaddr_is_v4(&p->dst) ? LX_ICMP_DEST_UNREACH : LX_ICMPV6_DEST_UNREACH, code, 0);
 }
 
+/* Is it an answer, or an error itself? About those there is none. */
+static bool is_icmp_error(const struct rxpkt *p)
+{
+    bool is_v4 = ipaddr_is_v4(&p->dst);
+    if (p->protocol != (is_v4 ? PROTO_ICMP : PROTO_ICMPV6) || !p->len)
+        return false;
+    u8 type = p->data[0];
+    return is_v4 ? type != LX_ICMP_ECHO && type != LX_ICMP_ECHOREPLY && type != LX_ICMP_TIMESTAMP
+                 : type < 128;
+}
+
+void icmp_error_about(struct rxpkt *p, u8 type, u8 code, u32 info)
+{
+    struct netstack *stk = p->ifc->stk;
+    bool is_v4 = ipaddr_is_v4(&p->dst);
+    struct stk_path path;
+    u8 h[ICMP_HLEN] = {type, code};
+    ipaddr any = {0};
+    struct ip_flow f = {.src = is_v4 ? ipaddr_v4(0) : any,
+                        .dst = p->src,
+                        .protocol = is_v4 ? PROTO_ICMP : PROTO_ICMPV6,
+                        .ttl = 64};
+    bool is_later = is_v4 && rd16(p->ip + 6) & IP4_OFFSET;
+    if (p->is_link_multicast || is_later || is_icmp_error(p) || !may_send_error() ||
+        stk_route(stk, &f.dst, 0, &f.src, &path) < 0)
+        return;
+    wr32(h + 4, info);
+    u32 quote = MIN(p->ip_len, is_v4 ? QUOTE_MAX4 : QUOTE_MAX6);
+    STK_COUNT(stk, icmp_out_unreach);
+    (void)send_icmp(stk, &f, h, sizeof(h), p->ip, quote); /* a lost error is allowed */
+}
+
 /* ---- errors in ----------------------------------------------------------------------------- */
 
 /* What the quoted packet was when its sender made it. */
@@ -107,8 +139,8 @@ static void before_nat(struct netstack *stk, struct stk_quote *q, u8 l4[QUOTE_MA
     q->dst = t.dst;
 }
 
-void stk_error_quoted(struct netstack *stk, const u8 *ip, u32 len, bool is_v6, int err, u8 code,
-                      u32 mtu)
+void stk_error_quoted(struct netstack *stk, const u8 *ip, u32 len, bool is_v6, int err, u8 type,
+                      u8 code, u32 mtu)
 {
     struct stk_quote q = {.err = err, .code = code, .mtu = mtu, .is_v6 = is_v6};
     u32 header;
@@ -132,8 +164,10 @@ void stk_error_quoted(struct netstack *stk, const u8 *ip, u32 len, bool is_v6, i
         header = (ip[0] & 15U) * 4;
         if (rd16(ip + 6) & IP4_OFFSET)
             return; /* a later piece has no ports */
-        q.type = LX_ICMP_DEST_UNREACH;
+        q.type = err == LX_EPROTO ? LX_ICMP_PARAMETERPROB : LX_ICMP_DEST_UNREACH;
     }
+    if (type)
+        q.type = type;
     if (header > len || len - header < 8)
         return;
     q.l4 = ip + header;
@@ -202,14 +236,15 @@ void icmp4_input(struct rxpkt *p)
             mtu = rd16(h + 6) ? rd16(h + 6) : guess_mtu(h + ICMP_HLEN);
         if (p->is_dst_local)
             stk_error_quoted(stk, h + ICMP_HLEN, p->len - ICMP_HLEN, false, unreach_errno4(h[1]),
-                             h[1], mtu);
+                             h[0], h[1], mtu);
         break;
     }
     case LX_ICMP_TIME_EXCEEDED:
     case LX_ICMP_PARAMETERPROB:
         if (p->is_dst_local)
             stk_error_quoted(stk, h + ICMP_HLEN, p->len - ICMP_HLEN, false,
-                             h[0] == LX_ICMP_PARAMETERPROB ? LX_EPROTO : LX_EHOSTUNREACH, h[1], 0);
+                             h[0] == LX_ICMP_PARAMETERPROB ? LX_EPROTO : LX_EHOSTUNREACH, h[0],
+                             h[1], 0);
         break;
     }
 }
@@ -331,6 +366,23 @@ static int unreach_errno6(u8 code)
     return code < ARRAY_SIZE(errs) ? errs[code] : LX_EPROTO;
 }
 
+/* A group that this host is in: all nodes, those of its addresses, those that a socket joined. */
+static bool is_member(struct rxpkt *p)
+{
+    static const u8 all_nodes[16] = {0xff, 2, [15] = 1}, solicited[13] = {0xff, 2, [11] = 1, 0xff};
+    const u8 *g = p->dst.b;
+    struct stk_addr a;
+    if (!memcmp(g, all_nodes, 16) || (g[1] == 1 && !memcmp(g + 2, all_nodes + 2, 14)))
+        return true;
+    if (memcmp(g, solicited, 13))
+        return inet_is_joined(p->ifc->stk->ns, &p->dst);
+    for (u32 i = 0; stk_addrs(p->ifc->stk, i, &a, 1); i++)
+        if (a.family == LX_AF_INET6 && a.ifindex == p->ifc->index &&
+            !memcmp(a.addr.b + 13, g + 13, 3))
+            return true;
+    return false;
+}
+
 void icmp6_input(struct rxpkt *p)
 {
     struct netstack *stk = p->ifc->stk;
@@ -345,7 +397,7 @@ void icmp6_input(struct rxpkt *p)
     switch (h[0]) {
     case LX_ICMPV6_ECHO_REQUEST:
         STK_COUNT(stk, icmp_in_echos);
-        if (p->is_dst_local || ipaddr_is_multicast(&p->dst))
+        if (p->is_dst_local || (ipaddr_is_multicast(&p->dst) && is_member(p)))
             icmp_send_echo_reply(p);
         break;
     case 1:
@@ -358,7 +410,7 @@ void icmp6_input(struct rxpkt *p)
                              : h[0] == 2 ? LX_EMSGSIZE
                              : h[0] == 3 ? LX_EHOSTUNREACH
                                          : LX_EPROTO,
-                             h[1], h[0] == 2 ? rd32(h + 4) : 0);
+                             h[0], h[1], h[0] == 2 ? rd32(h + 4) : 0);
         break;
     case ND_SOLICIT:
     case ND_ADVERT:

@@ -1,5 +1,5 @@
 /*
- * IPv4 (RFC 791, 1122) and IPv6 (RFC 8200) of a host: no forwarding. Options of IPv4 are skipped,
+ * IPv4 (RFC 791, 1122) and IPv6 (RFC 8200) of a host; routers see forward.c. Options of IPv4 are skipped,
  * extension headers of IPv6 are walked with a bound; a routing header with segments left is for
  * routers.
  */
@@ -267,12 +267,16 @@ static bool is_for_us(struct rxpkt *p)
     return p->is_ours;
 }
 
-/* Is it worth going on with? What is not for us may be so after NAT. */
+/* Is it worth going on with here? What is not for us may be so after NAT, or goes on elsewhere. */
 static bool is_taken(struct rxpkt *p)
 {
     struct netstack *stk = p->ifc->stk;
-    if (!is_martian(p) && (nf_is_on(stk->ns, NF_PRE) || is_for_us(p)))
-        return true;
+    if (!is_martian(p)) {
+        if (nf_is_on(stk->ns, NF_PRE) || is_for_us(p))
+            return true;
+        if (ip_forward(p))
+            return false;
+    }
     STK_COUNT(stk, ip_in_addr_errors);
     return false;
 }
@@ -326,7 +330,7 @@ static void input6(struct rxpkt *p)
     memcpy(p->dst.b, h + 24, 16);
     p->tos = (u8)(rd32(h) >> 20);
     p->ttl = h[7];
-    u8 next = h[6];
+    u8 next = p->protocol = h[6];
     set_ip(p, payload + IP6_HLEN, IP6_HLEN);
     if (!is_taken(p))
         return;
@@ -392,7 +396,7 @@ static bool judge_input(struct rxpkt *p, enum xt_hook hook)
         .l4 = (u8 *)(uintptr_t)p->data, /* in the reader's buffer */
         .l4_len = p->len,
         .size = p->ip_len,
-        .csum = p->is_csum_ok ? XT_CSUM_NONE : XT_CSUM_WHOLE,
+        .csum = rx_is_partial(p) ? XT_CSUM_PSEUDO : XT_CSUM_WHOLE,
         .mac = p->mac,
         .masq = stk_iface_first_addr(p->ifc, is_v6),
         .i = p->nf,
@@ -412,8 +416,11 @@ static bool judge_input(struct rxpkt *p, enum xt_hook hook)
 void ip_whole(struct rxpkt *p)
 {
     bool is_let = true;
-    if (nf_is_on(p->ifc->stk->ns, NF_PRE))
-        is_let = judge_input(p, XT_PREROUTING) && !ipaddr_is_loopback(&p->dst) && is_for_us(p);
+    if (nf_is_on(p->ifc->stk->ns, NF_PRE)) {
+        is_let = judge_input(p, XT_PREROUTING) && !ipaddr_is_loopback(&p->dst);
+        if (is_let && !is_for_us(p) && !ip_forward(p))
+            STK_COUNT(p->ifc->stk, ip_in_addr_errors);
+    }
     if (is_let && p->is_ours)
         ip_deliver(p);
     nf_release(&p->nf);

@@ -211,7 +211,9 @@ static void fill_vnet(struct virtio_net_hdr *v, const struct txbuf *b)
         v->csum_offset = b->csum_offset;
     }
     if (b->gso_size && b->data_len > b->gso_size) {
-        v->gso_type = b->is_gso_v6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
+        v->gso_type = b->is_gso_udp  ? VIRTIO_NET_HDR_GSO_UDP_L4
+                      : b->is_gso_v6 ? VIRTIO_NET_HDR_GSO_TCPV6
+                                     : VIRTIO_NET_HDR_GSO_TCPV4;
         v->gso_size = b->gso_size;
     }
 }

@@ -28,7 +28,7 @@ struct waiting {
     u32 l4;
     u8 csum_offset;
     u16 gso_size;
-    bool is_gso_v6;
+    bool is_gso_v6, is_gso_udp;
     u8 data[];
 };
 
@@ -202,6 +202,7 @@ static void hold(struct neigh *n, const struct txbuf *b, u16 ether_type)
     w->csum_offset = b->csum_offset;
     w->gso_size = b->gso_size;
     w->is_gso_v6 = b->is_gso_v6;
+    w->is_gso_udp = b->is_gso_udp;
     memcpy(w->data, b->head + b->off, head);
     u8 *at = w->data + head;
     for (u32 i = 0; i < b->ndata; i++) {
@@ -234,6 +235,7 @@ static void send_waiting(struct stk_iface *ifc, const u8 mac[6], struct list *l)
         b.csum_offset = w->csum_offset;
         b.gso_size = w->gso_size;
         b.is_gso_v6 = w->is_gso_v6;
+        b.is_gso_udp = w->is_gso_udp;
         (void)link_send(ifc, &b, mac, w->ether_type); /* as lost on the way */
     }
     drop_waiting(l);
@@ -434,6 +436,35 @@ struct due { /* what the tick does after the lock */
 };
 #define MAX_DUE 64U
 
+/* Nobody is there for what waited: its sender hears of it, here or where it came from. */
+static void tell_lost(struct netstack *stk, const struct waiting *w)
+{
+    bool is_v6 = w->ether_type == ETHTYPE_IPV6;
+    const u8 *ip = w->data;
+    u32 a[2], hlen = is_v6 ? IP6_HLEN : IP4_HLEN;
+    struct rxpkt p = {.ifc = stk_lo(stk), .ip = ip, .ip_len = w->len};
+    if (w->len < hlen)
+        return;
+    if (is_v6) {
+        memcpy(p.src.b, ip + 8, 16);
+        memcpy(p.dst.b, ip + 24, 16);
+        p.protocol = ip[6];
+    } else {
+        memcpy(a, ip + 12, sizeof(a));
+        p.src = ipaddr_v4(a[0]);
+        p.dst = ipaddr_v4(a[1]);
+        p.protocol = ip[9];
+        hlen = MIN((ip[0] & 15U) * 4, w->len);
+    }
+    p.data = ip + hlen;
+    p.len = w->len - hlen;
+    if (stk_is_local(stk, &p.src))
+        stk_error_quoted(stk, ip, w->len, is_v6, LX_EHOSTUNREACH, 0, 1, 0);
+    else
+        icmp_error_about(&p, is_v6 ? LX_ICMPV6_DEST_UNREACH : LX_ICMP_DEST_UNREACH, is_v6 ? 3 : 1,
+                         0);
+}
+
 bool neigh_tick(struct netstack *stk, s64 now)
 {
     struct neigh_table *t = stk->neighs;
@@ -471,8 +502,7 @@ bool neigh_tick(struct netstack *stk, s64 now)
         solicit(due[i].ifc, &due[i].addr, due[i].is_unicast ? due[i].mac : NULL);
     struct waiting *w;
     list_for_each (w, &lost, node)
-        stk_error_quoted(stk, w->data, w->len, w->ether_type == ETHTYPE_IPV6, LX_EHOSTUNREACH, 1,
-                         0);
+        tell_lost(stk, w);
     drop_waiting(&lost);
     return is_busy;
 }

@@ -11,6 +11,7 @@
 #define PMTU_SETS 64U
 #define PMTU_WAYS 4U
 #define PMTU_NS   (600 * NSEC_PER_SEC)
+#define MIN_MTU4  68U
 #define MIN_PMTU4 552U
 #define MIN_PMTU6 1280U
 
@@ -284,6 +285,7 @@ static int find_way(struct netstack *stk, const ipaddr *dst, s32 oif, ipaddr *sr
     ret->ifc = ifc;
     ret->nexthop = r && r->has_gateway && !is_on_link ? r->gateway : *dst;
     ret->mtu = r && r->mtu ? MIN(r->mtu, ifc->mtu) : ifc->mtu;
+    ret->mtu = MAX(ret->mtu, is_v4 ? MIN_MTU4 : MIN_PMTU6); /* less cannot be cut to */
     return 0;
 }
 

@@ -138,7 +138,7 @@ struct netstack {
     /* Counters of /proc/net/snmp */
     _Atomic u64 ip_in, ip_in_hdr_errors, ip_in_addr_errors, ip_in_discards, ip_in_delivers, ip_out,
         ip_no_routes, ip_out_discards, ip_reasm_reqds, ip_reasm_oks, ip_reasm_fails, ip_frag_oks,
-        ip_frag_creates, ip_frag_fails;
+        ip_frag_creates, ip_frag_fails, ip_forwarded;
     _Atomic u64 icmp_in, icmp_in_errors, icmp_out, icmp_in_echos, icmp_out_echo_reps,
         icmp_out_unreach, icmp_in_unreach;
     _Atomic u64 tcp_in_errs, tcp_retrans_segs, tcp_timeouts;
@@ -190,14 +190,14 @@ struct txbuf {
     bool is_csum_partial;
     u8 csum_offset;
     u16 gso_size;
-    bool is_gso_v6;
+    bool is_gso_v6, is_gso_udp;
 };
 
 static inline void txb_init(struct txbuf *b)
 {
     b->off = TXB_ROOM;
     b->ndata = b->data_len = b->l4 = 0;
-    b->is_csum_partial = b->is_gso_v6 = false;
+    b->is_csum_partial = b->is_gso_v6 = b->is_gso_udp = false;
     b->csum_offset = 0;
     b->gso_size = 0;
 }
@@ -281,7 +281,13 @@ struct dgram_cb stk_cb_of(const struct rxpkt *p);
 void icmp_unreachable(struct rxpkt *p, u8 code);
 /* As a rule's REJECT: the code is the family's. */
 void icmp_reject(struct rxpkt *p, u8 code);
+/* Any error about a packet that may be on its way to somebody else; info: the header's last word. */
+void icmp_error_about(struct rxpkt *p, u8 type, u8 code, u32 info);
 void icmp_send_echo_reply(struct rxpkt *p);
+/* Has its sender left the transport's checksum to the link? */
+bool rx_is_partial(const struct rxpkt *p);
+/* forward.c: p is not for us. False: nor does this host forward. */
+bool ip_forward(struct rxpkt *p) must_check;
 /* tcp.c: a reset answers the segment p, if its checksum is right and it is none itself. */
 void stk_tcp_reject(struct rxpkt *p);
 
