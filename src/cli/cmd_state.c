@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/oci.h"
+#include "oci/cgroup.h"
 
 int cmd_state(const struct global_opts *g, int argc, char **argv)
 {
@@ -148,11 +149,38 @@ static void print_procs(const struct ctl_proc *procs, size_t n)
     }
 }
 
+static void print_if_stub(pid_t pid)
+{
+    char path[40], comm[32];
+    snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+    FILE *c = fopen(path, "re");
+    if (c && fgets(comm, sizeof(comm), c) && !strcmp(comm, "cvisor-stub\n"))
+        printf(",%d", pid);
+    if (c)
+        fclose(c);
+}
+
+/* Those of a pod's further container: children of the pod's sentry, but in its own control groups. */
+static void print_stubs_in(const char *cgroup)
+{
+    struct oci_cgroup *cg;
+    pid_t *pids;
+    u32 n;
+    if (oci_cgroup_load(cgroup, &cg, NULL) < 0)
+        return;
+    if (oci_cgroup_pids(cg, &pids, &n, NULL) == 0) {
+        for (u32 i = 0; i < n; i++)
+            print_if_stub(pids[i]);
+        free(pids);
+    }
+    oci_cgroup_free(cg);
+}
+
 /* The host processes below one that run programs of the container. Engines want the host's numbers
  * in JSON: they look these up in /proc. */
 static void print_stubs(pid_t pid)
 {
-    char path[300], comm[32];
+    char path[300];
     snprintf(path, sizeof(path), "/proc/%d/task", pid);
     DIR *tasks = opendir(path);
     for (struct dirent *d; tasks && (d = readdir(tasks));) {
@@ -160,12 +188,7 @@ static void print_stubs(pid_t pid)
         snprintf(path, sizeof(path), "/proc/%d/task/%.20s/children", pid, d->d_name);
         FILE *f = *d->d_name == '.' ? NULL : fopen(path, "re");
         while (f && fscanf(f, "%d", &child) == 1) {
-            snprintf(path, sizeof(path), "/proc/%d/comm", child);
-            FILE *c = fopen(path, "re");
-            if (c && fgets(comm, sizeof(comm), c) && !strcmp(comm, "cvisor-stub\n"))
-                printf(",%d", child);
-            if (c)
-                fclose(c);
+            print_if_stub(child);
             print_stubs(child);
         }
         if (f)
@@ -209,6 +232,8 @@ int cmd_ps(const struct global_opts *g, int argc, char **argv)
     }
     printf("[%d", s.pid);
     print_stubs(s.pid);
+    if (s.pod && s.cgroup)
+        print_stubs_in(s.cgroup);
     puts("]");
     return 0;
 }

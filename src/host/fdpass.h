@@ -7,7 +7,7 @@
 
 #include "base/defs.h"
 
-#define FDPASS_MAX 16
+#define FDPASS_MAX 48
 
 int host_seqpacket_pair(int ret_fds[2]) must_check;
 /* Sends one message; 0 or -LX_E*. A peer that is gone is -LX_EPIPE, without a signal. */

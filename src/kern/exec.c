@@ -20,6 +20,7 @@
 #include "fs/tty.h"
 #include "kern/cred.h"
 #include "kern/ptrace.h"
+#include "platform/family.h"
 #include "platform/title.h"
 #include "vfs/fast.h"
 
@@ -80,6 +81,8 @@ static void set_title(struct mm *mm, const struct exec_req *rq)
     aspace_set_title(mm->as, line, size == v->size ? size - 1 : size);
 }
 
+struct stub_family *(*exec_family_of)(void *container);
+
 /* Everything that can fail. On error *im is clean. */
 static int image_load(struct task *t, const struct exec_req *rq, struct image *im)
 {
@@ -100,7 +103,9 @@ static int image_load(struct task *t, const struct exec_req *rq, struct image *i
     fill_limits(t, &args.limits);
     if (getrandom(args.random, sizeof(args.random), 0) != (ssize_t)sizeof(args.random))
         return -LX_EAGAIN;
+    platform_family = exec_family_of && t->tg->container ? exec_family_of(t->tg->container) : NULL;
     int r = loader_exec(&args, &im->prog);
+    platform_family = NULL;
     if (r == 0)
         r = im->cred_err;
     if (r == 0)

@@ -15,6 +15,11 @@ struct exec_req {
     u32 loader_flags;      /* LOADER_* */
 };
 
+/* The family whose stubs programs of a container run in (platform/family.h); NULL: the first. Set by
+ * the sentry at start; the argument is tgroup.container. */
+struct stub_family;
+extern struct stub_family *(*exec_family_of)(void *container);
+
 /* Own thread, in its system call. 0: the new program's registers are set (is_result_set). */
 s64 exec_run(struct task *t, const struct exec_req *rq) must_check;
 /* For a task that has never run: no threads to end, no memory to leave. */

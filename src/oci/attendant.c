@@ -1,6 +1,7 @@
 /* See attendant.h. */
 #include "oci/attendant.h"
 
+#include "oci/cgroup.h"
 #include "oci/netns.h"
 
 #include <errno.h>
@@ -22,6 +23,8 @@
 
 #include "oci/rootns.h"
 #include "wire/control.h"
+
+#define MAX_CGROUPS 16 /* hierarchies of version 1, and version 2's */
 
 /* ---- serving a link ------------------------------------------------------------------------ */
 
@@ -254,6 +257,22 @@ static bool has_host_network(const struct attendant_params *p, const struct stat
     return !net || !net->is_set || (net->path && *net->path && netns_is_hosts(left));
 }
 
+/* The container's programs are children of the pod's sentry: that puts them into the container's
+ * control groups, as it is given their doors. */
+static int join_pod(const struct attendant_params *p, struct sandbox *ret_sb, struct err *e)
+{
+    static int fds[MAX_CGROUPS];
+    int n = p->cgroup ? oci_cgroup_open_procs(p->cgroup, fds, ARRAY_SIZE(fds), e) : 0;
+    if (n < 0)
+        return -1;
+    p->sandbox->cgroup_fds = fds;
+    p->sandbox->ncgroup_fds = (u32)n;
+    int r = sandbox_join(p->sandbox, p->link, p->pod, ret_sb, e);
+    while (n > 0)
+        close(fds[--n]);
+    return r;
+}
+
 static noreturn_fn void attendant_main(const struct attendant_params *p, int sync)
 {
     struct err e = {0};
@@ -289,8 +308,7 @@ static noreturn_fn void attendant_main(const struct attendant_params *p, int syn
         if (p->sandbox->is_host_network && p->egress && !p->pod)
             give_up(sync, 125, 0,
                     "--egress limits the sandbox's own network stack, and this container has the host's");
-        if ((p->pod ? sandbox_join(p->sandbox, p->link, p->pod, &sb, &e)
-                    : sandbox_start(p->sandbox, &sb, &e)) < 0)
+        if ((p->pod ? join_pod(p, &sb, &e) : sandbox_start(p->sandbox, &sb, &e)) < 0)
             give_up(sync, 125, e.status, e.msg);
     }
     int fds[] = {p->sandbox ? sb.control : p->link, sync, sig_fd, p->tty};

@@ -45,6 +45,7 @@ struct attendant_params {
     enum oci_network network;
     const char *egress;                   /* see netns.h */
     const char *pod;                      /* id of the container whose sandbox is joined, or NULL */
+    const struct oci_cgroup *cgroup;      /* the container's, made before SYNC_GO; NULL: none */
     int link;        /* exec: the connection, with the request sent; pod: a fresh one; else -1 */
     int tty;         /* whose window size is passed on; -1: none */
     bool is_own_tty; /* it becomes the attendant's controlling terminal */

@@ -386,6 +386,23 @@ int oci_cgroup_join(const struct oci_cgroup *cg, pid_t pid, struct err *e)
     return 0;
 }
 
+int oci_cgroup_open_procs(const struct oci_cgroup *cg, int *ret_fds, u32 max, struct err *e)
+{
+    u32 n = 0;
+    for (; n < cg->ndirs && n < max; n++) {
+        char path[PATH_MAX];
+        snprintf(path, sizeof(path), "%s/cgroup.procs", cg->dirs[n].path);
+        ret_fds[n] = open(path, O_WRONLY | O_CLOEXEC);
+        if (ret_fds[n] < 0) {
+            err_errno(e, "cannot open '%s'", path);
+            while (n > 0)
+                close(ret_fds[--n]);
+            return -1;
+        }
+    }
+    return (int)n;
+}
+
 void oci_cgroup_free(struct oci_cgroup *cg)
 {
     if (!cg)

@@ -483,6 +483,7 @@ static int bring_up(const struct oci_create *c, struct making *m, struct oci_sta
     m->attendant.sandbox = &m->params;
     m->attendant.network = m->network;
     m->attendant.egress = m->egress;
+    m->attendant.cgroup = m->cgroup;
     if (m->tty >= 0) {
         m->attendant.tty = m->tty;
         m->attendant.is_own_tty = true;

@@ -695,12 +695,14 @@ static int request_container(const struct sandbox_params *p, int control, const 
         fds[n++] = p->stdio[i];
     if (!has)
         has = 7;
-    if (n + lanes->n + p->npassed > CTL_MAX_FDS)
+    if (n + lanes->n + p->npassed + p->ncgroup_fds > CTL_MAX_FDS)
         return err_set(e, "too many descriptors are to be passed to the container");
     for (u32 i = 0; i < lanes->n; i++)
         fds[n++] = lanes->fds[i][0];
     for (u32 i = 0; i < p->npassed; i++)
         fds[n++] = p->passed[i];
+    for (u32 i = 0; i < p->ncgroup_fds; i++)
+        fds[n++] = p->cgroup_fds[i];
     u8 buf[CTL_MAX_ID + 64];
     struct ctl_msg m = {.type = CTL_CREATE,
                         .a = has,
@@ -730,6 +732,7 @@ int sandbox_join(const struct sandbox_params *p, int control, const char *sandbo
         return -1;
     p->boot->container.nlanes = p->nlanes;
     p->boot->container.process.npassed = p->npassed;
+    p->boot->container.ncgroups = p->ncgroup_fds;
     if (boot_container_encode(&p->boot->container, &buf, &size) < 0)
         err_set(e, "the argument list or environment is too long");
     else

@@ -36,6 +36,8 @@ struct sandbox_params {
     u32 nnet_fds;
     bool has_resolver;    /* Docker's name server listens there; not with is_host_network */
     bool is_host_network; /* a broker makes the sandbox's sockets in the caller's network namespace */
+    const int *cgroup_fds; /* sandbox_join: cgroup.procs of the container's groups */
+    u32 ncgroup_fds;
 };
 
 struct sandbox {

@@ -351,12 +351,11 @@ static void set_pdeathsig_order(struct aspace *as, u32 i)
     order_set(as, i, OP_SYSCALL, 0, LX_NR_prctl, 1, SIGKILL, 0, 0, 0, 0);
 }
 
-int aspace_new_cold(struct aspace **ret_as)
+int aspace_new_cold(struct aspace *z, struct aspace **ret_as)
 {
     struct aspace *as = aspace_alloc();
     if (!as)
         return -LX_ENOMEM;
-    struct aspace *z = platform_zygote();
     int r;
     {
         aspace_settle(z); /* before its order list may be written */

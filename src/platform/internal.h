@@ -229,8 +229,8 @@ int spare_start(void) must_check;
 void spare_stop(void);
 /* The spare thread of a spare aspace, once; else NULL. */
 struct uctx *spare_take(struct aspace *as);
-/* aspace_new without the pool. */
-int aspace_new_cold(struct aspace **ret_as) must_check;
+/* aspace_new without the pool: a fork of the zygote z. */
+int aspace_new_cold(struct aspace *z, struct aspace **ret_as) must_check;
 
 /* ---- filters.c
  * ---------------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 #include "kern/kern_int.h"
 #include "kern/wait.h"
 #include "loader/loader.h"
+#include "platform/family.h"
 #include "sentry/sentry.h"
 
 static void signal_all(struct container *c, int signo);
@@ -34,6 +35,7 @@ void container_put(struct container *c)
     if (c->fs)
         fs_ctx_put(c->fs);
     nsproxy_put(c->ns);
+    family_put(c->family);
     boot_process_done(&c->first);
     tgroup_put(c->init);
     waitq_done(&c->wait);
@@ -47,6 +49,31 @@ void container_publish(struct container *c)
     MUTEX_GUARD(&containers_lock);
     container_get(c);
     list_add_tail(&containers, &c->node);
+}
+
+void container_join_cgroups(struct container *c, const int *fds, u32 nfds)
+{
+    struct stub_family *f;
+    char text[16];
+    if (nfds == 0 || family_new(&f) < 0)
+        return;
+    int n = snprintf(text, sizeof(text), "%d", family_host_pid(f));
+    for (u32 i = 0; i < nfds; i++) {
+        if (write(fds[i], text, (size_t)n) == n)
+            continue;
+        /* An older host asks for the writer's rights, not the opener's: what runs is counted for
+         * the sandbox then. */
+        log_info("a container's programs stay in the sandbox's control groups: error %d", errno);
+        family_put(f);
+        return;
+    }
+    family_publish(f);
+    c->family = f;
+}
+
+struct stub_family *container_family(void *container)
+{
+    return ((struct container *)container)->family;
 }
 
 struct container *container_find(const char *id, size_t size)

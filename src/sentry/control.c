@@ -369,9 +369,11 @@ static int take_container(struct request *q, struct boot_container *cfg, struct 
         return -LX_EINVAL;
     for (s32 i = 0; i < q->m.b; i++)
         lanes[i] = take_fd(q->fds[at++]);
-    for (; at < (int)q->nfds; at++)
+    if (cfg->ncgroups > (u32)((int)q->nfds - at))
+        return -LX_EINVAL;
+    for (; at < (int)(q->nfds - cfg->ncgroups); at++)
         fds->passed[fds->npassed++] = take_fd(q->fds[at]);
-    return 0;
+    return 0; /* those of the groups are left */
 }
 
 static void serve_create(int fd, struct request *q)
@@ -384,9 +386,11 @@ static void serve_create(int fd, struct request *q)
     struct link *l = NULL;
     int lanes[CTL_MAX_FDS];
     int r = take_container(q, &cfg, &fds, lanes);
-    close_fds(q);
     if (r == 0)
         r = container_boot(&cfg, lanes, false, &c, &e);
+    if (r == 0)
+        container_join_cgroups(c, q->fds + (q->nfds - cfg.ncgroups), cfg.ncgroups);
+    close_fds(q);
     if (r == 0)
         r = container_check(c, &c->first, &e);
     if (r == 0)

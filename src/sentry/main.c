@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "kern/exec.h"
 #include "kern/host_info.h"
 #include "net/host/host.h"
 #include "net/stack/stack.h"
@@ -215,6 +216,7 @@ int sentry_main(void)
     struct container *c = NULL;
     r = boot_rooms(&e);
     boot_ids(&cfg);
+    exec_family_of = container_family;
     if (r == 0)
         r = boot_network(&cfg, &e);
     if (r == 0)

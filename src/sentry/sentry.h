@@ -68,6 +68,7 @@ struct container {
     struct task_limits limits;
     struct fs_ctx *fs;  /* its root; immutable */
     struct nsproxy *ns; /* immutable */
+    struct stub_family *family; /* owned: of stubs in control groups of its own; NULL: the first; immutable */
     struct mutex lock;
     enum ctl_state state; /* guarded by lock, as all below */
     bool is_start_asked;
@@ -87,6 +88,10 @@ struct container *container_find(const char *id, size_t size); /* referenced; NU
 void container_get(struct container *c);
 void container_put(struct container *c);
 void container_publish(struct container *c);
+/* Its programs run in the control groups whose cgroup.procs these are, if the host lets them. Before
+ * it is published. */
+void container_join_cgroups(struct container *c, const int *fds, u32 nfds);
+struct stub_family *container_family(void *container);
 
 /* The standard descriptors of a process to be started: host fds, -1: closed. Consumed. */
 struct start_fds {

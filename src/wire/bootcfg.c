@@ -203,6 +203,7 @@ static void container(struct codec *c, struct boot_container *b)
 {
     word(c, &b->flags);
     word(c, &b->nlanes);
+    word(c, &b->ncgroups);
     dword(c, &b->overlay_size);
     dword(c, &b->memory_limit);
     dword(c, &b->pids_limit);

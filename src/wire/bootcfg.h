@@ -115,6 +115,7 @@ struct boot_pair {
 struct boot_container {
     u32 flags;
     u32 nlanes;
+    u32 ncgroups; /* a pod's further container: the last descriptors are cgroup.procs of its own groups */
     u64 overlay_size;                /* bytes of the overlay's upper layer; 0: the default */
     u64 memory_limit;                /* bytes; 0: none */
     u64 pids_limit;                  /* tasks; 0: none */

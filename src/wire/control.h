@@ -25,7 +25,7 @@
 #define CTL_MAX_MSG  32768U
 #define CTL_MAX_ID   1024U
 #define CTL_MAX_DATA 30000U
-#define CTL_MAX_FDS  16U
+#define CTL_MAX_FDS  48U
 
 enum ctl_type {
     CTL_NONE,

@@ -27,6 +27,13 @@ check "$(oci exec a sh -c 'cat /own; echo $$ > /dev/null; exit 4')" mine "exec i
 oci exec c true; check $? 0 "exec in the third"
 check "$(oci ps --format json c | sed 's/[],].*//')" "[$(field c pid)" "the third's processes"
 check "$(oci ps c | grep -c sleep)" 1 "the third's programs"
+# Its programs are in its own control groups: what it uses is counted, and limited, there.
+if [ "$(id -u)" = 0 ] && { [ -w /sys/fs/cgroup/memory/cgroup.procs ] || [ -w /sys/fs/cgroup/cgroup.procs ]; }; then
+    oci exec -d c sh -c 'sleep 1001 & sleep 1002'
+    args_of() { for p in $(oci ps --format json c | tr -d '[]' | tr , ' '); do tr '\0' '|' 2>/dev/null < /proc/$p/cmdline; echo; done 2>/dev/null; }
+    for i in $(seq 100); do [ "$(args_of | grep -c '^sleep 100')" = 3 ] && break; sleep 0.1; done
+    check "$(args_of | grep '^sleep 100' | sort | tr '\n' ' ')" "sleep 1000| sleep 1001| sleep 1002| " "programs in its control groups"
+fi
 oci pause c && oci exec a true; check $? 0 "the others run while one is paused"
 check "$(field c status)" paused "status of the one"
 check "$(field a status)" running "status of the other"
