@@ -379,6 +379,13 @@ def user_namespace():
     eq(r.out.split(), ['0', '0', '100000', '5000', '0'], 'mapped')
 
 
+@scenario()
+def user_namespace_bridge():
+    """The engine sets the network of such a container up when it has been created."""
+    r = podman('run', '--rm', '--uidmap', '0:100000:5000', '--gidmap', '0:100000:5000', 'img', 'ip', '-o', '-4', 'addr')
+    has(r.out, r'eth0 +inet 10\.88\.')
+
+
 @scenario('check')
 def read_only():
     r = podman('run', '--rm', '--network=none', '--read-only', 'img', 'sh', '-c', 'touch /x; touch /tmp/y && echo tmp', status=0)
