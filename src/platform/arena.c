@@ -16,9 +16,9 @@ static struct {
     int fd;
     u8 *base;
     struct mutex lock;
-    u64 used[NR_UNITS / 64]; /* guarded by lock */
-    u32 hint;                /* guarded by lock */
+    u32 hint; /* guarded by lock */
 } arena = {.fd = -1, .lock = MUTEX_INIT("platform.arena")};
+static u64 used[NR_UNITS / 64]; /* guarded by arena.lock */
 
 int arena_init(void)
 {
@@ -33,7 +33,7 @@ int arena_init(void)
         return -errno;
     (void)madvise(p, size, MADV_DONTFORK); /* the zygote needs none of it */
     arena.base = p;
-    arena.used[0] = 1;
+    used[0] = 1;
     return 0;
 }
 
@@ -47,10 +47,10 @@ u32 arena_alloc(void)
     MUTEX_GUARD(&arena.lock);
     for (u32 i = 0; i < NR_UNITS / 64; i++) {
         u32 w = (arena.hint + i) % (NR_UNITS / 64);
-        if (~arena.used[w] == 0)
+        if (~used[w] == 0)
             continue;
-        u32 bit = (u32)__builtin_ctzll(~arena.used[w]);
-        arena.used[w] |= 1ULL << bit;
+        u32 bit = (u32)__builtin_ctzll(~used[w]);
+        used[w] |= 1ULL << bit;
         arena.hint = w;
         return w * 64 + bit;
     }
@@ -67,7 +67,7 @@ void arena_free(u32 unit)
         return; /* never given out again: better lost than leaking one guest's bytes to another */
     }
     MUTEX_GUARD(&arena.lock);
-    arena.used[unit / 64] &= ~(1ULL << (unit % 64));
+    used[unit / 64] &= ~(1ULL << (unit % 64));
     if (unit / 64 < arena.hint)
         arena.hint = unit / 64;
 }

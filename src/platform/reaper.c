@@ -23,12 +23,12 @@ static struct {
     pthread_t thread;
     int epoll_fd, stop_fd;
     struct mutex lock;
-    struct aspace *by_unit[NR_UNITS]; /* guarded by lock: watched stubs by control unit */
-    u32 nwatched;                     /* guarded by lock */
-    u32 ndying;                       /* abandoned, not yet freed; guarded by lock */
-    volatile u32 nfreed;              /* futex: changes with each of those that is */
-    bool is_stopping;                 /* guarded by lock */
+    u32 nwatched;        /* guarded by lock */
+    u32 ndying;          /* abandoned, not yet freed; guarded by lock */
+    volatile u32 nfreed; /* futex: changes with each of those that is */
+    bool is_stopping;    /* guarded by lock */
 } reaper = {.epoll_fd = -1, .stop_fd = -1, .lock = MUTEX_INIT("platform.registry")};
+static struct aspace *by_unit[NR_UNITS]; /* guarded by reaper.lock: watched stubs by control unit */
 
 static int to_wait_status(const siginfo_t *info)
 {
@@ -63,14 +63,14 @@ static void handle_exit(u32 unit)
     struct aspace *as;
     {
         MUTEX_GUARD(&reaper.lock);
-        as = unit < NR_UNITS ? reaper.by_unit[unit] : NULL;
+        as = unit < NR_UNITS ? by_unit[unit] : NULL;
         if (!as)
             return;
         siginfo_t info = {0};
         if (waitid(P_PID, (id_t)as->pid, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0 ||
             info.si_pid != as->pid)
             return;
-        reaper.by_unit[unit] = NULL;
+        by_unit[unit] = NULL;
         reaper.nwatched--;
         epoll_ctl(reaper.epoll_fd, EPOLL_CTL_DEL, as->pidfd, NULL);
         as->wait_status = to_wait_status(&info);
@@ -157,8 +157,8 @@ void reaper_stop(void)
         MUTEX_GUARD(&reaper.lock);
         reaper.is_stopping = true;
         for (u32 i = 0; i < NR_UNITS && reaper.nwatched; i++)
-            if (reaper.by_unit[i])
-                kill(reaper.by_unit[i]->pid, SIGKILL);
+            if (by_unit[i])
+                kill(by_unit[i]->pid, SIGKILL);
     }
     u64 one = 1;
     if (write(reaper.stop_fd, &one, sizeof(one)) < 0)
@@ -172,12 +172,12 @@ int reaper_watch(struct aspace *as)
     if (as->pidfd < 0)
         return -errno;
     MUTEX_GUARD(&reaper.lock);
-    reaper.by_unit[as->unit] = as;
+    by_unit[as->unit] = as;
     reaper.nwatched++;
     struct epoll_event ev = {.events = EPOLLIN, .data.u32 = as->unit};
     if (epoll_ctl(reaper.epoll_fd, EPOLL_CTL_ADD, as->pidfd, &ev) < 0) {
         int r = -errno;
-        reaper.by_unit[as->unit] = NULL;
+        by_unit[as->unit] = NULL;
         reaper.nwatched--;
         return r;
     }
@@ -189,7 +189,7 @@ void reaper_abandon(struct aspace *as)
     aspace_settle(as);
     {
         MUTEX_GUARD(&reaper.lock);
-        if (!atomic_load(&as->is_dead) && reaper.by_unit[as->unit] == as) {
+        if (!atomic_load(&as->is_dead) && by_unit[as->unit] == as) {
             as->is_abandoned = true;
             reaper.ndying++;
             kill(as->pid, SIGKILL);

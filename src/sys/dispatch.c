@@ -28,15 +28,18 @@
 
 #define SYS(name_, support_, note_, ...)                                                           \
     [LX_NR_##name_] = {                                                                            \
-        .name = #name_,                                                                            \
-        .handler = SYS_POINTER_OF_##support_(name_),                                               \
         .support = SYS_IS_##support_,                                                              \
         .err = SYS_ERRNO_##support_,                                                               \
         .nargs = SYS_COUNT_ARGS(__VA_ARGS__),                                                      \
-        .note = note_,                                                                             \
         .args = {__VA_ARGS__},                                                                     \
     },
 const struct sys_entry sys_table[LX_NR_COUNT] = {
+#include "sys/table_all.inc"
+};
+#undef SYS
+
+#define SYS(name_, support_, note_, ...) [LX_NR_##name_] = SYS_POINTER_OF_##support_(name_),
+const sys_handler_fn sys_handlers[LX_NR_COUNT] = {
 #include "sys/table_all.inc"
 };
 #undef SYS
@@ -52,9 +55,9 @@ static s64 unsupported(u32 nr)
         log_once(LOG_INFO, "system call %u is unknown: ENOSYS", nr);
         return -LX_ENOSYS;
     }
-    const struct sys_entry *e = &sys_table[nr];
+    const char *name = sys_name(nr);
     if (!atomic_exchange_explicit(&has_warned[nr], true, memory_order_relaxed))
-        log_info("system call %u (%s) is not supported: ENOSYS", nr, e->name ? e->name : "?");
+        log_info("system call %u (%s) is not supported: ENOSYS", nr, name ? name : "?");
     return -LX_ENOSYS;
 }
 
@@ -62,12 +65,11 @@ s64 sys_dispatch(struct task *t, u32 nr, const u64 a[6])
 {
     if (unlikely(nr >= LX_NR_COUNT))
         return unsupported(nr);
+    sys_handler_fn handler = sys_handlers[nr];
+    if (likely(handler != NULL))
+        return handler(t, a);
     const struct sys_entry *e = &sys_table[nr];
-    if (likely(e->handler != NULL))
-        return e->handler(t, a);
-    if (e->support == SYS_ERR)
-        return -e->err;
-    return unsupported(nr);
+    return e->support == SYS_ERR ? -e->err : unsupported(nr);
 }
 
 static struct ushape shape_of(const struct sys_arg *arg)
@@ -92,7 +94,7 @@ void sys_init(void)
     for (u32 nr = 0; nr < LX_NR_COUNT; nr++) {
         struct ushape shapes[6];
         const struct sys_entry *e = &sys_table[nr];
-        if (!e->handler)
+        if (!sys_handlers[nr])
             continue;
         for (int i = 0; i < 6; i++)
             shapes[i] = shape_of(&e->args[i]);

@@ -88,7 +88,7 @@ static void put_buf(struct line *l, u64 addr, u64 size)
 
 static void put_flags(struct line *l, const char *id, u64 v)
 {
-    const struct strace_table *tab = id ? strace_find_table(id) : NULL;
+    const struct strace_table *tab = strace_find_table(id);
     if (!tab) {
         put(l, "0x%llx", (unsigned long long)v);
         return;
@@ -96,7 +96,7 @@ static void put_flags(struct line *l, const char *id, u64 v)
     bool is_first = true;
     const struct strace_name *n = tab->names;
     if (!tab->is_bits) {
-        for (; n->name; n++)
+        for (; *n->name; n++)
             if (n->value == v) {
                 put(l, "%s", n->name);
                 return;
@@ -105,7 +105,7 @@ static void put_flags(struct line *l, const char *id, u64 v)
         return;
     }
     if (tab->mask) {
-        for (; n->name && !(n->value & ~tab->mask); n++)
+        for (; *n->name && !(n->value & ~tab->mask); n++)
             if (n->value == (v & tab->mask)) {
                 put(l, "%s", n->name);
                 is_first = false;
@@ -113,7 +113,7 @@ static void put_flags(struct line *l, const char *id, u64 v)
                 break;
             }
     }
-    for (; n->name; n++)
+    for (; *n->name; n++)
         if (n->value && (v & n->value) == n->value) {
             put(l, is_first ? "%s" : "|%s", n->name);
             is_first = false;
@@ -154,7 +154,7 @@ static void put_fixed(struct line *l, const char *fmt, u64 addr, size_t size)
         put(l, "NULL");
         return;
     }
-    if (!fmt || copy_in(b, uaddr(addr), n)) {
+    if (!*fmt || copy_in(b, uaddr(addr), n)) {
         put(l, "0x%llx", (unsigned long long)addr);
         return;
     }
@@ -225,7 +225,7 @@ static void put_arg(struct line *l, const struct sys_arg *arg, const u64 a[6], i
         put_str(l, v);
         return;
     case ARG_INBUF:
-        if (arg->fmt && !strcmp(arg->fmt, "sockaddr")) {
+        if (!strcmp(arg->fmt, "sockaddr")) {
             u8 b[128];
             size_t n = MIN(a[arg->size_arg], sizeof(b));
             if (v && n >= 2 && !copy_in(b, uaddr(v), n)) {
@@ -260,7 +260,8 @@ static void put_arg(struct line *l, const struct sys_arg *arg, const u64 a[6], i
 static void begin(struct line *l, struct task *t, u32 nr)
 {
     l->size = 0;
-    put(l, "[%d] %s(", t->vt.pid, sys_table[nr].name ? sys_table[nr].name : "syscall");
+    const char *name = sys_name(nr);
+    put(l, "[%d] %s(", t->vt.pid, name ? name : "syscall");
 }
 
 static void finish(struct line *l, const char *tail)

@@ -44,39 +44,42 @@ enum sys_arg_kind {
     ARG_OUTVEC,
 };
 
-/* How strace prints a fixed struct or a flag word; NULL-terminated tables in strace_names.c. */
+/*
+ * fmt is how strace prints a fixed struct or a flag word: "timespec", "stat", "open", …: a
+ * printer's or flag table's name (strace_names.c), or "". The rows hold no pointers: each process
+ * that starts would have to relocate them, page by page.
+ */
 struct sys_arg {
     u8 kind;
     u8 size_arg;
     u16 size;
-    const char *fmt; /* "timespec", "stat", "open", …: a printer's or flag table's name, or NULL */
+    char fmt[16];
 };
 
 struct sys_entry {
-    const char *name;
-    s64 (*handler)(struct task *t, const u64 a[6]); /* NULL: unsupported */
-    u8 support;                                      /* enum sys_support */
-    s16 err;                                         /* SYS_ERR: the errno returned */
+    u8 support; /* enum sys_support */
     u8 nargs;
-    const char *note;
+    s16 err; /* SYS_ERR: the errno returned */
     struct sys_arg args[6];
 };
 
+typedef s64 (*sys_handler_fn)(struct task *t, const u64 a[6]);
+
 /* In the table's rows */
-#define FD               {ARG_FD, 0, 0, NULL}
-#define DFD              {ARG_DFD, 0, 0, NULL}
-#define INT              {ARG_INT, 0, 0, NULL}
-#define UINT             {ARG_UINT, 0, 0, NULL}
-#define LONG             {ARG_LONG, 0, 0, NULL}
-#define HEX              {ARG_HEX, 0, 0, NULL}
-#define OCT              {ARG_OCT, 0, 0, NULL}
-#define PTR              {ARG_PTR, 0, 0, NULL}
-#define SIZE             {ARG_SIZE, 0, 0, NULL}
-#define SIGNO            {ARG_SIGNO, 0, 0, NULL}
-#define STR              {ARG_STR, 0, 0, NULL}
+#define FD               {ARG_FD, 0, 0, ""}
+#define DFD              {ARG_DFD, 0, 0, ""}
+#define INT              {ARG_INT, 0, 0, ""}
+#define UINT             {ARG_UINT, 0, 0, ""}
+#define LONG             {ARG_LONG, 0, 0, ""}
+#define HEX              {ARG_HEX, 0, 0, ""}
+#define OCT              {ARG_OCT, 0, 0, ""}
+#define PTR              {ARG_PTR, 0, 0, ""}
+#define SIZE             {ARG_SIZE, 0, 0, ""}
+#define SIGNO            {ARG_SIGNO, 0, 0, ""}
+#define STR              {ARG_STR, 0, 0, ""}
 #define FLAGS(table)     {ARG_FLAGS, 0, 0, #table}
-#define INBUF(sz)        {ARG_INBUF, sz, 1, NULL}
-#define OUTBUF(sz)       {ARG_OUTBUF, sz, 1, NULL}
+#define INBUF(sz)        {ARG_INBUF, sz, 1, ""}
+#define OUTBUF(sz)       {ARG_OUTBUF, sz, 1, ""}
 #define INFIX(n, fmt)    {ARG_INFIX, 0, n, #fmt}
 #define OUTFIX(n, fmt)   {ARG_OUTFIX, 0, n, #fmt}
 #define INOUTFIX(n, fmt) {ARG_INOUTFIX, 0, n, #fmt}
@@ -95,6 +98,7 @@ struct sys_entry {
 #undef SYS
 
 extern const struct sys_entry sys_table[LX_NR_COUNT];
+extern const sys_handler_fn sys_handlers[LX_NR_COUNT]; /* NULL: unsupported */
 
 /* Looks up and calls; -LX_ENOSYS for what is not there. Sets shapes of the platform at start. */
 s64 sys_dispatch(struct task *t, u32 nr, const u64 a[6]);

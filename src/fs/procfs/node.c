@@ -66,7 +66,7 @@ struct inode *pnode_inode(struct super *sb, const struct pnode *n, struct pid *p
     pi->nr = nr;
     pi->ps = sb->ops == &proc_super_ops ? sb->priv : NULL;
     pi->net = sb->ops == &sysfs_super_ops ? sb->priv : NULL;
-    bool is_dir = (n->mode & LX_S_IFMT) == LX_S_IFDIR;
+    bool is_dir = pnode_is_dir(n);
     struct inode *i = inode_new(sb, pnode_ino(n, pid, is_thread, nr), n->mode,
                                 n->iops ? n->iops : default_iops(sb, n),
                                 n->fops ? n->fops : is_dir ? &pdir_fops : &ptext_fops);
@@ -82,7 +82,7 @@ struct inode *pnode_inode(struct super *sb, const struct pnode *n, struct pid *p
     if (is_dir) {
         u32 nlink = 2;
         for (u32 k = 0; k < n->nchildren; k++)
-            nlink += (n->children[k].mode & LX_S_IFMT) == LX_S_IFDIR;
+            nlink += pnode_is_dir(&n->children[k]);
         i->nlink = nlink;
     }
     set_owner(i, pi);

@@ -66,21 +66,35 @@ typedef s64 (*pwrite_fn)(struct file *f, const struct pinode *pi, char *buf, siz
 #define PN_USER_NS   64U /* bound to the user namespace at open */
 #define PN_READ_CHECK 32U /* each read needs ptrace read access */
 
+/* Small, because there are many and each process that starts relocates them all. */
 struct pnode {
     const char *name;
-    u32 mode;            /* with S_IFMT */
-    u32 flags;
-    pshow_fn show;       /* regular files */
-    pwrite_fn write;
-    const struct pnode *children; /* directories with a fixed table */
-    u32 nchildren;
+    u16 mode; /* with S_IFMT: tells which of the three below is meant */
+    u16 flags;
+    u32 size; /* st_size */
+    union {
+        struct { /* regular files */
+            pshow_fn show;
+            pwrite_fn write;
+        };
+        struct { /* directories with a fixed table */
+            const struct pnode *children;
+            u32 nchildren;
+        };
+        struct { /* symbolic links */
+            s64 (*readlink)(const struct pinode *pi, char *buf, size_t size);
+            int (*follow)(const struct pinode *pi, struct path *ret_path);
+        };
+    };
     const struct inode_ops *iops; /* NULL: by kind */
     const struct file_ops *fops;
-    s64 (*readlink)(const struct pinode *pi, char *buf, size_t size);
-    int (*follow)(const struct pinode *pi, struct path *ret_path);
-    const void *arg;     /* the node's own */
-    u64 size;            /* st_size */
+    const void *arg; /* the node's own */
 };
+
+static inline bool pnode_is_dir(const struct pnode *n)
+{
+    return (n->mode & LX_S_IFMT) == LX_S_IFDIR;
+}
 
 #define PDIR(n, table)   {.name = n, .mode = LX_S_IFDIR | 0555, .children = table, .nchildren = ARRAY_SIZE(table)}
 #define PREG(n, m, fn)   {.name = n, .mode = LX_S_IFREG | (m), .show = fn}

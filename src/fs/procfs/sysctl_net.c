@@ -242,7 +242,7 @@ static void each_file(const struct pnode *t, u32 count, struct sysctl_net_set *s
 {
     for (u32 i = 0; i < count; i++) {
         void *arg = (void *)(uintptr_t)t[i].arg;
-        if (t[i].children) {
+        if (pnode_is_dir(&t[i])) {
             each_file(t[i].children, t[i].nchildren, set);
         } else if (t[i].show == show_net_num) {
             struct net_num *n = arg;
@@ -314,12 +314,15 @@ _Atomic s64 *procfs_sysctl_net(struct sysctl_net_set *set, const char *path)
                 found = &table[i];
         if (!found)
             return NULL;
-        if (found->show == show_net_num && !path[n]) {
-            const struct net_num *num = found->arg;
-            return &(num->is_global ? first_set : set)->values[num->slot];
+        if (!pnode_is_dir(found)) {
+            if (found->show == show_net_num && !path[n]) {
+                const struct net_num *num = found->arg;
+                return &(num->is_global ? first_set : set)->values[num->slot];
+            }
+            if (found->show == show_net_pair && !path[n])
+                return &set->values[((const struct net_pair *)found->arg)->slot];
+            return NULL;
         }
-        if (found->show == show_net_pair && !path[n])
-            return &set->values[((const struct net_pair *)found->arg)->slot];
         table = found->children;
         count = found->nchildren;
         path += n + (path[n] == '/');
