@@ -766,6 +766,8 @@ int sandbox_join(const struct sandbox_params *p, int control, const char *sandbo
 
 void sandbox_destroy(struct sandbox *sb)
 {
+    if (sb->sentry > 0 && sb->gofer > 0)
+        kill(sb->gofer, SIGKILL); /* both end at the same time */
     end_child(sb->sentry);
     end_child(sb->gofer);
     end_child(sb->broker);
