@@ -443,6 +443,7 @@ int aspace_fork(struct aspace *parent, struct uctx *caller, struct aspace **ret_
     ctx->is_dirty = true;
     ctx->is_syscall = caller->is_syscall;
     ctx->last_nr = caller->last_nr;
+    spare_expect();
     *ret_as = as;
     *ret_ctx = ctx;
     return 0;

@@ -227,6 +227,8 @@ static inline u64 slot_addr(u32 slot)
 
 int spare_start(void) must_check;
 void spare_stop(void);
+/* A process was forked: it may well exec. */
+void spare_expect(void);
 /* The spare thread of a spare aspace, once; else NULL. */
 struct uctx *spare_take(struct aspace *as);
 /* aspace_new without the pool: a fork of the zygote z. */

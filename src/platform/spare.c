@@ -2,6 +2,8 @@
  * Spare stubs: empty address spaces with one thread, made ahead of need, so
  * that exec does not wait for a fork of the zygote, a new thread and its
  * filter. One thread refills the pools (one a family) after they were used, and sleeps otherwise.
+ * A family's first spare is for its first program. Many a program is the only one: no more are made
+ * until there is a fork or another exec.
  *
  * A spare aspace owns its spare thread (aspace.spare); uctx_new hands it out.
  */
@@ -24,6 +26,8 @@ struct stub_family {
     struct list node;                  /* guarded by pool.lock, as all below */
     struct aspace *spares[MAX_SPARES]; /* owned */
     u32 nspares, nwanted;
+    bool is_used;            /* one has been taken */
+    _Atomic bool is_resting; /* written under the lock */
 };
 
 _Thread_local struct stub_family *platform_family;
@@ -74,7 +78,7 @@ static struct stub_family *find_short(void) REQUIRES(pool.lock)
 {
     struct stub_family *f;
     list_for_each (f, &pool.families, node) {
-        if (f->nspares < f->nwanted) {
+        if (f->nspares < f->nwanted && !atomic_load(&f->is_resting)) {
             family_get(f);
             return f;
         }
@@ -202,12 +206,33 @@ void family_put(struct stub_family *f)
     free(f);
 }
 
+static struct stub_family *own_family(void)
+{
+    return platform_family ? platform_family : &first_family;
+}
+
+void spare_expect(void)
+{
+    struct stub_family *f = own_family();
+    if (likely(!atomic_load_explicit(&f->is_resting, memory_order_relaxed)))
+        return;
+    mutex_lock(&pool.lock);
+    atomic_store(&f->is_resting, false);
+    mutex_unlock(&pool.lock);
+    poke();
+}
+
 int aspace_new(struct aspace **ret_as)
 {
     struct aspace *as = NULL;
-    struct stub_family *f = platform_family ? platform_family : &first_family;
+    struct stub_family *f = own_family();
+    bool is_first, was_resting;
     {
         MUTEX_GUARD(&pool.lock);
+        is_first = !f->is_used;
+        was_resting = f->is_resting;
+        f->is_used = true;
+        atomic_store(&f->is_resting, is_first);
         while (f->nspares && !as) {
             as = f->spares[--f->nspares];
             if (atomic_load(&as->is_dead)) {
@@ -215,10 +240,11 @@ int aspace_new(struct aspace **ret_as)
                 as = NULL;
             }
         }
-        if (!as && f->nwanted < MAX_SPARES)
+        if (!as && !was_resting && f->nwanted < MAX_SPARES)
             f->nwanted++;
     }
-    poke();
+    if (!is_first)
+        poke();
     if (!as)
         return aspace_new_cold(zygote_of(f), ret_as);
     *ret_as = as;
