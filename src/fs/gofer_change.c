@@ -10,6 +10,7 @@
 
 #include "fs/gofer_priv.h"
 #include "host/fdio.h"
+#include "host/fsat.h"
 
 static const struct wire_bytes no_bytes = {"", 0};
 
@@ -404,6 +405,16 @@ s64 gofer_getxattr(struct inode *i, const char *name, void *buf, size_t size)
         return -LX_EOPNOTSUPP;
     if (is_caps && (atomic_load(&gi->state) & GI_NO_CAPS))
         return -LX_ENODATA;
+    /* Each exec asks, and that there are none is seen at an fd of the file, too; the values would
+     * be those for this process's user namespace. */
+    struct gofer_fd *f = is_caps ? gofer_fd_any(gi) : NULL;
+    if (f && host_fgetxattr(f->fd, name, NULL, 0) == -LX_ENODATA) {
+        gofer_fd_put(f);
+        if (!gofer_is_shared(s))
+            atomic_fetch_or(&gi->state, GI_NO_CAPS);
+        return -LX_ENODATA;
+    }
+    gofer_fd_put(f);
     struct gofer_call call = {.req = {.op = GP_GETXATTR}};
     call.req.count = (u32)MIN(size, (size_t)GP_MAX_VALUE);
     call.req.data = (struct wire_bytes){name, (u32)strlen(name)};

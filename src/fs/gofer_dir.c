@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "fs/gofer_priv.h"
+#include "vfs/ahead.h"
 
 /* ---- lookup -------------------------------------------------------------------------------- */
 
@@ -21,10 +22,92 @@ static void keep_fd(struct gofer_call *call, struct inode *i)
 }
 
 /*
- * Asks for one name: 0 and *ret_i, which is NULL when the name does not exist.
- * flags: GP_W_*.
+ * Lookup ahead: a path is asked for as a whole. The walk that looks up its
+ * first name has told the rest (vfs/ahead.h); what the gofer found below goes to the dentry
+ * cache, where the walk meets it next. Only in exclusive mode. Of a directory below
+ * the one that is locked, the answer is believed if nothing of ours has changed since it was asked
+ * for and nobody changes the directory at this moment.
  */
-static int find_child(struct inode *dir, struct wire_bytes name, u32 flags, struct inode **ret_i)
+
+#define MAX_AHEAD 8U /* names */
+
+/* Fills names[1..] with what the walk will want below `name`; how many. */
+static u32 names_ahead(const struct gofer_sb *s, struct wire_bytes name, struct wire_bytes *names)
+{
+    const char *p = vfs_ahead.rest;
+    u32 n = 0;
+    if (!p || gofer_is_shared(s) || vfs_ahead.size != name.size ||
+        memcmp(vfs_ahead.name, name.p, name.size))
+        return 0;
+    while (*p && n < MAX_AHEAD) {
+        struct wire_bytes next = {p, (u32)strcspn(p, "/")};
+        if (!gp_name_is_ok(next))
+            break;
+        names[++n] = next;
+        p += next.size;
+        p += strspn(p, "/");
+    }
+    return n;
+}
+
+/* Puts name, found as f or (NULL) missing, below the directory at: its dentry, referenced, or NULL.
+ * *ret_i: its inode, valid with the dentry. */
+static struct dentry *prime_below(struct dentry *at, struct inode *dir, struct wire_bytes name,
+                                  const struct gp_found *f, u32 seq, struct inode **ret_i)
+{
+    struct gofer_sb *s = gofer_sb_of(dir->sb);
+    struct dentry *d = NULL;
+    struct inode *i = NULL;
+    bool is_locked = mutex_trylock(&dir->lock);
+    if (is_locked && atomic_load(&s->change_seq) == seq && !(dir->flags & INODE_DEAD)) {
+        if (!f || gofer_inode_make(dir->sb, &f->attr, dir, name, f->node, f->target, &i) == 0)
+            d = dentry_prime_get(at, name.p, name.size, i);
+    } else if (f) {
+        gofer_forget(s->conn, f->node);
+    }
+    if (is_locked)
+        mutex_unlock(&dir->lock);
+    if (d && d->inode != i) { /* somebody was faster, and found something else */
+        dentry_put(d);
+        d = NULL;
+    }
+    *ret_i = i;
+    return d;
+}
+
+/* The answer about names[1..], below what top will be: the inode `first`. */
+static void take_ahead(struct gofer_call *call, int err, struct dentry *top, struct inode *first,
+                       u32 seq)
+{
+    const struct gp_req *q = &call->req;
+    const struct gp_resp *resp = call->resp;
+    struct inode *i = first;
+    struct dentry *at = top;
+    u32 n = MIN(resp->nattrs, q->nnames), k = 1;
+    bool is_dir = true;
+    dentry_get(at);
+    for (; k < n && at && is_dir; k++) {
+        struct dentry *d = prime_below(at, i, q->names[k], &resp->found[k], seq, &i);
+        dentry_put(at);
+        at = d;
+        is_dir = d && (i->mode & LX_S_IFMT) == LX_S_IFDIR;
+    }
+    bool is_whole = at && k == n;
+    for (; k < n; k++)
+        gofer_forget(gofer_sb_of(first->sb)->conn, resp->found[k].node);
+    if (is_whole && n == q->nnames)
+        keep_fd(call, i);
+    else if (is_whole && is_dir && err == -LX_ENOENT)
+        dentry_put(prime_below(at, i, q->names[n], NULL, seq, &i));
+    dentry_put(at);
+}
+
+/*
+ * Asks for one name: 0 and *ret_i, which is NULL when the name does not exist.
+ * flags: GP_W_*. d: what is being looked up, for what is looked up ahead; or NULL.
+ */
+static int find_child(struct inode *dir, struct wire_bytes name, u32 flags, struct dentry *d,
+                      struct inode **ret_i)
 {
     struct gofer_sb *s = gofer_sb_of(dir->sb);
     struct gofer_call call = {.req = {.op = GP_WALK, .flags = flags, .nnames = 1}};
@@ -32,19 +115,25 @@ static int find_child(struct inode *dir, struct wire_bytes name, u32 flags, stru
     if (r < 0)
         return r;
     call.req.names[0] = name;
+    call.req.nnames += d ? names_ahead(s, name, call.req.names) : 0;
+    u32 seq = atomic_load(&s->change_seq);
     r = gofer_call_dir(s, &call);
     *ret_i = NULL;
     if (r == -LX_ENFILE && (flags & GP_W_OPEN)) { /* no room for the fd: it was not asked for */
         gofer_call_done(s->conn, &call);
-        return find_child(dir, name, 0, ret_i);
+        return find_child(dir, name, 0, NULL, ret_i);
     }
-    if (r == 0 && call.resp->nattrs != 1)
+    bool is_found = r != -LX_EIO && call.resp && call.resp->nattrs > 0;
+    if (r == 0 && !is_found)
         r = -LX_EIO;
-    if (r == 0) {
+    if (is_found) {
         const struct gp_found *f = &call.resp->found[0];
+        int err = r;
         r = f->err ? -LX_EIO
                    : gofer_inode_make(dir->sb, &f->attr, dir, name, f->node, f->target, ret_i);
-        if (r == 0)
+        if (r == 0 && call.req.nnames > 1)
+            take_ahead(&call, err, d, *ret_i, seq);
+        else if (r == 0)
             keep_fd(&call, *ret_i);
     } else if (r == -LX_ENOENT) {
         r = 0;
@@ -104,7 +193,7 @@ static int shared_revalidate(struct dentry *d)
     struct wire_bytes n = {name, (u32)size};
     int r = gofer_direct_find(parent->inode, n, &i);
     if (r == -LX_EAGAIN)
-        r = find_child(parent->inode, n, 0, &i);
+        r = find_child(parent->inode, n, 0, NULL, &i);
     if (r == 0) {
         r = i == d->inode;
         inode_put(i);
@@ -252,9 +341,16 @@ int gofer_lookup(struct inode *dir, struct dentry *d)
     struct gofer_hint hint;
     int r = gofer_direct_find(dir, name, &i);
     if (r == -LX_EAGAIN) {
+        struct wire_bytes names[MAX_AHEAD + 1];
+        /* What is entered next needs a round trip in any case. */
+        bool has_ahead = names_ahead(s, name, names) > 0;
         gofer_list_hint(s, gofer_of(dir), name, &hint);
         r = 0;
-        if (!hint.is_absent && !hint.is_found && !gofer_is_shared(s) && is_worth_listing(dir)) {
+        if (!hint.is_absent && has_ahead) {
+            hint.is_found = false;
+            hint.nnames = 0;
+        } else if (!hint.is_absent && !hint.is_found && !gofer_is_shared(s) &&
+                   is_worth_listing(dir)) {
             gofer_list_put(hint.list);
             r = find_listed(dir, name, &hint);
         }
@@ -265,7 +361,7 @@ int gofer_lookup(struct inode *dir, struct dentry *d)
         else if (hint.nnames > 0)
             r = find_with_neighbours(d->parent, name, &hint, &i);
         else
-            r = find_child(dir, name, gofer_is_shared(s) ? 0 : GP_W_OPEN, &i);
+            r = find_child(dir, name, gofer_is_shared(s) ? 0 : GP_W_OPEN, d, &i);
         gofer_list_put(hint.list);
     }
     if (r == 0 && i)

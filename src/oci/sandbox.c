@@ -352,6 +352,14 @@ static void end_child(pid_t pid)
         ;
 }
 
+/* Our user namespace is not the sentry's when root starts it: it sees other owners, and the answers
+ * must be the gofer's. */
+static void choose_files(const struct sandbox_params *p, bool is_root)
+{
+    if (is_root)
+        p->boot->container.flags &= ~(u32)BOOT_DIRECTFS;
+}
+
 /* *ret_link is the socket to await_exec. */
 static int start_child(struct child_plan *p, int self_fd, pid_t *ret_pid, int *ret_link,
                        struct err *e)
@@ -637,6 +645,7 @@ int sandbox_start(const struct sandbox_params *p, struct sandbox *ret_sb, struct
         p->boot->flags |= BOOT_HOST_NET;
     else if (p->has_resolver)
         p->boot->flags |= BOOT_RESOLVER;
+    choose_files(p, id.is_root);
     config = write_config(p->boot, e);
     if (config < 0)
         goto out;
@@ -733,6 +742,7 @@ int sandbox_join(const struct sandbox_params *p, int control, const char *sandbo
     p->boot->container.nlanes = p->nlanes;
     p->boot->container.process.npassed = p->npassed;
     p->boot->container.ncgroups = p->ncgroup_fds;
+    choose_files(p, id.is_root);
     if (boot_container_encode(&p->boot->container, &buf, &size) < 0)
         err_set(e, "the argument list or environment is too long");
     else

@@ -26,6 +26,7 @@
 #include <sys/random.h>
 
 #include "base/log.h"
+#include "vfs/ahead.h"
 #include "vfs/dcache.h"
 #include "vfs/internal.h"
 #include "vfs/vfs.h"
@@ -599,15 +600,20 @@ int dentry_lookup(struct dentry *dir, const char *name, size_t size, struct dent
     return r;
 }
 
-void dentry_prime(struct dentry *dir, const char *name, size_t size, struct inode *i)
+struct dentry *dentry_prime_get(struct dentry *dir, const char *name, size_t size, struct inode *i)
 {
     struct dentry *d = dentry_alloc(dir->sb, dir, dname_new(name, size));
     if (!d) {
         inode_put(i);
-        return;
+        return NULL;
     }
     d->inode = i;
-    dentry_put(dentry_add(d));
+    return dentry_add(d);
+}
+
+void dentry_prime(struct dentry *dir, const char *name, size_t size, struct inode *i)
+{
+    dentry_put(dentry_prime_get(dir, name, size, i));
 }
 
 bool dentry_is_ancestor(struct dentry *ancestor, struct dentry *d)

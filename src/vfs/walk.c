@@ -13,10 +13,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vfs/ahead.h"
 #include "vfs/internal.h"
 #include "vfs/vfs.h"
 
 #define WALK_SCOPED (WALK_BENEATH | WALK_IN_ROOT)
+
+_Thread_local struct walk_ahead vfs_ahead;
 
 /* ---- beginning and end --------------------------------------------------------------------- */
 
@@ -341,7 +344,9 @@ int walk_parent(struct walk *w)
             continue;
         }
         struct path child;
+        vfs_ahead = (struct walk_ahead){s, size, next};
         r = walk_child(w, s, size, &child);
+        vfs_ahead.rest = NULL;
         if (r < 0)
             return r;
         struct inode *i = child.dentry->inode;

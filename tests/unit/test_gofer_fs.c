@@ -128,6 +128,84 @@ TEST(names_are_cached_in_exclusive_mode)
     stop();
 }
 
+TEST(a_path_is_asked_for_as_a_whole)
+{
+    struct kstat st;
+    struct file *f;
+    char buf[16];
+    start(0, 0);
+    shell("mkdir -p a/b/c x/y && echo hello >a/b/c/f && ln -s b a/l && touch a/plain");
+    u64 n = gofer_super_ncalls(sb);
+    CHECK_EQ(vfix_open("/a/b//c/f", LX_O_RDONLY, 0, &f), 0); /* its fd comes along */
+    CHECK_EQ(file_pread(f, buf, sizeof(buf), 0), 6);
+    CHECK_TRIPS(gofer_super_ncalls(sb), n + 1);
+    file_put(f);
+    CHECK_EQ(vfix_stat("/x/y/none/deeper", 0, &st), -LX_ENOENT);
+    CHECK_TRIPS(gofer_super_ncalls(sb), n + 2);
+    CHECK_EQ(vfix_stat("/x/y/none", 0, &st), -LX_ENOENT);
+    CHECK_TRIPS(gofer_super_ncalls(sb), n + 2);
+    check_same("a/b/c/f");
+    CHECK_EQ(vfix_stat("/a/l/c/f", WALK_FOLLOW, &st), 0);
+    CHECK_EQ(st.size, 6);
+    CHECK_EQ(vfix_stat("/a/plain/x", 0, &st), -LX_ENOTDIR);
+    CHECK_EQ(vfix_stat("/a/../x/./y", 0, &st), 0);
+    /* A name that was found missing on the way can be made. */
+    CHECK_EQ(vfs_mkdir(LX_AT_FDCWD, "/x/y/none", 0755), 0);
+    CHECK_EQ(vfs_mkdir(LX_AT_FDCWD, "/x/y/none/deeper", 0755), 0);
+    check_same("x/y/none/deeper");
+    stop();
+}
+
+#define NR_MOVED 100
+
+static _Atomic u32 moving;
+
+/* Moves and removes names that nobody has looked at yet. */
+static void *move_names(void *arg)
+{
+    char from[32], to[32];
+    vfs_current = arg;
+    for (u32 k = 0; k < NR_MOVED; k++) {
+        atomic_store(&moving, k);
+        snprintf(from, sizeof(from), "/r/%u/d", k);
+        snprintf(to, sizeof(to), "/r/%u/e", k);
+        CHECK_EQ(vfs_rename(LX_AT_FDCWD, from, LX_AT_FDCWD, to, 0), 0);
+        CHECK_EQ(vfs_mkdir(LX_AT_FDCWD, from, 0755), 0);
+        if (k % 2)
+            CHECK_EQ(vfs_rmdir(LX_AT_FDCWD, from), 0);
+    }
+    return NULL;
+}
+
+/* What is looked up ahead while another thread moves and removes it is not remembered wrongly. */
+TEST(looking_ahead_among_changes)
+{
+    struct vfs_task other;
+    pthread_t thread;
+    struct kstat st;
+    char name[32];
+    start(0, 0);
+    other = *vfs_current;
+    shell("for k in $(seq 0 99); do mkdir -p r/$k/d/in; done");
+    atomic_store(&moving, 0);
+    CHECK_EQ(pthread_create(&thread, NULL, move_names, &other), 0);
+    for (u32 k = 0; k < NR_MOVED - 1; k = atomic_load(&moving)) {
+        snprintf(name, sizeof(name), "/r/%u/d/in", k + 1);
+        int r = vfix_stat(name, 0, &st);
+        CHECK(r == 0 || r == -LX_ENOENT);
+    }
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    for (u32 k = 0; k < NR_MOVED; k++) {
+        snprintf(name, sizeof(name), "/r/%u/d/in", k);
+        CHECK_EQ(vfix_stat(name, 0, &st), -LX_ENOENT);
+        snprintf(name, sizeof(name), "/r/%u/d", k);
+        CHECK_EQ(vfix_stat(name, 0, &st), k % 2 ? -LX_ENOENT : 0);
+        snprintf(name, sizeof(name), "r/%u/e/in", k);
+        check_same(name);
+    }
+    stop();
+}
+
 TEST(shared_mode_sees_the_host_change)
 {
     struct kstat st;
