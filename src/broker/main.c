@@ -44,6 +44,23 @@ static int make_socket(s32 family, s32 type, s32 protocol)
     return fd < 0 ? -errno : fd;
 }
 
+static int answer_sockets(int link, const struct netproto_head *h)
+{
+    int fds[NETPROTO_MAX_SOCKETS], r = 0;
+    u32 n = 0;
+    for (u32 i = 0; i < h->count && i < NETPROTO_MAX_SOCKETS; i++) {
+        r = make_socket(h->family, h->type, h->protocol);
+        if (r < 0)
+            break;
+        fds[n++] = r;
+    }
+    out.head = (struct netproto_head){.err = n ? 0 : r < 0 ? r : -LX_EPROTO};
+    r = host_send_fds(link, &out, netproto_size(&out), fds, n);
+    while (n > 0)
+        close(fds[--n]);
+    return r;
+}
+
 static int connect_resolver(void)
 {
     struct sockaddr_in at = {
@@ -162,8 +179,7 @@ static int serve(const struct broker_config *cfg, int passed)
         return -LX_EPROTO;
     switch (h->op) {
     case NETPROTO_SOCKET:
-        r = make_socket(h->family, h->type, h->protocol);
-        break;
+        return answer_sockets(cfg->link_fd, h);
     case NETPROTO_BIND:
         return answer(cfg->link_fd, bind_socket(passed, in.data, h->size), -1);
     case NETPROTO_ROUTE:

@@ -9,7 +9,7 @@
 #include "base/defs.h"
 
 enum netproto_op {
-    /* A socket of family, type and protocol: the answer brings it as a descriptor. */
+    /* Sockets of family, type and protocol: the answer brings `count` of them, or fewer. */
     NETPROTO_SOCKET = 1,
     /* Binds the internet socket that comes along to the address in data, with the broker's
      * privilege to take low ports. */
@@ -19,8 +19,8 @@ enum netproto_op {
     NETPROTO_ROUTE,
     /* The file of /proc/net that data names: the answer brings it as a descriptor. */
     NETPROTO_PROC,
-    /* A UDP socket that is connected to Docker's name server in the namespace, 127.0.0.11 port 53: of a
-     * broker for that alone, which answers nothing else. */
+    /* A UDP socket that is connected to Docker's name server in the namespace, 127.0.0.11 port 53:
+     * of a broker for that alone, which answers nothing else. */
     NETPROTO_RESOLVER,
 };
 
@@ -32,11 +32,13 @@ struct netproto_head {
     s32 err; /* answer: 0 or -LX_E* */
     s32 family, type, protocol;
     u32 flags; /* NETPROTO_* */
+    u32 count; /* NETPROTO_SOCKET */
     u32 size;  /* of the data */
 };
 
-#define NETPROTO_MAX_DATA 32768U
-#define NETPROTO_MAX_ASK  1024U /* data of a request */
+#define NETPROTO_MAX_DATA    32768U
+#define NETPROTO_MAX_SOCKETS 8U
+#define NETPROTO_MAX_ASK     1024U /* data of a request */
 
 struct netproto_msg {
     struct netproto_head head;

@@ -9,11 +9,21 @@
 #include "net/netlink/netlink.h"
 #include "wire/netproto.h"
 
+/* Sockets of a kind that came with another's: each request is for twice as many as the last. */
+struct spares {
+    s32 family, type, protocol;
+    u32 asked, n;
+    int fds[NETPROTO_MAX_SOCKETS];
+};
+#define KINDS 6 /* TCP, UDP and ping, of two families */
+
 struct hostnet {
     struct mutex lock; /* one request at a time */
     int link;
-    bool is_broken;          /* the broker is gone; guarded by lock */
-    struct netproto_msg msg; /* guarded by lock */
+    bool is_broken;              /* the broker is gone; guarded by lock */
+    struct netproto_msg msg;     /* guarded by lock */
+    struct spares spares[KINDS]; /* guarded by lock */
+    u32 nkinds;
     u32 max_socks;
     _Atomic u32 nsocks;
 };
@@ -60,25 +70,17 @@ static int send_request(struct hostnet *h, const struct netproto_head *head, con
     return host_send_fds(h->link, &h->msg, netproto_size(&h->msg), &fd, fd >= 0);
 }
 
-/* One answer, into h->msg. A descriptor comes with it or not: *ret_fd, which may be NULL. */
-static int receive(struct hostnet *h, int *ret_fd) REQUIRES(h->lock)
+/* One answer, into h->msg, with at most max descriptors: *ret_nfds. */
+static int receive(struct hostnet *h, int *fds, u32 max, u32 *ret_nfds) REQUIRES(h->lock)
 {
-    int fd = -1;
     u32 nfds;
-    s64 n = host_recv_fds(h->link, &h->msg, sizeof(h->msg), &fd, 1, &nfds);
-    if (n > 0 && netproto_is_whole(&h->msg, (size_t)n, NETPROTO_MAX_DATA) && h->msg.head.err <= 0 &&
-        h->msg.head.err > -4096) {
-        if (!nfds)
-            fd = -1;
-        if (ret_fd)
-            *ret_fd = fd;
-        else if (fd >= 0)
-            close(fd);
-        return 0;
-    }
-    if (n > 0 && nfds)
-        close(fd);
-    return -LX_EIO;
+    s64 n = host_recv_fds(h->link, &h->msg, sizeof(h->msg), fds, max, &nfds);
+    bool is_good = n > 0 && netproto_is_whole(&h->msg, (size_t)n, NETPROTO_MAX_DATA) &&
+                   h->msg.head.err <= 0 && h->msg.head.err > -4096;
+    while (nfds > 0 && (!is_good || h->msg.head.err < 0))
+        close(fds[--nfds]);
+    *ret_nfds = nfds;
+    return is_good ? 0 : -LX_EIO;
 }
 
 static void broken(struct hostnet *h, int err) REQUIRES(h->lock)
@@ -88,13 +90,13 @@ static void broken(struct hostnet *h, int err) REQUIRES(h->lock)
     h->is_broken = true;
 }
 
-static int ask(struct hostnet *h, const struct netproto_head *head, const void *data, int fd,
-               int *ret_fd)
+/* Asks and gets at most max descriptors; 0, or the error that the answer says. */
+static int ask_locked(struct hostnet *h, const struct netproto_head *head, const void *data, int fd,
+                      int *fds, u32 max, u32 *ret_nfds) REQUIRES(h->lock)
 {
-    MUTEX_GUARD(&h->lock);
     int r = send_request(h, head, data, fd);
     if (r == 0)
-        r = receive(h, ret_fd);
+        r = receive(h, fds, max, ret_nfds);
     if (r < 0)
         broken(h, r);
     return r < 0 ? -LX_EIO : h->msg.head.err;
@@ -103,18 +105,48 @@ static int ask(struct hostnet *h, const struct netproto_head *head, const void *
 /* Whose answer is a descriptor. */
 static int ask_fd(struct hostnet *h, const struct netproto_head *head, const void *data)
 {
-    int fd = -1, r = ask(h, head, data, -1, &fd);
-    if (r < 0 && fd >= 0)
-        close(fd);
+    int fd = -1;
+    u32 n = 0;
+    MUTEX_GUARD(&h->lock);
+    int r = ask_locked(h, head, data, -1, &fd, 1, &n);
     /* Without one: this process has no room for another descriptor. */
-    return r < 0 ? r : fd < 0 ? -LX_ENFILE : fd;
+    return r < 0 ? r : n ? fd : -LX_ENFILE;
+}
+
+static struct spares *spares_of(struct hostnet *h, s32 family, s32 type, s32 protocol)
+    REQUIRES(h->lock)
+{
+    for (u32 i = 0; i < h->nkinds; i++) {
+        struct spares *s = &h->spares[i];
+        if (s->family == family && s->type == type && s->protocol == protocol)
+            return s;
+    }
+    if (h->nkinds == KINDS)
+        return NULL;
+    struct spares *s = &h->spares[h->nkinds++];
+    *s = (struct spares){.family = family, .type = type, .protocol = protocol};
+    return s;
 }
 
 int hostnet_socket(struct hostnet *h, s32 family, s32 type, s32 protocol)
 {
     struct netproto_head head = {
         .op = NETPROTO_SOCKET, .family = family, .type = type, .protocol = protocol};
-    return ask_fd(h, &head, NULL);
+    MUTEX_GUARD(&h->lock);
+    struct spares *s = spares_of(h, family, type, protocol);
+    if (!s)
+        return -LX_EPROTONOSUPPORT;
+    if (s->n == 0) {
+        s->asked = head.count = s->asked ? MIN(s->asked * 2, NETPROTO_MAX_SOCKETS) : 1;
+        int r = ask_locked(h, &head, NULL, -1, s->fds, NETPROTO_MAX_SOCKETS, &s->n);
+        if (r < 0)
+            return r;
+        if (s->n == 0) { /* no room here for so many descriptors */
+            s->asked = 0;
+            return -LX_ENFILE;
+        }
+    }
+    return s->fds[--s->n];
 }
 
 int hostnet_resolver(struct hostnet *h)
@@ -126,7 +158,9 @@ int hostnet_resolver(struct hostnet *h)
 int hostnet_bind(struct hostnet *h, int fd, const union saddr *addr, u32 len)
 {
     struct netproto_head head = {.op = NETPROTO_BIND, .size = len};
-    return ask(h, &head, addr, fd, NULL);
+    u32 n;
+    MUTEX_GUARD(&h->lock);
+    return ask_locked(h, &head, addr, fd, NULL, 0, &n);
 }
 
 int hostnet_route(struct hostnet *h, const struct lx_nlmsghdr *req, bool is_strict,
@@ -139,7 +173,8 @@ int hostnet_route(struct hostnet *h, const struct lx_nlmsghdr *req, bool is_stri
         return -LX_EMSGSIZE;
     mutex_lock(&h->lock);
     int r = send_request(h, &head, req, -1), kept = 0;
-    while (r == 0 && (r = receive(h, NULL)) == 0 && h->msg.head.flags & NETPROTO_MORE)
+    u32 n;
+    while (r == 0 && (r = receive(h, NULL, 0, &n)) == 0 && h->msg.head.flags & NETPROTO_MORE)
         if (kept == 0) /* what is too much is taken from the socket all the same */
             kept = host_answer_add(&a, h->msg.data, h->msg.head.size);
     if (r < 0)

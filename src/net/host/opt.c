@@ -211,6 +211,8 @@ int host_setsockopt(struct sock *sk, s32 level, s32 name, const struct optval *v
         return sock_setsockopt_generic(sk, name, val);
     if (level == LX_SOL_SOCKET && name == LX_SO_LINGER)
         return set_linger(sk, val);
+    if (level == LX_SOL_SOCKET && name == LX_SO_DETACH_FILTER)
+        return -LX_ENOENT; /* there never is one */
     if (!is_listed(level, name, S))
         return -LX_ENOPROTOOPT;
     int r = optval_read(val, buf, size);

@@ -27,11 +27,26 @@ u32 host_poll(struct sock *sk)
     return atomic_load_explicit(&sk->err, memory_order_relaxed) ? r | WAIT_ERR : r;
 }
 
+/*
+ * What comes soon, as the answer of a peer on this machine does, finds the thread asleep in the
+ * host itself: one wake and not two, the reactor's and ours. A signal has to wait for that long.
+ */
+#define SHORT_WAIT_NS 300000
+
+static bool is_soon(struct host_sock *h, u32 events)
+{
+    struct pollfd p = {h->fd, (short)events, 0};
+    struct timespec t = {0, SHORT_WAIT_NS};
+    return ppoll(&p, 1, &t, NULL) > 0;
+}
+
 s64 host_retry(struct host_sock *h, u32 events, s64 deadline_ns, host_try_fn fn, void *arg)
 {
     struct waiter w;
     s64 n = fn(h, arg);
     if (n != -LX_EAGAIN || deadline_ns == 0)
+        return n;
+    if (is_soon(h, events) && (n = fn(h, arg)) != -LX_EAGAIN)
         return n;
     waiter_init_thread(&w, events | WAIT_HUP | WAIT_ERR);
     waitq_add(&h->sk.wq, &w);
