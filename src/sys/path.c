@@ -219,7 +219,7 @@ static s64 copy_what_fits(struct file *f, struct getdents *g, uaddr_t to)
         next = h.d_off;
     }
     f->pos = at > 0 ? next : g->start;
-    return at > 0 ? at : -LX_EFAULT;
+    return at > 0 ? (s64)at : -LX_EFAULT;
 }
 
 static s64 read_entries(struct file *f, struct getdents *g, uaddr_t to)

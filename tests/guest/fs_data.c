@@ -231,6 +231,8 @@ TEST(directories)
     char small[20];
     int fd = open(".", O_RDONLY);
     CHECK_ERR(syscall(SYS_getdents64, fd, small, sizeof(small)), EINVAL);
+    CHECK_ERR(syscall(SYS_getdents64, fd, (void *)8, 4096), EFAULT);
+    CHECK(syscall(SYS_getdents64, fd, (void *)8, 4096) == -1); /* all of the 64 bits */
     close(fd);
     fd = open(names_in(".")[0] ? "name-1" : ".", O_RDONLY);
     CHECK_ERR(syscall(SYS_getdents64, fd, small, sizeof(small)), ENOTDIR);
