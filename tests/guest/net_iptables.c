@@ -92,6 +92,7 @@ TEST(bad_tables_are_refused)
     BAD(r->entries[0].next_offset = 8, EINVAL);
     BAD(r->entries[0].ip.flags = 0x80, EINVAL);
     BAD(*verdict_of_first(r) = 8, EINVAL); /* no policy any more */
+    BAD((r->hook_entry[NF_INET_LOCAL_OUT] = 0, r->underflow[NF_INET_LOCAL_OUT] = 0), EINVAL);
     struct ipt_get_entries *h = entries(s);
     CHECK(memcmp(h->entrytable, g->entrytable, info.size) == 0);
 }
@@ -107,6 +108,7 @@ TEST(questions)
     CHECK_ERR(getsockopt(s, SOL_IP, IPT_SO_GET_INFO, &i, &len), EINVAL);
     len = sizeof(v);
     CHECK(getsockopt(s, SOL_IP, IPT_SO_GET_REVISION_MATCH, &v, &len) == 0);
+    CHECK_EQ(v.revision, 0);
     v.revision = 9;
     CHECK_ERR(getsockopt(s, SOL_IP, IPT_SO_GET_REVISION_MATCH, &v, &len), EPROTONOSUPPORT);
     strcpy(v.name, "nosuch");

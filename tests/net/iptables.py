@@ -1,7 +1,7 @@
 # What rules of iptables do to real packets: run natively and in a sandbox, the same lines come out.
 # There (10.9.0.2): a TCP echo server on port 7000, a UDP one on 7001; it connects to our port on command.
 import errno
-import select
+import os
 import socket
 import subprocess
 import sys
@@ -226,7 +226,63 @@ def nat_in():
     ipt('-F')
 
 
+ISTIO = '''*nat
+:ISTIO_INBOUND - [0:0]
+:ISTIO_REDIRECT - [0:0]
+:ISTIO_IN_REDIRECT - [0:0]
+:ISTIO_OUTPUT - [0:0]
+-A ISTIO_INBOUND -p tcp --dport 15008 -j RETURN
+-A ISTIO_REDIRECT -p tcp -j REDIRECT --to-ports 15001
+-A ISTIO_IN_REDIRECT -p tcp -j REDIRECT --to-ports 15006
+-A PREROUTING -p tcp -j ISTIO_INBOUND
+-A ISTIO_INBOUND -p tcp --dport 15090 -j RETURN
+-A ISTIO_INBOUND -p tcp -j ISTIO_IN_REDIRECT
+-A OUTPUT -p tcp -j ISTIO_OUTPUT
+-A ISTIO_OUTPUT -p tcp --dport 7002 -j RETURN
+-A ISTIO_OUTPUT -o lo -s 127.0.0.6/32 -j RETURN
+-A ISTIO_OUTPUT -o lo ! -d 127.0.0.1/32 -p tcp ! --dport 15008 -m owner --uid-owner 1337 -j ISTIO_IN_REDIRECT
+-A ISTIO_OUTPUT -o lo -m owner ! --uid-owner 1337 -j RETURN
+-A ISTIO_OUTPUT -m owner --uid-owner 1337 -j RETURN
+-A ISTIO_OUTPUT -o lo ! -d 127.0.0.1/32 -m owner --gid-owner 1337 -j ISTIO_IN_REDIRECT
+-A ISTIO_OUTPUT -o lo -m owner ! --gid-owner 1337 -j RETURN
+-A ISTIO_OUTPUT -m owner --gid-owner 1337 -j RETURN
+-A ISTIO_OUTPUT -d 127.0.0.1/32 -j RETURN
+-A ISTIO_OUTPUT -j ISTIO_REDIRECT
+COMMIT
+'''
+
+
+# A service mesh's sidecar: what the application sends goes to it, what it sends goes out, what comes in goes to it.
+def istio():
+    k = socket.create_connection((THERE, 7002))
+    f = k.makefile('rw')
+    out = socket.create_server(('0.0.0.0', 15001))
+    into = socket.create_server(('0.0.0.0', 15006))
+    app = socket.create_server(('0.0.0.0', 8080))
+    subprocess.run(['iptables-legacy-restore', '--noflush'], input=ISTIO, text=True, check=True)
+    s = socket.create_connection((THERE, 7000), 5)
+    talk('application', s, out.accept()[0])
+    s = socket.create_connection(('127.0.0.1', 8080), 5)
+    talk('itself', s, app.accept()[0])
+    sys.stdout.flush()
+    if not (pid := os.fork()):
+        os.setgid(1337)
+        os.setuid(1337)
+        talk('sidecar', socket.create_connection((THERE, 7000), 5))
+        s = socket.create_connection(('10.9.0.1', 8080), 5)
+        talk('sidecar home', s, into.accept()[0])
+        sys.stdout.flush()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    print('echo', 8080, file=f, flush=True)
+    a = into.accept()[0]
+    print('from outside', original(a), a.recv(9))
+    a.sendall(b'back')
+    print(f.readline().strip())
+    ipt('-t', 'nat', '-F')
+
+
 subprocess.run(['ip', 'link', 'set', 'lo', 'up'])
-for f in outgoing, datagrams, ping, incoming, nat_out, nat_in:
+for f in outgoing, datagrams, ping, incoming, nat_out, nat_in, istio:
     f()
     sys.stdout.flush()

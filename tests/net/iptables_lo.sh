@@ -17,6 +17,14 @@ run_more "$cvisor" $quiet do -- > inside.txt
 diff native.txt inside.txt > diff.txt || bad "more: $(cat diff.txt)"
 [ "$(wc -l < native.txt)" -gt 60 ] || bad "too few lines: $(cat native.txt)"
 
+run_v6() { timeout 60 "$@" unshare -n /usr/bin/python3 "$here/iptables_v6.py" 2>&1 || echo "status $?"; }
+if unshare -n ip6tables-legacy -L >/dev/null 2>&1; then
+    run_v6 env > native.txt
+    run_v6 "$cvisor" $quiet do -- > inside.txt
+    diff native.txt inside.txt > diff.txt || bad "IPv6: $(cat diff.txt)"
+    [ "$(wc -l < native.txt)" -gt 30 ] || bad "too few lines: $(cat native.txt)"
+fi
+
 # What programs print of tables, rules and counters.
 cat > list.sh <<'S'
 t() { iptables-legacy "$@" 2>&1; echo "status $?"; }

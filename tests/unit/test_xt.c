@@ -240,55 +240,63 @@ TEST(mutations)
     CHECK(nloaded > 1000);
 }
 
-/* A rule with a match or a target of random data in an otherwise empty table of either family. */
+/* Appends a rule to b: with m (and random data), without (NULL); target g, or (NULL) this verdict or ERROR. */
+static u32 append(enum xt_family family, u8 *b, struct xt_shape *s, u8 protocol, const struct xt_match *m,
+                  const struct xt_target *g, bool is_error)
+{
+    u32 head = family == XT_V4 ? sizeof(struct lx_ipt_entry) : sizeof(struct lx_ip6t_entry);
+    u32 off = s->size, msize = m ? 32 + XT_ALIGN(m->size) : 0;
+    u32 tsize = 32 + (is_error ? 32 : g ? XT_ALIGN(g->size) : 8);
+    u16 offsets[2] = {(u16)(head + msize), (u16)(head + msize + tsize)};
+    u8 *at = b + off, *t = at + head + msize;
+    struct lx_xt_ext e = {.size = (u16)msize};
+    s32 accept = -2;
+    at[family == XT_V4 ? 80 : 128] = protocol;
+    if (family == XT_V6 && protocol)
+        at[131] = 1;
+    memcpy(at + (family == XT_V4 ? 88 : 140), offsets, sizeof(offsets));
+    if (m) {
+        strcpy(e.name, m->name);
+        e.revision = m->revision;
+        memcpy(at + head, &e, sizeof(e));
+        for (u32 i = 0; i < m->size; i++)
+            at[head + 32 + i] = rnd() % 4 ? 0 : (u8)rnd();
+    }
+    e = (struct lx_xt_ext){.size = (u16)tsize};
+    if (is_error) {
+        strcpy(e.name, "ERROR");
+        strcpy((char *)t + 32, "ERROR");
+    } else if (g) {
+        strcpy(e.name, g->name);
+        e.revision = g->revision;
+        for (u32 i = 0; i < g->size; i++)
+            t[32 + i] = rnd() % 4 ? 0 : (u8)rnd();
+    } else {
+        memcpy(t + 32, &accept, sizeof(accept));
+    }
+    memcpy(t, &e, sizeof(e));
+    s->size += offsets[1];
+    s->nrules++;
+    return off;
+}
+
+/* A rule with a match or a target of random data, at one hook of an otherwise empty table. */
 static int load_random(enum xt_family family, enum xt_table_id id, const struct xt_match *m,
                        const struct xt_target *g, struct xt_table **ret)
 {
     static u8 b[8192];
-    u32 head = family == XT_V4 ? sizeof(struct lx_ipt_entry) : sizeof(struct lx_ip6t_entry);
     struct xt_shape s = {.valid_hooks = xt_hooks_of(id)};
+    u32 chosen = rnd() % XT_HOOKS;
     memset(b, 0, sizeof(b));
-    for (u32 n = 0; n < 3; n++) { /* the rule; the policy; the end */
-        u8 *at = b + s.size;
-        u32 msize = !n && m ? 32 + XT_ALIGN(m->size) : 0;
-        u32 tsize = 32 + (n == 2 ? 32 : n || !g ? 8 : XT_ALIGN(g->size));
-        u16 offsets[2] = {(u16)(head + msize), (u16)(head + msize + tsize)};
-        u8 protocol = !n ? (m && m->protocol ? m->protocol : rnd() % 2 ? 6 : 17) : 0;
-        if (family == XT_V4) {
-            at[80] = protocol;
-        } else if (!n) {
-            at[128] = protocol;
-            at[131] = 1;
-        }
-        memcpy(at + (family == XT_V4 ? 88 : 140), offsets, sizeof(offsets));
-        struct lx_xt_ext e = {.size = (u16)msize};
-        if (msize) {
-            strcpy(e.name, m->name);
-            e.revision = m->revision;
-            memcpy(at + head, &e, sizeof(e));
-            for (u32 i = 0; i < m->size; i++)
-                at[head + 32 + i] = rnd() % 4 ? 0 : (u8)rnd();
-        }
-        e = (struct lx_xt_ext){.size = (u16)tsize};
-        s32 accept = -2;
-        u8 *t = at + head + msize;
-        if (n == 2) {
-            strcpy(e.name, "ERROR");
-            strcpy((char *)t + 32, "ERROR");
-        } else if (!n && g) {
-            strcpy(e.name, g->name);
-            e.revision = g->revision;
-            for (u32 i = 0; i < g->size; i++)
-                t[32 + i] = rnd() % 4 ? 0 : (u8)rnd();
-        } else {
-            memcpy(t + 32, &accept, sizeof(accept));
-        }
-        memcpy(t, &e, sizeof(e));
-        for (u32 h = 0; h < XT_HOOKS && n == 1; h++)
-            s.underflow[h] = s.size;
-        s.size += offsets[1];
-        s.nrules++;
+    for (u32 h = 0; h < XT_HOOKS; h++) {
+        if (!(s.valid_hooks >> h & 1))
+            continue;
+        s.entry[h] = s.size;
+        if (h == chosen)
+            (void)append(family, b, &s, m && m->protocol ? m->protocol : rnd() % 2 ? 6 : 17, m, g, false);
+        s.underflow[h] = append(family, b, &s, 0, NULL, NULL, false);
     }
+    (void)append(family, b, &s, 0, NULL, NULL, true);
     u8 *exact = malloc(s.size);
     memcpy(exact, b, s.size);
     int r = xt_load(family, id, &s, exact, ret);

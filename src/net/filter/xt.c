@@ -206,12 +206,17 @@ static bool is_policy(const struct xt_table *t, u32 i)
 
 static int check_hooks(const struct xt_table *t)
 {
+    s64 entry = -1, underflow = -1;
     for (u32 h = 0; h < XT_HOOKS; h++) {
         if (!(t->shape.valid_hooks >> h & 1))
             continue;
         u32 last = rule_at(t, t->shape.underflow[h]);
         if (rule_at(t, t->shape.entry[h]) == NO_RULE || last == NO_RULE || !is_policy(t, last))
             return -LX_EINVAL;
+        if (t->shape.entry[h] <= entry || t->shape.underflow[h] <= underflow)
+            return -LX_EINVAL; /* chains stand in the order of their hooks, none twice */
+        entry = t->shape.entry[h];
+        underflow = t->shape.underflow[h];
     }
     return 0;
 }
@@ -534,10 +539,9 @@ void xt_store(const struct xt_table *t, u8 *ret)
     }
 }
 
-/* Of all revisions of a name in a family. */
 static int revision(int best, bool has_it)
 {
-    return best < 0 ? -LX_ENOENT : has_it ? best : -LX_EPROTONOSUPPORT;
+    return best < 0 ? -LX_ENOENT : has_it ? 0 : -LX_EPROTONOSUPPORT;
 }
 
 int xt_match_revision(enum xt_family family, const char *name, u8 rev)

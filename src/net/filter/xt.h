@@ -148,8 +148,8 @@ void xt_counters(const struct xt_table *t, struct lx_xt_counters *ret);
 void xt_add_counters(struct xt_table *t, const struct lx_xt_counters *add, u32 count);
 /* The table has the hook, which p names. Never XT_CONTINUE. */
 enum xt_verdict xt_run(struct xt_table *t, struct xt_packet *p);
-/* The highest revision of a match or target; -LX_ENOENT: not here; -LX_EPROTONOSUPPORT: in others
- * only. */
+/* Is the match or target here in this revision? 0; -LX_ENOENT; -LX_EPROTONOSUPPORT: in others only.
+ */
 int xt_match_revision(enum xt_family family, const char *name, u8 revision);
 int xt_target_revision(enum xt_family family, const char *name, u8 revision);
 

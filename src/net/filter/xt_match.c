@@ -291,6 +291,7 @@ struct lx_xt_conntrack {
     u16 match_flags, invert_flags, state_mask, status_mask;
     u16 port_high[4]; /* revision 3 */
 };
+#define CONNTRACK1_SIZE 152U
 #define CONNTRACK2_SIZE 156U /* up to status_mask, rounded up */
 #define CONNTRACK3_SIZE 164U
 _Static_assert(offsetof(struct lx_xt_conntrack, port_high) == 154, "xt_conntrack_mtinfo2");
@@ -408,6 +409,18 @@ static enum xt_answer conntrack_one(const struct lx_xt_conntrack *m, const struc
                                            !!(m->invert_flags & BY_EXPIRES))
         return XT_NO;
     return XT_YES;
+}
+
+/* Its masks are a byte each. */
+static enum xt_answer conntrack1_run(const u8 *data, _Atomic u64 *state, const struct xt_packet *p)
+{
+    u32 at = offsetof(struct lx_xt_conntrack, state_mask);
+    struct lx_xt_conntrack m = {0};
+    (void)state;
+    memcpy(&m, data, at);
+    m.state_mask = data[at];
+    m.status_mask = data[at + 1];
+    return conntrack_one(&m, p, false);
 }
 
 static enum xt_answer conntrack2_run(const u8 *data, _Atomic u64 *state, const struct xt_packet *p)
@@ -648,6 +661,7 @@ const struct xt_match xt_matches[] = {
     {"addrtype", XT_IN_BOTH, 1, 0, sizeof(struct lx_xt_addrtype), false, addrtype_check,
      addrtype_run},
     {"state", XT_IN_BOTH, 0, 0, sizeof(u32), true, NULL, state_run},
+    {"conntrack", XT_IN_BOTH, 1, 0, CONNTRACK1_SIZE, true, NULL, conntrack1_run},
     {"conntrack", XT_IN_BOTH, 2, 0, CONNTRACK2_SIZE, true, NULL, conntrack2_run},
     {"conntrack", XT_IN_BOTH, 3, 0, CONNTRACK3_SIZE, true, NULL, conntrack3_run},
     {"comment", XT_IN_BOTH, 0, 0, 256, false, NULL, comment_run},

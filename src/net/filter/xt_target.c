@@ -113,7 +113,7 @@ static enum xt_verdict notrack_run(const u8 *data, struct xt_packet *p)
     return XT_CONTINUE;
 }
 
-/* CT of revisions 1 and 2: of what it can say, "do not track" alone is here. */
+/* CT: of what it can say, "do not track" alone is here. */
 struct lx_xt_ct {
     u16 flags, zone;
     u32 ct_events, exp_events;
@@ -121,6 +121,22 @@ struct lx_xt_ct {
     u64 ct;
 };
 _Static_assert(sizeof(struct lx_xt_ct) == 72, "xt_ct_target_info_v1");
+
+struct lx_xt_ct0 {
+    u16 flags, zone;
+    u32 ct_events, exp_events;
+    char helper[16];
+    u64 ct;
+};
+_Static_assert(sizeof(struct lx_xt_ct0) == 40, "xt_ct_target_info");
+
+static bool ct0_check(const u8 *data, const struct xt_place *at)
+{
+    struct lx_xt_ct0 m;
+    (void)at;
+    memcpy(&m, data, sizeof(m));
+    return m.flags == 1 && !m.zone && !m.ct_events && !m.exp_events && !m.helper[0];
+}
 
 static bool ct_check(const u8 *data, const struct xt_place *at)
 {
@@ -148,12 +164,13 @@ struct lx_nat_range4 {
     u16 port_min, port_max;
 };
 _Static_assert(sizeof(struct lx_nat_range4) == 20, "nf_nat_ipv4_multi_range_compat");
-struct lx_nat_range6 {
+struct lx_nat_range {
     u32 flags;
-    u8 min[16], max[16];
+    u8 min[16], max[16]; /* of IPv4, the first word */
     u16 port_min, port_max;
 };
-_Static_assert(sizeof(struct lx_nat_range6) == 40, "nf_nat_range");
+_Static_assert(sizeof(struct lx_nat_range) == 40, "nf_nat_range");
+#define NAT_RANGE2_SIZE 44U /* and the port that an offset counts from, which is refused */
 
 static struct ct_range range4(const u8 *data)
 {
@@ -167,17 +184,25 @@ static struct ct_range range4(const u8 *data)
                              .port_max = net16(m.port_max)};
 }
 
-static struct ct_range range6(const u8 *data)
+static ipaddr addr_of(const u8 addr[16], bool is_v6)
 {
-    struct lx_nat_range6 m;
+    u32 v4;
+    ipaddr a;
+    memcpy(&v4, addr, sizeof(v4));
+    memcpy(a.b, addr, sizeof(a.b));
+    return is_v6 ? a : ipaddr_v4(v4);
+}
+
+static struct ct_range range(const u8 *data, bool is_v6)
+{
+    struct lx_nat_range m;
     memcpy(&m, data, sizeof(m));
-    struct ct_range r = {.has_addr = m.flags & RANGE_ADDR,
-                         .has_port = m.flags & RANGE_PORT,
-                         .port_min = net16(m.port_min),
-                         .port_max = net16(m.port_max)};
-    memcpy(r.min.b, m.min, 16);
-    memcpy(r.max.b, m.max, 16);
-    return r;
+    return (struct ct_range){.has_addr = m.flags & RANGE_ADDR,
+                             .has_port = m.flags & RANGE_PORT,
+                             .min = addr_of(m.min, is_v6),
+                             .max = addr_of(m.max, is_v6),
+                             .port_min = net16(m.port_min),
+                             .port_max = net16(m.port_max)};
 }
 
 static bool is_range(u32 flags, const struct ct_range *r)
@@ -195,18 +220,12 @@ static bool range4_check(const u8 *data, const struct xt_place *at)
     return m.count == 1 && is_range(m.flags, &r);
 }
 
-static bool range6_check(const u8 *data, const struct xt_place *at)
+static bool range_check(const u8 *data, const struct xt_place *at)
 {
-    struct lx_nat_range6 m;
-    (void)at;
-    memcpy(&m, data, sizeof(m));
-    struct ct_range r = range6(data);
-    return is_range(m.flags, &r);
-}
-
-static struct ct_range range_of(const u8 *data, const struct xt_packet *p)
-{
-    return p->is_v6 ? range6(data) : range4(data);
+    u32 flags;
+    memcpy(&flags, data, sizeof(flags));
+    struct ct_range r = range(data, at->family == XT_V6);
+    return is_range(flags, &r);
 }
 
 static enum xt_verdict nat(struct xt_packet *p, enum ct_manip m, const struct ct_range *r)
@@ -214,22 +233,34 @@ static enum xt_verdict nat(struct xt_packet *p, enum ct_manip m, const struct ct
     return ct_nat(p->ns->ct_ns, p, m, r) ? XT_ACCEPT : XT_DROP;
 }
 
+static enum xt_verdict dnat4_run(const u8 *data, struct xt_packet *p)
+{
+    struct ct_range r = range4(data);
+    return nat(p, CT_DESTINATION, &r);
+}
+
 static enum xt_verdict dnat_run(const u8 *data, struct xt_packet *p)
 {
-    struct ct_range r = range_of(data, p);
+    struct ct_range r = range(data, p->is_v6);
     return nat(p, CT_DESTINATION, &r);
+}
+
+static enum xt_verdict snat4_run(const u8 *data, struct xt_packet *p)
+{
+    struct ct_range r = range4(data);
+    return nat(p, CT_SOURCE, &r);
 }
 
 static enum xt_verdict snat_run(const u8 *data, struct xt_packet *p)
 {
-    struct ct_range r = range_of(data, p);
+    struct ct_range r = range(data, p->is_v6);
     return nat(p, CT_SOURCE, &r);
 }
 
 /* To this host: of OUTPUT to the loopback, else to the interface that it came by. */
 static enum xt_verdict redirect_run(const u8 *data, struct xt_packet *p)
 {
-    struct ct_range r = range_of(data, p);
+    struct ct_range r = p->is_v6 ? range(data, true) : range4(data);
     struct lx_in6_addr lo6 = {.b = {[15] = 1}};
     r.has_addr = true;
     if (p->hook == XT_OUTPUT)
@@ -242,7 +273,7 @@ static enum xt_verdict redirect_run(const u8 *data, struct xt_packet *p)
 
 static enum xt_verdict masquerade_run(const u8 *data, struct xt_packet *p)
 {
-    struct ct_range r = range_of(data, p);
+    struct ct_range r = p->is_v6 ? range(data, true) : range4(data);
     r.has_addr = true;
     r.min = r.max = p->masq;
     return ipaddr_is_any(&r.min) ? XT_DROP : nat(p, CT_SOURCE, &r);
@@ -256,23 +287,26 @@ const struct xt_target xt_targets[] = {
     {"CONNMARK", XT_IN_BOTH, 1, 0, 0, sizeof(struct lx_xt_connmark_tg), true, connmark_check,
      connmark_run},
     {"NOTRACK", XT_IN_BOTH, 0, IN_RAW, 0, 0, false, NULL, notrack_run},
+    {"CT", XT_IN_BOTH, 0, IN_RAW, 0, sizeof(struct lx_xt_ct0), false, ct0_check, notrack_run},
     {"CT", XT_IN_BOTH, 1, IN_RAW, 0, sizeof(struct lx_xt_ct), false, ct_check, notrack_run},
     {"CT", XT_IN_BOTH, 2, IN_RAW, 0, sizeof(struct lx_xt_ct), false, ct_check, notrack_run},
     {"DNAT", XT_IN_V4, 0, IN_NAT, HOOKS_DST, sizeof(struct lx_nat_range4), true, range4_check,
+     dnat4_run},
+    {"DNAT", XT_IN_BOTH, 1, IN_NAT, HOOKS_DST, sizeof(struct lx_nat_range), true, range_check,
      dnat_run},
-    {"DNAT", XT_IN_V6, 1, IN_NAT, HOOKS_DST, sizeof(struct lx_nat_range6), true, range6_check,
-     dnat_run},
+    {"DNAT", XT_IN_BOTH, 2, IN_NAT, HOOKS_DST, NAT_RANGE2_SIZE, true, range_check, dnat_run},
     {"SNAT", XT_IN_V4, 0, IN_NAT, HOOKS_SRC, sizeof(struct lx_nat_range4), true, range4_check,
+     snat4_run},
+    {"SNAT", XT_IN_BOTH, 1, IN_NAT, HOOKS_SRC, sizeof(struct lx_nat_range), true, range_check,
      snat_run},
-    {"SNAT", XT_IN_V6, 1, IN_NAT, HOOKS_SRC, sizeof(struct lx_nat_range6), true, range6_check,
-     snat_run},
+    {"SNAT", XT_IN_BOTH, 2, IN_NAT, HOOKS_SRC, NAT_RANGE2_SIZE, true, range_check, snat_run},
     {"REDIRECT", XT_IN_V4, 0, IN_NAT, HOOKS_DST, sizeof(struct lx_nat_range4), true, range4_check,
      redirect_run},
-    {"REDIRECT", XT_IN_V6, 0, IN_NAT, HOOKS_DST, sizeof(struct lx_nat_range6), true, range6_check,
+    {"REDIRECT", XT_IN_V6, 0, IN_NAT, HOOKS_DST, sizeof(struct lx_nat_range), true, range_check,
      redirect_run},
     {"MASQUERADE", XT_IN_V4, 0, IN_NAT, XT_BIT(XT_POSTROUTING), sizeof(struct lx_nat_range4), true,
      range4_check, masquerade_run},
-    {"MASQUERADE", XT_IN_V6, 0, IN_NAT, XT_BIT(XT_POSTROUTING), sizeof(struct lx_nat_range6), true,
-     range6_check, masquerade_run},
+    {"MASQUERADE", XT_IN_V6, 0, IN_NAT, XT_BIT(XT_POSTROUTING), sizeof(struct lx_nat_range), true,
+     range_check, masquerade_run},
 };
 const u32 xt_ntargets = ARRAY_SIZE(xt_targets);
