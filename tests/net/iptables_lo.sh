@@ -1,23 +1,23 @@
 #!/bin/sh
 # Rules of iptables-legacy on the loopback, and how the tables are listed: in a namespace natively and in a sandbox.
-# timeout: 240
+# timeout: 900
 . "$(dirname "$0")/lib.inc"
 here=$(cd "$(dirname "$0")" && pwd)
 command -v iptables-legacy >/dev/null || { echo "skip: no iptables-legacy"; exit 77; }
 unshare -n iptables-legacy -L >/dev/null 2>&1 || { echo "skip: iptables-legacy does not work here"; exit 77; }
-run() { timeout 60 "$@" unshare -n /usr/bin/python3 "$here/iptables_lo.py" 2>&1 || echo "status $?"; }
+run() { timeout 200 "$@" unshare -n /usr/bin/python3 "$here/iptables_lo.py" 2>&1 || echo "status $?"; }
 run env > native.txt
 run "$cvisor" $quiet do -- > inside.txt
 diff native.txt inside.txt > diff.txt || bad "$(cat diff.txt)"
 [ "$(wc -l < native.txt)" -gt 30 ] || bad "too few lines: $(cat native.txt)"
 
-run_more() { timeout 60 "$@" unshare -n /usr/bin/python3 "$here/iptables_more.py" 2>&1 || echo "status $?"; }
+run_more() { timeout 200 "$@" unshare -n /usr/bin/python3 "$here/iptables_more.py" 2>&1 || echo "status $?"; }
 run_more env > native.txt
 run_more "$cvisor" $quiet do -- > inside.txt
 diff native.txt inside.txt > diff.txt || bad "more: $(cat diff.txt)"
 [ "$(wc -l < native.txt)" -gt 60 ] || bad "too few lines: $(cat native.txt)"
 
-run_v6() { timeout 60 "$@" unshare -n /usr/bin/python3 "$here/iptables_v6.py" 2>&1 || echo "status $?"; }
+run_v6() { timeout 200 "$@" unshare -n /usr/bin/python3 "$here/iptables_v6.py" 2>&1 || echo "status $?"; }
 if unshare -n ip6tables-legacy -L >/dev/null 2>&1; then
     run_v6 env > native.txt
     run_v6 "$cvisor" $quiet do -- > inside.txt
@@ -76,7 +76,7 @@ $i-legacy-save | grep -v '^#' | cmp - saved && echo same
 done
 cat /proc/net/ip6_tables_names
 S
-list() { timeout 60 "$@" unshare -n bash list.sh 2>&1 || echo "status $?"; }
+list() { timeout 200 "$@" unshare -n bash list.sh 2>&1 || echo "status $?"; }
 list env > native.txt
 list "$cvisor" $quiet do --cwd "$PWD" -- > inside.txt
 diff native.txt inside.txt > diff.txt || bad "listing: $(cat diff.txt)"
