@@ -39,15 +39,13 @@
 struct table {
     u32 nbuckets; /* a power of two, at least NLOCKS: a name's lock is the same in every table */
     struct epoch_node rcu;
-    struct list *_Atomic heads[]; /* written under the chain's lock */
+    struct list *_Atomic *heads; /* immutable; they are written under the chain's lock */
 };
 
-static struct {
-    struct table t;
-    struct list *_Atomic heads[MIN_BUCKETS];
-} first_table = {.t.nbuckets = MIN_BUCKETS};
-static struct table *_Atomic table =
-    &first_table.t;                       /* written under move_lock and all bucket_locks */
+static struct list *_Atomic first_heads[MIN_BUCKETS];
+static struct table first_table = {.nbuckets = MIN_BUCKETS, .heads = first_heads};
+/* Written under move_lock and all bucket_locks. */
+static struct table *_Atomic table = &first_table;
 static struct mutex bucket_locks[NLOCKS]; /* zero is unlocked */
 static struct mutex lru_lock = MUTEX_INIT("dentry_lru");
 static struct list lru = LIST_INIT(lru); /* guarded by lru_lock */
@@ -370,7 +368,7 @@ void dentry_forget_unused(struct super *sb)
     u32 nfreed = 0;
     list_init(&dead);
     mutex_lock(&lru_lock);
-    list_for_each_safe(d, next, &lru, lru) {
+    list_for_each_safe (d, next, &lru, lru) {
         u32 one = 1;
         if (d->sb != sb || !atomic_compare_exchange_strong(&d->ref.count, &one, 0))
             continue;
@@ -478,6 +476,7 @@ static void table_grow(void) NO_THREAD_ANALYSIS
     if (!t)
         return; /* chains get longer */
     t->nbuckets = n;
+    t->heads = (struct list * _Atomic *)(void *)(t + 1);
     atomic_fetch_add_explicit(&vfs_rename_seq, 1, memory_order_seq_cst);
     for (u32 i = 0; i < NLOCKS; i++)
         mutex_lock(&bucket_locks[i]);
@@ -495,7 +494,7 @@ static void table_grow(void) NO_THREAD_ANALYSIS
     for (u32 i = 0; i < NLOCKS; i++)
         mutex_unlock(&bucket_locks[i]);
     atomic_fetch_add_explicit(&vfs_rename_seq, 1, memory_order_seq_cst);
-    if (old != &first_table.t)
+    if (old != &first_table)
         epoch_defer(&old->rcu, table_free);
 }
 
