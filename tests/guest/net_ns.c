@@ -319,10 +319,10 @@ TEST(links_are_limited)
     int n = 0, r = 0;
     while (n < 600 && (r = add_link("bridge", "b%d")) == 0)
         n++;
-    if (r == 0)
-        SKIP("there is no limit here");
-    CHECK(n > 50);
-    CHECK(r == -ENFILE || r == -ENOMEM);
+    if (r != 0) { /* Linux makes them all */
+        CHECK(n > 50);
+        CHECK(r == -ENFILE || r == -ENOMEM);
+    }
     fresh_ns(); /* and they are given back */
     CHECK_EQ(add_link("bridge", "b0"), 0);
 }
