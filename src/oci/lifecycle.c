@@ -23,6 +23,7 @@
 #include "oci/console.h"
 #include "oci/hooks.h"
 #include "oci/idmap.h"
+#include "oci/late_net.h"
 #include "oci/pod.h"
 #include "oci/translate.h"
 
@@ -569,12 +570,15 @@ int oci_create(const struct oci_globals *g, const struct oci_create *c, struct o
 /* ---- start, kill, pause, wait -------------------------------------------------------------- */
 
 /* A hook that fails ends the container; a program that cannot be run has done so itself. */
-static int start_created(const struct oci_state *s, struct err *e)
+static int start_created(const struct oci_globals *g, const struct oci_state *s, struct err *e)
 {
     struct oci_spec *spec;
     if (oci_spec_load(s->dir, "config.json", &spec, e) < 0)
         return -1;
-    int r = start_with_hooks(spec, s, e);
+    bool is_taken = g->network == NET_NAMESPACE || g->network == NET_SANDBOX;
+    int r = is_taken ? late_net_take(s, spec, g->egress, e) : 0;
+    if (r == 0)
+        r = start_with_hooks(spec, s, e);
     if (r < 0)
         (void)!kill_attendant(s, NULL); /* the first failure is what counts */
     oci_spec_free(spec);
@@ -592,7 +596,7 @@ int oci_start(const struct oci_globals *g, const char *id, struct err *e)
     int r = -1;
     switch (state_status(&s)) {
     case OCI_ST_CREATED:
-        r = start_created(&s, e);
+        r = start_created(g, &s, e);
         break;
     case OCI_ST_STOPPED:
         err_set(e, "cannot start a container that has stopped");

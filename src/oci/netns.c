@@ -464,6 +464,46 @@ int netns_take_entered(const struct stat *left, const char *egress, struct sandb
     return r;
 }
 
+/* In the namespace: 1: an interface besides the loopback has an address; 0: none has. */
+static int has_address(struct err *e)
+{
+    struct netcfg c = {0};
+    int nl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    int r = nl < 0 ? -errno : read_namespace(nl, &c);
+    int has = c.naddrs > 0;
+    if (nl >= 0)
+        close(nl);
+    netcfg_done(&c);
+    if (r < 0) {
+        errno = -r;
+        return err_errno(e, "cannot read the network namespace");
+    }
+    return has;
+}
+
+int netns_take_late(pid_t pid, const char *egress, struct sandbox_params *p, struct err *e)
+{
+    char path[40];
+    struct stat left;
+    int self = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    if (self < 0 || fstat(self, &left) < 0) {
+        if (self >= 0)
+            close(self);
+        return err_errno(e, "cannot open /proc/self/ns/net");
+    }
+    snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
+    int r = netns_enter(path, e);
+    if (r == 0) {
+        r = netns_is_hosts(&left) ? 0 : has_address(e);
+        if (r > 0)
+            r = netns_take_entered(&left, egress, p, e);
+        if (setns(self, CLONE_NEWNET) < 0)
+            r = err_errno(e, "cannot go back to the own network namespace");
+    }
+    close(self);
+    return r;
+}
+
 bool netns_is_egress(const char *text)
 {
     struct netcfg c = {0};

@@ -26,6 +26,12 @@ bool netns_is_hosts(const struct stat *left) must_check;
  */
 int netns_take_entered(const struct stat *left, const char *egress, struct sandbox_params *p,
                        struct err *e) must_check;
+/*
+ * The same for the network namespace of process pid, of a sandbox that has started already: when an
+ * interface there has an address. Fills p as netns_take does; the caller is back in its own.
+ */
+int netns_take_late(pid_t pid, const char *egress, struct sandbox_params *p,
+                    struct err *e) must_check;
 /* Does Docker's name server listen in the caller's namespace? */
 bool netns_has_resolver(void) must_check;
 /* For good. The calling process must have one thread. */

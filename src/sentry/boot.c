@@ -75,6 +75,27 @@ int boot_network(const struct bootcfg *cfg, struct boot_error *e)
     return r < 0 ? boot_fail(e, 125, r, "reach the network's name server", NULL) : 0;
 }
 
+int boot_network_late(const void *config, size_t size, int *fds, u32 nfds)
+{
+    struct netcfg net;
+    struct netstack *stk = root_net_ns->stack;
+    if (root_net_ns->host || !stk || stk->nifaces != 1)
+        return -LX_EBUSY;
+    int r = netcfg_decode(config, size, &net);
+    if (r < 0)
+        return r;
+    if (net.nifaces != nfds)
+        r = -LX_EINVAL;
+    for (u32 i = 0; r == 0 && i < nfds; i++)
+        net.ifaces[i].fd = take_fd(fds[i]);
+    if (r == 0)
+        r = netstack_configure(stk, &net);
+    if (r == 0)
+        r = netstack_start(stk);
+    netcfg_done(&net);
+    return r;
+}
+
 static void limit_ids(const struct boot_idmap *map, u32 n, bool is_gid)
 {
     static struct id_map_entry e[BOOT_MAX_IDMAPS];

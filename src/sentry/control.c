@@ -478,6 +478,21 @@ static void serve_start(int fd, struct container *c)
     waitq_wake(&c->wait, WAIT_ALL);
 }
 
+/* The container's lock keeps its start away. */
+static void serve_net(int fd, struct request *q, struct container *c)
+{
+    size_t size = 0;
+    void *config = map_config(q, &size);
+    int r = config ? -LX_EBUSY : -LX_EINVAL;
+    mutex_lock(&c->lock);
+    if (config && c->is_first && c->state == CTL_ST_CREATED && !c->is_start_asked)
+        r = boot_network_late(config, size, q->fds + 1, q->nfds - 1);
+    mutex_unlock(&c->lock);
+    free(config);
+    close_fds(q);
+    send_result(fd, r, "take the network's interfaces over");
+}
+
 static void serve_wait(int fd, struct container *c)
 {
     atomic_fetch_add(&c->nlinks, 1);
@@ -538,6 +553,8 @@ static void *connection_main(void *arg)
         } else if (q->m.type == CTL_EXEC) {
             serve_exec(fd, q, c);
             fd = -1;
+        } else if (q->m.type == CTL_NET) {
+            serve_net(fd, q, c);
         } else {
             close_fds(q);
             serve_request(fd, q, c);

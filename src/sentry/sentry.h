@@ -44,6 +44,9 @@ void console_end(struct console *c);
 struct container;
 int boot_rooms(struct boot_error *e) must_check;
 int boot_network(const struct bootcfg *cfg, struct boot_error *e) must_check;
+/* For a sandbox that has started, but no program in it: the interfaces' descriptors come in fds, and
+ * are taken. -LX_E* */
+int boot_network_late(const void *config, size_t size, int *fds, u32 nfds) must_check;
 /* The ids that the sandbox has, and how the owners of its files are told. */
 void boot_ids(const struct bootcfg *cfg);
 /*

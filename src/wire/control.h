@@ -49,6 +49,8 @@ enum ctl_type {
     CTL_STATS, /* CTL_OK with data: struct ctl_stats */
     CTL_UPDATE, /* data: struct ctl_limits */
     CTL_WAIT,
+    CTL_NET, /* interfaces for a sandbox whose first container has not started. fds: a netcfg, then what each
+                interface's frames come and go by */
     CTL_OK,
     CTL_NTYPES,
 };

@@ -44,6 +44,23 @@ Invalid argument" "host root's file, and an id that there is not: $(cat err)"
     oci exec -u 5000 u2 true 2>err; check $? 255 "exec as an id that there is not"
     grep -qi "invalid argument" err || bad "the sentence does not say so: $(cat err)"
     oci delete --force u2
+    # Interfaces that come when it has been created, as an engine's do that waits for the user namespace.
+    if command -v ip > /dev/null && ip netns add cvu-$$ 2>/dev/null; then
+        make_bundle '["sleep", "1000"]' "$(maps "[$(range 0 100000 5000)]")"
+        ln -sf busybox "$bundle/rootfs/bin/ip"
+        oci create -b "$bundle" --pid-file u3.pid u3 >/dev/null 2>err </dev/null; check $? 0 "create: $(cat err)"
+        ip link add eth0 netns "$(cat u3.pid)" type veth peer name eth0 netns cvu-$$
+        ip -n cvu-$$ addr add 10.77.0.1/24 dev eth0; ip -n cvu-$$ link set eth0 up
+        in_net() { nsenter -t "$(cat u3.pid)" -n ip "$@"; }
+        in_net addr add 10.77.0.2/24 dev eth0; in_net link set eth0 up
+        oci start u3 2>err; check $? 0 "start: $(cat err)"
+        check "$(oci exec u3 ip -o -4 addr show dev eth0 | grep -o 'inet [0-9./]*')" "inet 10.77.0.2/24" "its address"
+        check "$(in_net -o -4 addr show dev eth0)" "" "the host's own address there"
+        check "$(oci exec u3 cat /sys/class/net/eth0/operstate)" up "the interface in sysfs"
+        ip netns exec cvu-$$ ping -c 1 -W 5 10.77.0.2 > ping.out 2>&1; check $? 0 "an echo: $(cat ping.out)"
+        oci delete --force u3
+        ip netns del cvu-$$
+    fi
     # The one that an engine lives in, when the bundle asks for none: as a rootless engine's.
     cat > nested.py <<'END'
 import ctypes, os, sys

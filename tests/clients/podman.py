@@ -382,8 +382,14 @@ def user_namespace():
 @scenario()
 def user_namespace_bridge():
     """The engine sets the network of such a container up when it has been created."""
-    r = podman('run', '--rm', '--uidmap', '0:100000:5000', '--gidmap', '0:100000:5000', 'img', 'ip', '-o', '-4', 'addr')
-    has(r.out, r'eth0 +inet 10\.88\.')
+    podman('run', '-d', '--name', 'box', '--uidmap', '0:100000:5000', '--gidmap', '0:100000:5000', 'img', 'sh', '-c',
+           'mkdir /www; echo page > /www/index.html; exec httpd -f -h /www')
+    ip = inspect('box', '.NetworkSettings.IPAddress')
+    has(podman('exec', 'box', 'ip', 'a').out, re.escape(ip))
+    import urllib.request
+    until(lambda: podman('exec', 'box', 'wget', '-q', '-O', '-', 'http://127.0.0.1:80/', status=None).out == 'page', 'own server')
+    eq(urllib.request.urlopen('http://%s:80/' % ip, timeout=5).read(), b'page\n', 'from the host')
+    remove('box')
 
 
 @scenario('check')
