@@ -86,6 +86,17 @@ for what in "link set eth0 down" "addr add 10.9.0.77/24 dev eth0" "route del def
     hosted -- ip $what > out.txt 2>&1; check "$(cat out.txt)" "RTNETLINK answers: Operation not permitted" "ip $what"
 done
 
+# ---- accept tells the peer of a connection that has been reset meanwhile
+hosted -- /usr/bin/python3 -c '
+import select, socket, struct
+l = socket.create_server(("127.0.0.1", 0)); c = socket.create_connection(l.getsockname()); a = c.getsockname()
+c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)); c.close()
+s, peer = l.accept(); assert peer == a, (peer, a)
+try: s.recv(1)
+except ConnectionResetError: pass
+else: print("not reset")
+' > out.txt 2>&1; check "$(cat out.txt)" "" "a connection that was reset"
+
 # ---- what is not there
 hosted -- /usr/bin/python3 -c '
 import socket, errno

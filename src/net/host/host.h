@@ -86,6 +86,9 @@ struct host_sock {
     struct sock sk;
     int fd; /* owned; immutable */
     struct hostwatch watch;
+    union saddr
+        peer; /* accepted: of whom, which a reset would make forget; immutable, as its size */
+    u32 peer_len;
 };
 
 static inline struct host_sock *host_sk(struct sock *sk)

@@ -154,18 +154,27 @@ static int host_listen(struct sock *sk, s32 backlog)
     return result(listen(host_sk(sk)->fd, backlog));
 }
 
+struct accept_arg {
+    union saddr peer;
+    u32 len;
+};
+
 static s64 try_accept(struct host_sock *h, void *arg)
 {
-    return result(accept4(h->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    struct accept_arg *a = arg;
+    a->len = sizeof(a->peer);
+    return result(
+        accept4(h->fd, (struct sockaddr *)&a->peer, &a->len, SOCK_NONBLOCK | SOCK_CLOEXEC));
 }
 
 static int host_accept(struct sock *sk, bool is_nonblock, struct sock **ret_child)
 {
     struct host_sock *h = host_sk(sk);
+    struct accept_arg from;
     int r = hostnet_charge(sk->ns->host);
     if (r < 0)
         return r;
-    int fd = (int)host_retry(h, WAIT_IN, sock_recv_deadline(sk, is_nonblock), try_accept, NULL);
+    int fd = (int)host_retry(h, WAIT_IN, sock_recv_deadline(sk, is_nonblock), try_accept, &from);
     if (fd < 0) {
         hostnet_uncharge(sk->ns->host);
         return fd;
@@ -174,6 +183,8 @@ static int host_accept(struct sock *sk, bool is_nonblock, struct sock **ret_chil
     r = wrap(sk->ns, fd, sk->family, sk->type, sk->protocol, &child);
     if (r < 0)
         return r;
+    host_sk(child)->peer = from.peer;
+    host_sk(child)->peer_len = MIN(from.len, (u32)sizeof(from.peer));
     child->rcvtimeo_ns = sk->rcvtimeo_ns;
     child->sndtimeo_ns = sk->sndtimeo_ns;
     child->linger_s = sk->linger_s;
@@ -191,6 +202,12 @@ static int host_getname(struct sock *sk, union saddr *ret, u32 *ret_len)
 
 static int host_getpeer(struct sock *sk, union saddr *ret, u32 *ret_len)
 {
+    struct host_sock *h = host_sk(sk);
+    if (h->peer_len && !atomic_load(&sk->ino)) { /* for accept, which tells it in any case */
+        *ret = h->peer;
+        *ret_len = h->peer_len;
+        return 0;
+    }
     *ret_len = sizeof(*ret);
     return result(getpeername(host_sk(sk)->fd, (struct sockaddr *)ret, ret_len));
 }
