@@ -13,6 +13,7 @@
 #include "net/parts.h"
 #include "net/sock.h"
 #include "net/stack/stack.h"
+#include "net/tun.h"
 
 struct net_ns *root_net_ns;
 struct net_sysctl_hooks net_sysctl_hooks;
@@ -267,6 +268,7 @@ int net_init(void)
     r = stk_set_flags(root_net_ns->stack, LO_IFINDEX, LX_IFF_UP);
     if (r < 0)
         return r;
+    tun_init();
     kern_hooks.root_net_ns = root_net_ns;
     kern_hooks.net_ns_get = net_ns_get;
     kern_hooks.net_ns_put = net_ns_put;

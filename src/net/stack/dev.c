@@ -10,6 +10,7 @@
 
 #include "net/netdev.h"
 #include "net/stack/frame.h"
+#include "net/tun.h"
 
 #define NET_DEVS_MAX 1024U /* of the sandbox, loopbacks and links of the host aside */
 #define CHANGEABLE   (LX_IFF_UP | LX_IFF_PROMISC | LX_IFF_ALLMULTI | LX_IFF_NOARP | LX_IFF_DEBUG)
@@ -18,20 +19,23 @@ struct mutex dev_lock = MUTEX_INIT("net_dev");
 
 static u32 ndevs; /* guarded by dev_lock */
 
+#define ETHER (LX_IFF_BROADCAST | LX_IFF_MULTICAST)
+
 struct kind_info {
-    const char *name;
+    const char *name, *prefix; /* of IFLA_INFO_KIND; of names that nobody chose */
     u32 flags, mtu, min_mtu, max_mtu, txqlen;
-    bool can_make, has_operstate, is_stacked;
+    bool can_make; /* by netlink */
+    bool can_remove, has_operstate, is_stacked;
 };
 static const struct kind_info kinds[] = {
-    [DEV_LOOPBACK] = {"lo", LX_IFF_LOOPBACK, LO_MTU, 0, 0, 1000, false, false, false},
-    [DEV_LINK] = {"eth", LX_IFF_BROADCAST | LX_IFF_MULTICAST, 1500, 68, 65535, 1000, false, true,
-                  false},
-    [DEV_DUMMY] = {"dummy", LX_IFF_BROADCAST | LX_IFF_NOARP, 1500, 0, 0, 1000, true, false, false},
-    [DEV_VETH] = {"veth", LX_IFF_BROADCAST | LX_IFF_MULTICAST, 1500, 68, 65535, 1000, true, true,
-                  true},
-    [DEV_BRIDGE] = {"bridge", LX_IFF_BROADCAST | LX_IFF_MULTICAST, 1500, 68, 65535, 1000, true,
-                    true, false},
+    [DEV_LOOPBACK] = {NULL, "lo", LX_IFF_LOOPBACK, LO_MTU, 0, 0, 1000, 0, 0, 0, 0},
+    [DEV_LINK] = {NULL, "eth", ETHER, 1500, 68, 65535, 1000, 0, 0, 1, 0},
+    [DEV_DUMMY] = {"dummy", "dummy", LX_IFF_BROADCAST | LX_IFF_NOARP, 1500, 0, 0, 1000, 1, 1, 0, 0},
+    [DEV_VETH] = {"veth", "veth", ETHER, 1500, 68, 65535, 1000, 1, 1, 1, 1},
+    [DEV_BRIDGE] = {"bridge", "bridge", ETHER, 1500, 68, 65535, 1000, 1, 1, 1, 0},
+    [DEV_TUN] = {"tun", "tun", LX_IFF_POINTOPOINT | LX_IFF_MULTICAST | LX_IFF_NOARP, 1500, 68,
+                 65535, 500, 0, 1, 0, 0},
+    [DEV_TAP] = {"tun", "tap", ETHER, 1500, 68, 65535, 1000, 0, 1, 0, 0},
 };
 
 /* ---- slots --------------------------------------------------------------------------------- */
@@ -79,12 +83,14 @@ int stk_dev_new(struct netstack *stk, enum dev_kind kind, const char *name, s32 
     const struct kind_info *k = &kinds[kind];
     ifc->flags = k->flags;
     ifc->mac = 0;
-    ifc->type = kind == DEV_LOOPBACK ? LX_ARPHRD_LOOPBACK : LX_ARPHRD_ETHER;
+    ifc->type = kind == DEV_LOOPBACK ? LX_ARPHRD_LOOPBACK
+                : kind == DEV_TUN    ? LX_ARPHRD_NONE
+                                     : LX_ARPHRD_ETHER;
     ifc->mtu = k->mtu;
     ifc->txqlen = k->txqlen;
     ifc->group = 0;
     ifc->has_qdisc = false;
-    ifc->has_carrier = kind != DEV_VETH && kind != DEV_BRIDGE;
+    ifc->has_carrier = kind == DEV_LOOPBACK || kind == DEV_LINK || kind == DEV_DUMMY;
     ifc->is_mac_set = ifc->is_mtu_set = ifc->is_hairpin = false;
     rwlock_wrlock(&stk->cfg_lock);
     memset(ifc->name, 0, sizeof(ifc->name));
@@ -111,7 +117,7 @@ bool stk_dev_kind(const char *name, enum dev_kind *ret)
 void stk_dev_describe(const struct stk_iface *f, struct netdev_info *d)
 {
     const struct kind_info *k = &kinds[f->kind];
-    d->kind_name = k->can_make ? k->name : NULL;
+    d->kind_name = k->name;
     d->min_mtu = k->min_mtu;
     d->max_mtu = k->max_mtu;
     d->has_operstate = k->has_operstate;
@@ -198,6 +204,8 @@ static void went_down(struct stk_iface *ifc)
     neigh_flush(ifc);
 }
 
+static void update_bridge(struct stk_iface *br);
+
 static void set_carrier(struct stk_iface *ifc, bool is_on)
 {
     if (ifc->has_carrier == is_on)
@@ -209,6 +217,13 @@ static void set_carrier(struct stk_iface *ifc, bool is_on)
     if (is_on && ifc->kind != DEV_LINK)
         add_link_local(ifc);
     stk_tell_link(ifc, true, 0);
+}
+
+void stk_dev_set_carrier(struct stk_iface *ifc, bool is_on)
+{
+    set_carrier(ifc, is_on);
+    if (ifc->master)
+        update_bridge(ifc->master);
 }
 
 /* A bridge has a carrier while a port has; its address and MTU are the least of its ports'. */
@@ -333,7 +348,7 @@ static int pick_name(struct netstack *stk, enum dev_kind kind, const char *asked
     if (asked[0] && !is_valid_name(asked))
         return -LX_EINVAL;
     if (!asked[0])
-        snprintf(pattern, sizeof(pattern), "%s%%d", kinds[kind].name);
+        snprintf(pattern, sizeof(pattern), "%s%%d", kinds[kind].prefix);
     else
         memcpy(pattern, asked, STK_NAME);
     if (strchr(pattern, '%'))
@@ -462,9 +477,10 @@ static int make(struct netstack *stk, enum dev_kind kind, const struct stk_dev_s
     if (r < 0)
         return r;
     ndevs++;
+    memset(mac, 0, 6);
     if (s->has_mac)
         memcpy(mac, s->mac, 6);
-    else
+    else if (kind != DEV_TUN)
         random_mac(mac);
     stk_set_mac(*ret, mac);
     (*ret)->is_mac_set = s->has_mac;
@@ -537,13 +553,14 @@ static void destroy_one(struct stk_iface *ifc)
 
 int stk_dev_destroy(struct stk_iface *ifc)
 {
-    if (!kinds[ifc->kind].can_make)
+    if (!kinds[ifc->kind].can_remove)
         return -LX_EOPNOTSUPP;
     struct stk_iface *peer = ifc->peer;
     strip(ifc);
     if (peer)
         strip(peer);
     rwlock_wrlock(&wire_lock); /* nobody sends to them any more */
+    tun_part(ifc);
     ifc->peer = NULL;
     if (peer)
         peer->peer = NULL;
@@ -571,7 +588,7 @@ int stk_dev_move(struct stk_iface *ifc, struct netstack *to, const char *name,
     struct stk_iface *n;
     char chosen[STK_NAME];
     u8 mac[6];
-    if (!kinds[ifc->kind].can_make) {
+    if (!kinds[ifc->kind].can_remove) {
         *ret_why = "The interface netns is immutable";
         return -LX_EINVAL;
     }
@@ -594,6 +611,8 @@ int stk_dev_move(struct stk_iface *ifc, struct netstack *to, const char *name,
     n->txqlen = ifc->txqlen;
     n->is_mac_set = ifc->is_mac_set;
     n->is_mtu_set = ifc->is_mtu_set;
+    n->is_persistent = ifc->is_persistent;
+    n->has_carrier = ifc->has_carrier;
     stk_tell_link(ifc, false, UINT32_MAX);
     rwlock_wrlock(&wire_lock);
     n->peer = ifc->peer;
@@ -601,6 +620,7 @@ int stk_dev_move(struct stk_iface *ifc, struct netstack *to, const char *name,
         n->peer->peer = n;
     ifc->peer = NULL;
     n->bridge = take_ptr(ifc->bridge);
+    tun_moved(n, take_ptr(ifc->tun));
     rwlock_wrunlock(&wire_lock);
     unmake(ifc);
     stk_tell_link(n, true, UINT32_MAX);
@@ -630,6 +650,15 @@ int dev_xmit_locked(struct stk_iface *ifc, struct stk_frame *f)
         if (peer && stk_is_up(peer) && stk_is_up(ifc)) {
             count_tx(ifc, f->size);
             work_queue(peer, f);
+            return 0;
+        }
+        STK_COUNT(ifc, tx_dropped);
+        break;
+    case DEV_TUN:
+    case DEV_TAP:
+        if (stk_is_up(ifc)) {
+            count_tx(ifc, f->size - (ifc->kind == DEV_TUN ? ETHER_HLEN : 0));
+            tun_xmit(ifc, f);
             return 0;
         }
         STK_COUNT(ifc, tx_dropped);

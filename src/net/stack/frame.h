@@ -57,6 +57,11 @@ void frame_input(struct stk_iface *ifc, const struct virtio_net_hdr *vnet, const
 void frame_deliver(struct stk_iface *ifc, const struct virtio_net_hdr *vnet, const u8 *frame,
                    u32 size);
 
+/* gso.c: false: what is left to do makes no sense. */
+bool frame_finish_csum(struct stk_frame *f) must_check;
+/* Cuts what is to be cut; emit gets finished frames, which it consumes. Consumes f. */
+void frame_split(struct stk_frame *f, void (*emit)(struct stk_frame *f, void *arg), void *arg);
+
 /* ---- bridge.c ------------------------------------------------------------------------------ */
 
 int bridge_new(struct stk_iface *br) must_check;

@@ -29,9 +29,10 @@ struct slot {
 static void show(struct stk_iface *ifc, const u8 *frame, u32 size, u8 pkttype,
                  const struct sock *but)
 {
-    struct packet_frame f = {.buf = frame,
-                             .size = size,
-                             .net = ETHER_HLEN,
+    u32 skip = ifc->type == LX_ARPHRD_NONE ? ETHER_HLEN : 0; /* it has no headers of its own */
+    struct packet_frame f = {.buf = frame + skip,
+                             .size = size - skip,
+                             .net = ETHER_HLEN - skip,
                              .protocol = rd16(frame + 12),
                              .hatype = (u16)ifc->type,
                              .ifindex = ifc->index,

@@ -266,6 +266,11 @@ int neigh_send(struct stk_iface *ifc, const ipaddr *addr, struct txbuf *b, u16 e
     struct neigh_table *t = ifc->stk->neighs;
     u8 mac[6];
     bool is_asking = false;
+    if (ifc->flags & LX_IFF_NOARP) {
+        if (!multicast_mac(ifc, addr, mac))
+            memset(mac, 0, sizeof(mac));
+        return link_send(ifc, b, mac, ether_type);
+    }
     mutex_lock(&t->lock);
     struct neigh *n = find(ifc->stk, addr, ifc->index);
     if (!n) {

@@ -43,6 +43,8 @@ enum dev_kind {
     DEV_DUMMY,
     DEV_VETH,
     DEV_BRIDGE,
+    DEV_TUN,
+    DEV_TAP,
 };
 
 /*
@@ -64,8 +66,10 @@ struct stk_iface {
     _Atomic(struct stk_iface *)
         master; /* a bridge of the same namespace; written under wire_lock */
     _Atomic bool is_hairpin, is_mac_set, is_mtu_set; /* set: by somebody, not by a bridge's ports */
-    struct bridge *bridge;                           /* DEV_BRIDGE; guarded by wire_lock */
-    struct list pending_node; /* guarded by the worker's lock, as the queue of what arrived */
+    _Atomic bool is_persistent; /* DEV_TUN, DEV_TAP: stays when nobody has it open */
+    struct tun_file *tun;       /* of those; guarded by wire_lock */
+    struct bridge *bridge;      /* DEV_BRIDGE; guarded by wire_lock */
+    struct list pending_node;   /* guarded by the worker's lock, as the queue of what arrived */
     struct list rxq;
     u32 rxq_frames, rxq_bytes;
     int fd; /* DEV_LINK; owned */
@@ -221,8 +225,8 @@ static inline void txb_data(struct txbuf *b, const void *p, u32 size)
 struct ip_flow {
     ipaddr src, dst;
     u8 protocol, ttl, tos;
-    bool is_df; /* IPv4: not to be cut, by us or on the way */
-    s32 oif;    /* 0: any */
+    bool is_df;               /* IPv4: not to be cut, by us or on the way */
+    s32 oif;                  /* 0: any */
     const struct sock *owner; /* whose packet it is, for rules; NULL: ours */
     bool is_answer;           /* to a packet that a rule has refused */
 };
@@ -253,9 +257,9 @@ struct rxpkt {
     ipaddr src, dst;
     u8 protocol, ttl, tos;
     bool is_dst_local, is_ours;
-    const u8 *ip; /* the IP header, for errors that quote it */
-    u32 ip_len;   /* header and payload */
-    const u8 *mac; /* of the sender */
+    const u8 *ip;      /* the IP header, for errors that quote it */
+    u32 ip_len;        /* header and payload */
+    const u8 *mac;     /* of the sender */
     struct xt_info nf; /* what rules know of it */
     bool is_refused;   /* by a rule: what is sent about it is the answer */
 };
@@ -281,7 +285,8 @@ struct dgram_cb stk_cb_of(const struct rxpkt *p);
 void icmp_unreachable(struct rxpkt *p, u8 code);
 /* As a rule's REJECT: the code is the family's. */
 void icmp_reject(struct rxpkt *p, u8 code);
-/* Any error about a packet that may be on its way to somebody else; info: the header's last word. */
+/* Any error about a packet that may be on its way to somebody else; info: the header's last word.
+ */
 void icmp_error_about(struct rxpkt *p, u8 type, u8 code, u32 info);
 void icmp_send_echo_reply(struct rxpkt *p);
 /* Has its sender left the transport's checksum to the link? */
@@ -456,6 +461,7 @@ int stk_dev_destroy(struct stk_iface *ifc) must_check; /* -LX_EOPNOTSUPP: not of
 /* To another namespace, down and without addresses; name NULL: it keeps its own. */
 int stk_dev_move(struct stk_iface *ifc, struct netstack *to, const char *name,
                  struct stk_iface **ret, const char **ret_why) must_check;
+void stk_dev_set_carrier(struct stk_iface *ifc, bool is_on);
 int stk_dev_rename(struct stk_iface *ifc, const char *name) must_check;
 int stk_dev_set_mtu(struct stk_iface *ifc, u32 mtu) must_check;
 int stk_dev_set_mac(struct stk_iface *ifc, const u8 mac[6]) must_check;
