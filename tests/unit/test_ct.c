@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "net/inet/inet.h"
+#include "net/stack/wirefmt.h"
 #include "test.h"
 
 static u8 head[64];
@@ -88,6 +89,37 @@ TEST(nat)
     CHECK((head[0] << 8 | head[1]) != 1000 && (head[0] << 8 | head[1]) >= 600);
     CHECK(ct_confirm(n, &p));
     ct_release(&p.i);
+    ct_ns_free(n);
+}
+
+/* An error about a packet that NAT changed quotes what was sent, and its checksum is right. */
+TEST(errors)
+{
+    struct ct_ns *n = ct_ns_new();
+    struct ct_range r = {.has_addr = true, .has_port = true, .min = ipaddr_v4(net32(C)),
+                         .max = ipaddr_v4(net32(C)), .port_min = 5000, .port_max = 5000};
+    struct xt_packet p = packet(17, A, 1000, B, 53, 0);
+    ct_track(n, &p);
+    CHECK(ct_nat(n, &p, CT_SOURCE, &r) && ct_translate(&p, CT_SOURCE) && ct_confirm(n, &p));
+    ct_release(&p.i);
+    u8 m[8 + 20 + 8] = {3, 3};
+    const u32 c = net32(C), b = net32(B), a = net32(A);
+    m[8] = 0x45;
+    m[8 + 9] = 17;
+    memcpy(m + 8 + 12, &c, 4);
+    memcpy(m + 8 + 16, &b, 4);
+    csum_store(m + 8 + 10, csum_add(0, m + 8, 20), true);
+    wr16(m + 28, 5000);
+    wr16(m + 30, 53);
+    csum_store(m + 2, csum_add(0, m, sizeof(m)), true);
+    p = (struct xt_packet){.src = ipaddr_v4(b), .dst = ipaddr_v4(c), .protocol = 1, .in = "", .out = "",
+                           .l4 = m, .l4_len = sizeof(m), .size = 56};
+    ct_track(n, &p);
+    CHECK(p.i.state == CT_RELATED && ct_translate(&p, CT_DESTINATION));
+    CHECK(!ct_translate(&p, CT_DESTINATION) && !ct_translate(&p, CT_SOURCE));
+    ct_release(&p.i);
+    CHECK(p.dst.w[3] == a && !memcmp(m + 8 + 12, &a, 4) && rd16(m + 28) == 1000);
+    CHECK(csum_fold(csum_add(0, m + 8, 20)) == 0xffff && csum_fold(csum_add(0, m, sizeof(m))) == 0xffff);
     ct_ns_free(n);
 }
 

@@ -565,12 +565,57 @@ static void rewrite(struct xt_packet *p, enum ct_manip m, const struct lx_in6_ad
     memcpy(at, now, 2);
 }
 
+/* Corrects a checksum (inverted) in the packet for bytes that change. */
+static void fix_sum(u8 *at, const void *old, const void *new, u32 size)
+{
+    u16 sum;
+    memcpy(&sum, at, sizeof(sum));
+    u64 v = (u16)~sum;
+    v += (u16)~csum_fold(csum_add(0, old, size));
+    v += csum_fold(csum_add(0, new, size));
+    csum_store(at, v, true);
+}
+
+/*
+ * An error about a packet of a connection that NAT changed: what it quotes becomes what was sent,
+ * and its own address is as the packet's would be. The quoted packet goes the other way.
+ */
+static bool translate_error(struct xt_packet *p, enum ct_manip m, const struct ct_tuple *want)
+{
+    u8 *ip = p->l4 + ICMP_HLEN, *sum = p->l4 + 2;
+    u32 head = p->is_v6 ? IP6_HLEN : (ip[0] & 15U) * 4, n = p->is_v6 ? 16 : 4;
+    struct lx_in6_addr *outer = m == CT_SOURCE ? &p->src : &p->dst;
+    const struct lx_in6_addr *addr = m == CT_SOURCE ? &want->src : &want->dst;
+    const u8 *new = addr->b + 16 - n;
+    u8 *inner = ip + (p->is_v6 ? 8 : 12) + (m == CT_SOURCE ? n : 0);
+    u8 *at = ip + head + (m == CT_SOURCE ? 2 : 0), port[2];
+    wr16(port, m == CT_SOURCE ? want->sport : want->dport);
+    bool is_ported = has_ports(want->protocol) && memcmp(at, port, 2);
+    if (!memcmp(inner, new, n) && !is_ported)
+        return false;
+    if (p->is_v6) { /* of IPv4, the quoted header's own checksum makes up for its addresses */
+        fix_sum(sum, inner, new, n);
+        fix_sum(sum, outer->b, new, n);
+    } else {
+        fix_sum(ip + 10, inner, new, n);
+    }
+    memcpy(inner, new, n);
+    *outer = *addr;
+    if (is_ported) {
+        fix_sum(sum, at, port, 2);
+        memcpy(at, port, 2);
+    }
+    return true;
+}
+
 bool ct_translate(struct xt_packet *p, enum ct_manip m)
 {
     struct ct *c = p->i.ct;
-    if (!c || is_error(p))
+    if (!c)
         return false;
     struct ct_tuple want = turned(&c->end[!p->i.dir].tuple);
+    if (is_error(p))
+        return translate_error(p, m, &want);
     const struct lx_in6_addr *addr = m == CT_SOURCE ? &want.src : &want.dst;
     u16 port = m == CT_SOURCE ? want.sport : want.dport;
     u16 now =
