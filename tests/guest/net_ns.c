@@ -1,6 +1,8 @@
 /* Network namespaces: what each has for itself, links between them, and what goes with one. */
 #include <stdbool.h>
 
+#include <linux/fib_rules.h>
+
 #include "net_link.h"
 
 static void skip_without(const char *kind)
@@ -310,6 +312,55 @@ TEST(namespaces_come_and_go)
         CHECK_EQ(link_up("v0", 1), 0);
         CHECK_EQ(link_up("v1", 1), 0);
     }
+}
+
+static int change_rule(int type, int action, int table, unsigned priority, const char *to, int len)
+{
+    struct nlreq q;
+    unsigned char a[4];
+    struct fib_rule_hdr h = {.family = AF_INET,
+                             .dst_len = (unsigned char)len,
+                             .table = (unsigned char)table,
+                             .action = (unsigned char)action};
+    nlq_init(&q, type, type == RTM_NEWRULE ? NLM_F_CREATE | NLM_F_EXCL : 0, &h, sizeof(h));
+    nlq_u32(&q, FRA_PRIORITY, priority);
+    CHECK_EQ(inet_pton(AF_INET, to, a), 1);
+    nlq_attr(&q, FRA_DST, a, sizeof(a));
+    return nlq_do(&q);
+}
+
+/* A datagram socket's connect, which finds a way or none. */
+static int way_to(const char *addr)
+{
+    int s = socket(AF_INET, SOCK_DGRAM, 0);
+    int r = connect_to(s, addr, 9) == 0 ? 0 : errno;
+    close(s);
+    return r;
+}
+
+TEST(rules_choose_the_table)
+{
+    fresh_ns();
+    skip_without("veth");
+    CHECK_EQ(add_veth("v0", "v1", -1), 0);
+    CHECK_EQ(add_addr("v0", "10.9.0.1", 24), 0);
+    CHECK_EQ(link_up("v0", 1), 0);
+    CHECK_EQ(link_up("v1", 1), 0);
+    CHECK_EQ(way_to("10.44.0.1"), ENETUNREACH);
+    CHECK_EQ(add_route("", 0, "10.9.0.9", NULL), 0);
+    CHECK_EQ(way_to("10.44.0.1"), 0);
+    int r = change_rule(RTM_NEWRULE, FR_ACT_PROHIBIT, 0, 500, "10.44.0.0", 16);
+    if (r == -EOPNOTSUPP || r == -EAFNOSUPPORT)
+        SKIP("this kernel has no policy rules");
+    CHECK_EQ(r, 0);
+    CHECK_EQ(change_rule(RTM_NEWRULE, FR_ACT_PROHIBIT, 0, 500, "10.44.0.0", 16), -EEXIST);
+    CHECK_EQ(way_to("10.44.0.1"), EACCES);
+    CHECK_EQ(way_to("10.45.0.1"), 0);
+    CHECK_EQ(change_rule(RTM_NEWRULE, FR_ACT_TO_TBL, 100, 400, "10.44.0.0", 16), 0);
+    CHECK_EQ(way_to("10.44.0.1"), EACCES); /* the table has nothing: the next rule */
+    CHECK_EQ(change_rule(RTM_DELRULE, FR_ACT_PROHIBIT, 0, 500, "10.44.0.0", 16), 0);
+    CHECK_EQ(change_rule(RTM_DELRULE, FR_ACT_PROHIBIT, 0, 500, "10.44.0.0", 16), -ENOENT);
+    CHECK_EQ(way_to("10.44.0.1"), 0);
 }
 
 TEST(links_are_limited)

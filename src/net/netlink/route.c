@@ -8,7 +8,7 @@
 #include "net/netdev.h"
 #include "net/netlink/route.h"
 
-#define FR_ACT_TO_TBL 1
+#define FIB_RULE_INVERT 2U
 
 /* Family and interface that a dump asks for: 0 all. An old request has only the family byte. */
 static u8 dump_family(const struct nl_dump *d)
@@ -125,19 +125,22 @@ static int put_way(struct nl_sock *n, const struct lx_rtmsg *q, const ipaddr *ds
                                          : is_local ? RTPROT_KERNEL
                                                     : found.protocol,
                              .flags = is_v4 ? LX_RTM_F_CLONED : 0,
-                             .src_len = is_v4 ? 0 : 128};
+                             .src_len = !is_v4                ? 128
+                                        : ipaddr_is_any(from) ? 0
+                                                              : 32};
     if (is_local && is_v4)
         rtm->flags |= LX_RTCF_LOCAL;
     if (is_local && !is_v4) /* Linux has both in one of IPv4 until there are other rules */
         rtm->table = TABLE_LOCAL;
     nl_attr_u32(b, RTA_TABLE, rtm->table);
     rt_attr_addr(b, RTA_DST, dst, q->family);
-    if (!is_v4)
+    if (!is_v4 || !ipaddr_is_any(from))
         rt_attr_addr(b, RTA_SRC, from, q->family);
     if (!is_local && !ipaddr_equal(&path.nexthop, dst))
         rt_attr_addr(b, RTA_GATEWAY, &path.nexthop, q->family);
     nl_attr_u32(b, RTA_OIF, is_local ? LO_IFINDEX : (u32)path.ifc->index);
-    rt_attr_addr(b, RTA_PREFSRC, &src, q->family);
+    if (!is_v4 || ipaddr_is_any(from))
+        rt_attr_addr(b, RTA_PREFSRC, &src, q->family);
     if (!is_v4)
         nl_attr_u32(b, RTA_PRIORITY, found.metric);
     if (is_v4)
@@ -164,31 +167,51 @@ static int get_route(struct nl_sock *n, const struct lx_nlmsghdr *req, struct nl
 
 /* ---- rules, queueing ----------------------------------------------------------------------- */
 
-static void put_rule(struct nlbuf *b, u8 family, u32 table, u32 priority)
+static bool put_rule(struct nlbuf *b, const struct stk_policy *p)
 {
     struct lx_rtmsg *r = nl_begin(b, LX_RTM_NEWRULE, 0, sizeof(*r)); /* fib_rule_hdr: same layout */
     if (!r)
-        return;
-    *r = (struct lx_rtmsg){.family = family, .table = (u8)table, .type = FR_ACT_TO_TBL};
-    nl_attr_u32(b, FRA_TABLE, table);
+        return false;
+    *r = (struct lx_rtmsg){.family = p->family,
+                           .dst_len = p->dst_len,
+                           .src_len = p->src_len,
+                           .table = p->table > 255 ? 252 : (u8)p->table,
+                           .type = p->action,
+                           .flags = p->is_inverted ? FIB_RULE_INVERT : 0};
+    nl_attr_u32(b, FRA_TABLE, p->table);
     nl_attr_u32(b, FRA_SUPPRESS_PREFIXLEN, UINT32_MAX);
-    nl_attr_u8(b, FRA_PROTOCOL, RTPROT_KERNEL);
-    if (priority)
-        nl_attr_u32(b, FRA_PRIORITY, priority);
-    (void)nl_end(b);
+    nl_attr_u8(b, FRA_PROTOCOL, p->protocol);
+    if (p->priority)
+        nl_attr_u32(b, FRA_PRIORITY, p->priority);
+    if (p->oif[0])
+        nl_attr_str(b, FRA_OIFNAME, p->oif);
+    if (p->dst_len)
+        rt_attr_addr(b, FRA_DST, &p->dst, p->family);
+    if (p->src_len)
+        rt_attr_addr(b, FRA_SRC, &p->src, p->family);
+    return nl_end(b);
 }
 
+/* The cursor counts the local table's rule before those of its family. */
 static bool dump_rules(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b)
 {
+    static const u8 families[] = {LX_AF_INET, LX_AF_INET6};
     u8 family = dump_family(d);
-    if (family == 0 || family == LX_AF_INET) {
-        put_rule(b, LX_AF_INET, TABLE_LOCAL, 0);
-        put_rule(b, LX_AF_INET, TABLE_MAIN, 32766);
-        put_rule(b, LX_AF_INET, TABLE_DEFAULT, 32767);
-    }
-    if ((family == 0 || family == LX_AF_INET6) && has_v6(n)) {
-        put_rule(b, LX_AF_INET6, TABLE_LOCAL, 0);
-        put_rule(b, LX_AF_INET6, TABLE_MAIN, 32766);
+    u64 at = 0;
+    for (u32 i = 0; i < ARRAY_SIZE(families); i++) {
+        struct stk_policy p = {
+            .family = families[i], .action = 1, .table = TABLE_LOCAL, .protocol = RTPROT_KERNEL};
+        if ((family && family != families[i]) || (families[i] == LX_AF_INET6 && !has_v6(n)))
+            continue;
+        for (u32 k = 0;; k++) {
+            if (p.family == families[i] && at++ >= d->cursor) {
+                if (!put_rule(b, &p))
+                    return false;
+                d->cursor = at;
+            }
+            if (!stk_policy_nth(n->sk.ns->stack, k, &p))
+                break;
+        }
     }
     return true;
 }
@@ -355,6 +378,11 @@ static int change(struct net_ns *ns, const struct lx_nlmsghdr *req, struct nlbuf
     case LX_RTM_DELROUTE: {
         MUTEX_GUARD(&dev_lock);
         return rt_change_route(ns, req, b);
+    }
+    case LX_RTM_NEWRULE:
+    case LX_RTM_DELRULE: {
+        MUTEX_GUARD(&dev_lock);
+        return rt_change_rule(ns, req, b);
     }
     case LX_RTM_NEWNEIGH:
     case LX_RTM_DELNEIGH: {

@@ -101,9 +101,12 @@ enum { /* attributes used here; the abi header has the others */
        NDA_LLADDR,
        NDA_CACHEINFO,
        NDA_MASTER = 9,
+       FRA_DST = 1,
+       FRA_SRC,
        FRA_PRIORITY = 6,
        FRA_SUPPRESS_PREFIXLEN = 14,
        FRA_TABLE = 15,
+       FRA_OIFNAME = 17,
        FRA_PROTOCOL = 21,
        TCA_KIND = 1,
        NETNSA_NSID = 1,
@@ -151,6 +154,7 @@ int rt_all_routes(struct netstack *stk, u8 family, u32 table, struct stk_route *
 int rt_change_addr(struct net_ns *ns, const struct lx_nlmsghdr *req, struct nlbuf *b) must_check;
 int rt_change_route(struct net_ns *ns, const struct lx_nlmsghdr *req, struct nlbuf *b) must_check;
 int rt_change_neigh(struct net_ns *ns, const struct lx_nlmsghdr *req, struct nlbuf *b) must_check;
+int rt_change_rule(struct net_ns *ns, const struct lx_nlmsghdr *req, struct nlbuf *b) must_check;
 /* NEWLINK, SETLINK, DELLINK. */
 int rt_change_link(struct net_ns *ns, const struct lx_nlmsghdr *req, struct nlbuf *b) must_check;
 /* GETNSID and NEWNSID; takes no lock but leaves. */

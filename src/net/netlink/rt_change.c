@@ -268,6 +268,64 @@ int rt_change_route(struct net_ns *ns, const struct lx_nlmsghdr *req, struct nlb
     return e;
 }
 
+/* ---- rules --------------------------------------------------------------------------------- */
+
+int rt_change_rule(struct net_ns *ns, const struct lx_nlmsghdr *req, struct nlbuf *b)
+{
+    const struct lx_rtmsg *m = nl_payload(req, sizeof(*m)); /* fib_rule_hdr: same layout */
+    bool is_new = req->type == LX_RTM_NEWRULE;
+    u32 size = 0, value;
+    if (!m)
+        return -LX_EINVAL;
+    if (!rt_is_family(m->family))
+        return -LX_EAFNOSUPPORT;
+    struct stk_policy p = {.family = m->family,
+                           .action = m->type,
+                           .dst_len = m->dst_len,
+                           .src_len = m->src_len,
+                           .is_inverted = m->flags & 2,
+                           .priority = rt_find_u32(req, sizeof(*m), FRA_PRIORITY),
+                           .table = nl_find(req, sizeof(*m), FRA_TABLE, 4, NULL)
+                                        ? rt_find_u32(req, sizeof(*m), FRA_TABLE)
+                                        : m->table};
+    u8 bits = m->family == LX_AF_INET ? 32 : 128;
+    bool has_dst = rt_find_addr(req, sizeof(*m), FRA_DST, m->family, &p.dst);
+    bool has_src = rt_find_addr(req, sizeof(*m), FRA_SRC, m->family, &p.src);
+    if (m->src_len > bits || m->dst_len > bits || (m->src_len && !has_src) ||
+        (m->dst_len && !has_dst))
+        return rt_fail(b, -LX_EINVAL, "Invalid rule");
+    const u8 *protocol = nl_find(req, sizeof(*m), FRA_PROTOCOL, 1, NULL);
+    p.protocol = protocol ? *protocol : 0;
+    const char *oif = nl_find(req, sizeof(*m), FRA_OIFNAME, 1, &size);
+    if (oif)
+        memcpy(p.oif, oif, strnlen(oif, MIN(size, (u32)sizeof(p.oif) - 1)));
+    for (u16 type = 1; type <= 32; type++) { /* what would narrow it further is not here */
+        const void *a = nl_find(req, sizeof(*m), type, 0, &size);
+        bool is_known = type == FRA_DST || type == FRA_SRC || type == FRA_PRIORITY ||
+                        type == FRA_TABLE || type == FRA_OIFNAME || type == FRA_PROTOCOL;
+        if (!a || is_known)
+            continue;
+        if (type == FRA_SUPPRESS_PREFIXLEN && size >= 4) {
+            memcpy(&value, a, 4);
+            if (value == UINT32_MAX)
+                continue;
+        }
+        return -LX_EOPNOTSUPP;
+    }
+    if (m->tos || m->flags & ~2U)
+        return -LX_EOPNOTSUPP;
+    if (!is_new)
+        return stk_policy_del(ns->stack, &p);
+    bool is_wall =
+        p.action == RTN_BLACKHOLE || p.action == RTN_UNREACHABLE || p.action == RTN_PROHIBIT;
+    if (p.action != 1 && !is_wall)
+        return -LX_EOPNOTSUPP;
+    if (p.action == 1 && !p.table)
+        return rt_fail(b, -LX_EINVAL, "Invalid table");
+    return p.table == TABLE_LOCAL ? -LX_EOPNOTSUPP
+                                  : stk_policy_add(ns->stack, &p, req->flags & LX_NLM_F_EXCL);
+}
+
 /* ---- neighbours ---------------------------------------------------------------------------- */
 
 int rt_change_neigh(struct net_ns *ns, const struct lx_nlmsghdr *req, struct nlbuf *b)

@@ -247,21 +247,43 @@ static int route_error(u8 type)
     }
 }
 
+static const struct stk_route *in_table(struct netstack *stk, u32 table, const ipaddr *dst, s32 oif)
+{
+    for (u32 i = 0; i < stk->nroutes; i++) {
+        const struct stk_route *o = &stk->routes[i];
+        if (o->table == table && (!oif || !o->oif || o->oif == oif) &&
+            stk_prefix_match(dst, &o->dst, o->family, o->dst_len))
+            return o;
+    }
+    return NULL;
+}
+
+/* The route that the rules lead to: 0 with NULL: none. */
+static int by_policy(struct netstack *stk, const ipaddr *dst, const ipaddr *src, s32 oif,
+                     const struct stk_route **ret)
+{
+    u8 family = ipaddr_is_v4(dst) ? LX_AF_INET : LX_AF_INET6;
+    *ret = NULL;
+    for (u32 i = 0; i < stk->npolicies && !*ret; i++) {
+        const struct stk_policy *p = &stk->policies[i];
+        if (p->family != family || !stk_policy_applies(stk, p, dst, src, oif))
+            continue;
+        if (p->action != 1)
+            return p->action == 7 ? -LX_ENETUNREACH : route_error(p->action);
+        *ret = in_table(stk, p->table, dst, oif);
+    }
+    return *ret && (*ret)->type != 1 ? route_error((*ret)->type) : 0;
+}
+
 static int find_way(struct netstack *stk, const ipaddr *dst, s32 oif, ipaddr *src,
                     struct stk_path *ret, struct stk_route *ret_route)
 {
     const struct stk_route *r = NULL;
     bool is_v4 = ipaddr_is_v4(dst);
     bool is_group = ipaddr_is_multicast(dst) || ipaddr_is_broadcast(dst);
-    for (u32 i = 0; i < stk->nroutes && !r; i++) {
-        const struct stk_route *o = &stk->routes[i];
-        if (o->table < 253 || o->table > 254 || (oif && o->oif && o->oif != oif) ||
-            !stk_prefix_match(dst, &o->dst, o->family, o->dst_len))
-            continue;
-        r = o;
-    }
-    if (r && r->type != 1)
-        return route_error(r->type);
+    int err = by_policy(stk, dst, src, oif, &r);
+    if (err < 0)
+        return err;
     bool is_on_link = is_group || ipaddr_is_link_local(dst);
     for (u32 i = 1; is_group && !is_v4 && !oif && !r && i < stk->nifaces; i++)
         if (stk->ifaces[i]->has_groups)

@@ -131,6 +131,7 @@ void netstack_free(struct netstack *stk)
     free(stk->pmtus);
     free(stk->routes);
     free(stk->rules);
+    free(stk->policies);
     for (u32 i = 0; i < stk->nifaces; i++)
         free(stk->ifaces[i]);
     free(stk);
@@ -164,6 +165,8 @@ int netstack_new(struct net_ns *ns, struct netstack **ret)
     stk->pmtus = pmtu_table_new();
     if (!stk->neighs || !stk->frags || !stk->syns || !stk->pmtus)
         r = -LX_ENOMEM;
+    if (r == 0)
+        r = stk_policies_init(stk);
     if (r == 0)
         r = add_loopback(stk);
     if (r < 0) {

@@ -94,6 +94,15 @@ struct stk_route {
     bool has_gateway, is_onlink;
 };
 
+struct stk_policy { /* which table is asked */
+    ipaddr src, dst;
+    u32 priority, table;
+    u8 family, src_len, dst_len, protocol;
+    u8 action; /* 1: look up; 6, 7, 8: black hole, unreachable, prohibit */
+    bool is_inverted;
+    char oif[STK_NAME];
+};
+
 /* Where a destination is reached. */
 struct stk_path {
     struct stk_iface *ifc;
@@ -127,6 +136,8 @@ struct netstack {
     u32 naddrs;
     struct stk_route *routes; /* longest prefix first, then by metric */
     u32 nroutes, route_seq;
+    struct stk_policy *policies; /* IPv4's first, by priority; never NULL */
+    u32 npolicies;
     _Atomic u32 gen;        /* changes with addrs and routes */
     struct stk_rule *rules; /* immutable */
     u32 nrules;
@@ -401,6 +412,17 @@ static inline u64 stk_hash(const struct netstack *stk, const void *p, size_t siz
 {
     return net_hash(stk->secret, p, size);
 }
+
+/* ---- rule.c --------------------------------------------------------------------------------- */
+
+int stk_policies_init(struct netstack *stk) must_check;
+/* priority 0: one is chosen. -LX_EEXIST, -LX_ENOBUFS, -LX_ENOMEM. */
+int stk_policy_add(struct netstack *stk, struct stk_policy *p, bool is_exclusive) must_check;
+int stk_policy_del(struct netstack *stk, const struct stk_policy *q) must_check; /* -LX_ENOENT */
+bool stk_policy_nth(struct netstack *stk, u32 nth, struct stk_policy *ret);
+/* Under cfg_lock. */
+bool stk_policy_applies(struct netstack *stk, const struct stk_policy *p, const ipaddr *dst,
+                        const ipaddr *src, s32 oif);
 
 /* ---- addr.c --------------------------------------------------------------------------------- */
 
