@@ -9,6 +9,7 @@
 
 #include "fs/devpts.h"
 #include "fs/epoll.h"
+#include "fs/fuse.h"
 #include "fs/pipe.h"
 #include "fs/tty_int.h"
 #include "vfs/special.h"
@@ -187,6 +188,7 @@ static const struct node {
     {"random", LX_S_IFCHR | 0666, MKDEV(MEM_MAJOR, MEM_RANDOM), NULL},
     {"urandom", LX_S_IFCHR | 0666, MKDEV(MEM_MAJOR, MEM_URANDOM), NULL},
     {"tty", LX_S_IFCHR | 0666, MKDEV(TTY_AUX_MAJOR, 0), NULL},
+    {"fuse", LX_S_IFCHR | 0666, MKDEV(10, 229), NULL},
     {"pts", LX_S_IFDIR | 0755, 0, NULL},
     {"shm", LX_S_IFDIR | 01777, 0, NULL},
     {"mqueue", LX_S_IFDIR | 01777, 0, NULL},
@@ -258,6 +260,7 @@ void dev_init(void)
     pipe_init();
     epoll_init();
     devpts_init();
+    fuse_init();
     fs_register(&devtmpfs_type);
     chrdev_register(MEM_MAJOR, MEM_NULL, 1, "mem", &null_fops);
     chrdev_register(MEM_MAJOR, MEM_ZERO, 1, "mem", &zero_fops);

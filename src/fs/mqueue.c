@@ -296,7 +296,7 @@ static struct waitq *queue_pollq(struct file *f)
 }
 
 /* A process that closes the queue gives its notification up. */
-static void queue_flush(struct file *f)
+static int queue_flush(struct file *f)
 {
     struct mqueue *q = queue_of(f->inode);
     struct mq_notice n = {0};
@@ -305,6 +305,7 @@ static void queue_flush(struct file *f)
         notice_take(q, &n);
     mutex_unlock(&q->lock);
     notice_post(&n, MQ_NOTE_REMOVED);
+    return 0;
 }
 
 static const struct inode_ops queue_iops;

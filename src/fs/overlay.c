@@ -101,6 +101,8 @@ static u32 depth_of(const struct path *p)
 /* A layer: a mount of our own of what is at `at`. */
 static int layer_of_path(const struct path *at, struct path *ret)
 {
+    if (at->dentry->sb->flags & SB_SERVED)
+        return -LX_EINVAL; /* whoever serves it must not be waited for with our locks held */
     struct mount *m = mount_clone(at->mnt, at->dentry);
     if (!m)
         return -LX_ENOMEM;

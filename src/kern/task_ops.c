@@ -151,6 +151,16 @@ static bool op_has_pending_interrupt(void)
     return t && signal_is_pending(t);
 }
 
+static bool op_is_dying(void)
+{
+    struct task *t = task_current();
+    if (!t)
+        return false;
+    MUTEX_GUARD(&t->tg->sig_lock);
+    return t->tg->is_exiting || t->is_exit_requested ||
+           ((t->pending.set | t->tg->shared.set) & SIGMASK(LX_SIGKILL));
+}
+
 static struct tty *op_get_ctty(void)
 {
     struct task *t = task_current();
@@ -289,6 +299,7 @@ const struct vfs_task_ops kern_task_ops = {
     .session_clear_tty = op_session_clear_tty,
     .is_signal_ignored_or_blocked = op_is_signal_ignored_or_blocked,
     .has_pending_interrupt = op_has_pending_interrupt,
+    .is_dying = op_is_dying,
     .get_ctty = op_get_ctty,
     .set_ctty = op_set_ctty,
     .pending_signals = op_pending_signals,

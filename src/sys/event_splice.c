@@ -14,6 +14,7 @@
     (LX_SPLICE_F_MOVE | LX_SPLICE_F_NONBLOCK | LX_SPLICE_F_MORE | LX_SPLICE_F_GIFT)
 
 #define BUF_SIZE 65536UL
+#define MESSAGE_SIZE (1UL << 20)
 
 static void free_p(u8 **p)
 {
@@ -78,9 +79,15 @@ static s64 splice_pipes(struct file *in, struct file *out, u64 len, bool is_nonb
     return n;
 }
 
+/* How much goes in one step: all, when the other end takes whole messages only. */
+static u64 step_of(const struct file *f, u64 len)
+{
+    return MIN(len, f->mode & FMODE_MESSAGES ? MESSAGE_SIZE : BUF_SIZE);
+}
+
 static s64 splice_from_pipe(struct file *in, struct end *out, u64 len, bool is_nonblock)
 {
-    u64 part = MIN(len, BUF_SIZE);
+    u64 part = step_of(out->f, len);
     u8 *buf cleanup(free_p) = malloc(part);
     s64 n = buf ? pipe_peek(in, buf, part, is_nonblock) : -LX_ENOMEM;
     if (n <= 0)
@@ -96,9 +103,10 @@ static s64 splice_to_pipe(struct end *in, struct file *out, u64 len, bool is_non
     s64 fits = pipe_room(out, is_nonblock);
     if (fits < 0)
         return fits;
-    u64 room = MIN((u64)fits, BUF_SIZE), part = MIN(len, room);
+    u64 part = step_of(in->f, MIN(len, (u64)fits));
     u8 *buf cleanup(free_p) = malloc(part);
-    bool can_wait = in->f->ops->poll != NULL;
+    /* A device of messages goes by its own flags alone. */
+    bool can_wait = in->f->ops->poll && !(in->f->mode & FMODE_MESSAGES);
     if (is_nonblock && can_wait && !(vfs_poll(in->f) & (WAIT_IN | WAIT_HUP | WAIT_ERR)))
         return -LX_EAGAIN;
     s64 n = buf ? end_read(in, buf, part) : -LX_ENOMEM;

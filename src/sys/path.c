@@ -293,7 +293,8 @@ static int check_dir(const struct path *p)
     struct inode *i = p->dentry->inode;
     if ((i->mode & LX_S_IFMT) != LX_S_IFDIR)
         return -LX_ENOTDIR;
-    return inode_permission(i, LX_X_OK);
+    int r = inode_permission(i, LX_X_OK);
+    return r == 0 && i->ops->access ? i->ops->access(i, LX_X_OK) : r;
 }
 
 s64 sys_chdir(struct task *t, const u64 a[6])

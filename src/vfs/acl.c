@@ -334,5 +334,5 @@ int acl_inherit(struct inode *i, struct inode *dir)
 
 u32 acl_create_mode(const struct inode *dir, u32 mode)
 {
-    return dir->default_acl ? mode : mode & ~current_umask();
+    return dir->default_acl || (dir->sb->flags & SB_NO_UMASK) ? mode : mode & ~current_umask();
 }

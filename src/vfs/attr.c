@@ -38,7 +38,7 @@ int vfs_access(const struct path *p, u32 mask)
         type == LX_S_IFCHR || type == LX_S_IFBLK || type == LX_S_IFIFO || type == LX_S_IFSOCK;
     if (r == 0 && (mask & LX_W_OK) && !is_special)
         r = mount_want_write(p->mnt);
-    return r;
+    return r == 0 && i->ops->access ? i->ops->access(i, mask) : r;
 }
 
 int vfs_statfs(const struct path *p, struct kstatfs *ret)
@@ -123,12 +123,13 @@ int setattr_locked(const struct path *p, struct iattr *a)
     if ((i->flags & (INODE_IMMUTABLE | INODE_APPEND)) &&
         (a->valid & (ATTR_MODE | ATTR_UID | ATTR_GID)))
         return -LX_EPERM;
-    int r = may_chown(i, a);
-    if (r == 0)
+    bool has_own_rules = i->sb->flags & SB_OWN_RULES;
+    int r = has_own_rules ? 0 : may_chown(i, a);
+    if (r == 0 && !has_own_rules)
         r = may_set_times(i, a);
     if (r < 0)
         return r;
-    if (a->valid & ATTR_MODE) {
+    if ((a->valid & ATTR_MODE) && !has_own_rules) {
         u32 gid = a->valid & ATTR_GID ? a->gid : i->gid;
         if (!inode_owner_or_capable(i))
             return -LX_EPERM;

@@ -13,6 +13,22 @@
 _Thread_local struct vfs_task *vfs_current;
 struct user_ns *vfs_root_user_ns;
 bool (*vfs_ids_are_mapped)(struct user_ns *ns, u32 uid, u32 gid);
+
+static u32 same_id(struct user_ns *ns, u32 id)
+{
+    return id;
+}
+
+static bool is_same_ns(struct user_ns *ns, struct user_ns *of)
+{
+    return ns == of;
+}
+
+bool (*vfs_user_ns_is_below)(struct user_ns *ns, struct user_ns *of) = is_same_ns;
+u32 (*vfs_make_kuid)(struct user_ns *ns, u32 uid) = same_id;
+u32 (*vfs_make_kgid)(struct user_ns *ns, u32 gid) = same_id;
+u32 (*vfs_from_kuid)(struct user_ns *ns, u32 kuid) = same_id;
+u32 (*vfs_from_kgid)(struct user_ns *ns, u32 kgid) = same_id;
 bool (*vfs_capable_in)(struct user_ns *ns, int cap);
 void (*vfs_user_ns_get)(struct user_ns *ns);
 void (*vfs_user_ns_put)(struct user_ns *ns);

@@ -48,6 +48,13 @@ extern struct user_ns *vfs_root_user_ns;
 extern bool (*vfs_ids_are_mapped)(struct user_ns *ns, u32 uid, u32 gid);
 /* The current task has cap in ns (NULL: the root one). */
 extern bool (*vfs_capable_in)(struct user_ns *ns, int cap);
+/* Ids of ns (NULL: the root one) to and from kuids; (u32)-1: not mapped. Identities until kern sets them. */
+extern u32 (*vfs_make_kuid)(struct user_ns *ns, u32 uid);
+extern u32 (*vfs_make_kgid)(struct user_ns *ns, u32 gid);
+extern u32 (*vfs_from_kuid)(struct user_ns *ns, u32 kuid);
+extern u32 (*vfs_from_kgid)(struct user_ns *ns, u32 kgid);
+/* ns is `of` or a descendant of it. */
+extern bool (*vfs_user_ns_is_below)(struct user_ns *ns, struct user_ns *of);
 /* References to a user namespace; NULL until kern has set them. ns is not NULL. */
 extern void (*vfs_user_ns_get)(struct user_ns *ns);
 extern void (*vfs_user_ns_put)(struct user_ns *ns);

@@ -566,7 +566,10 @@ int dentry_lookup_locked(struct dentry *dir, const char *name, size_t size, stru
         dentry_put(d);
         return r;
     }
-    *ret_d = dentry_add(d);
+    struct dentry *in = dentry_add(d);
+    if (in == d && d->sb->d_ops && d->sb->d_ops->cached)
+        d->sb->d_ops->cached(d);
+    *ret_d = in;
     return 0;
 }
 
@@ -592,9 +595,12 @@ int dentry_lookup(struct dentry *dir, const char *name, size_t size, struct dent
     struct inode *i = dir->inode;
     if (!i->ops->lookup)
         return -LX_ENOTDIR;
-    mutex_lock(&i->lock);
+    bool is_served = dir->sb->flags & SB_SERVED;
+    if (!is_served)
+        mutex_lock(&i->lock);
     int r = dentry_lookup_locked(dir, name, size, ret_d);
-    mutex_unlock(&i->lock);
+    if (!is_served)
+        mutex_unlock(&i->lock);
     dentry_shrink();
     return r;
 }

@@ -129,15 +129,15 @@ void fdtable_ref(struct fdtable *t)
     ref_get(&t->ref);
 }
 
-/* What close(2) does to the file that a slot held; consumes the slot's reference. */
-static void close_file(struct fdtable *t, struct file *f)
+/* What close(2) does to the file that a slot held, and its value; consumes the slot's reference. */
+static int close_file(struct fdtable *t, struct file *f)
 {
     fast_drop_file(t, f);
-    if (f->ops->flush)
-        f->ops->flush(f);
+    int r = f->ops->flush ? f->ops->flush(f) : 0;
     if (f->inode->locks && !(f->mode & FMODE_PATH))
         locks_close_fd(f, t);
     file_put(f);
+    return r;
 }
 
 void fdtable_put(struct fdtable *t)
@@ -149,7 +149,7 @@ void fdtable_put(struct fdtable *t)
          fd = bit_find(a->open, a->size, fd + 1, true)) {
         struct file *f = a->files[fd];
         a->files[fd] = NULL;
-        close_file(t, f);
+        (void)close_file(t, f);
     }
     epoch_defer(&a->rcu, array_free);
     free(t);
@@ -332,7 +332,7 @@ int fdtable_install_at(struct fdtable *t, struct file *f, int fd, u32 flags, u64
     a->files[fd] = f;
     mutex_unlock(&t->lock);
     if (old)
-        close_file(t, old);
+        (void)close_file(t, old);
     return fd;
 }
 
@@ -359,10 +359,7 @@ int fd_close(int fd)
     mutex_lock(&t->lock);
     struct file *f = take_slot(t, (u32)fd);
     mutex_unlock(&t->lock);
-    if (!f)
-        return -LX_EBADF;
-    close_file(t, f);
-    return 0;
+    return f ? close_file(t, f) : -LX_EBADF;
 }
 
 int fdtable_close_range(struct fdtable *t, u32 first, u32 last, bool is_cloexec_only)
@@ -380,7 +377,7 @@ int fdtable_close_range(struct fdtable *t, u32 first, u32 last, bool is_cloexec_
             f = take_slot(t, fd);
         mutex_unlock(&t->lock);
         if (f)
-            close_file(t, f);
+            (void)close_file(t, f);
         if (is_done || fd == last)
             return 0;
         fd++;
@@ -411,6 +408,6 @@ void fdtable_do_cloexec(struct fdtable *t)
         mutex_unlock(&t->lock);
         if (!f)
             return;
-        close_file(t, f);
+        (void)close_file(t, f);
     }
 }

@@ -49,7 +49,7 @@ static void map_describe(struct mappable *m, char *buf, size_t size, u64 *ret_de
         buf[0] = '\0';
     *ret_dev = f->inode->sb->dev;
     *ret_ino = f->inode->ino;
-    if (vfs_stat(&f->path, &st) == 0) {
+    if (!(f->inode->sb->flags & SB_SERVED) && vfs_stat(&f->path, &st) == 0) {
         *ret_dev = st.dev;
         *ret_ino = st.ino;
     }

@@ -8,6 +8,8 @@
  * called. */
 int file_new_at(struct path *p, const struct file_ops *ops, void *priv, u32 flags, u32 fmode,
                 struct file **ret_f) must_check;
+/* O_* of the open(2) whose file ops->create is making on this thread; 0: not from open. */
+extern _Thread_local u32 vfs_create_flags;
 /* Replace a context's root or working directory (checked by the caller); refs p. */
 void fs_ctx_set_root(struct fs_ctx *fs, const struct path *p);
 void fs_ctx_set_cwd(struct fs_ctx *fs, const struct path *p);

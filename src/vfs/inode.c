@@ -38,7 +38,9 @@ void fs_register(struct fs_type *t)
 const struct fs_type *fs_find(const char *name)
 {
     for (const struct fs_type *t = fs_list; t; t = t->next) {
-        if (!strcmp(t->name, name))
+        size_t n = strlen(t->name);
+        if (!strncmp(t->name, name, n) &&
+            (!name[n] || ((t->flags & FS_HAS_SUBTYPE) && name[n] == '.' && name[n + 1])))
             return t;
     }
     return NULL;
@@ -93,7 +95,17 @@ static void super_free(struct epoch_node *n)
 {
     struct super *sb = container_of(n, struct super, rcu);
     free((void *)(uintptr_t)sb->source);
+    free((void *)(uintptr_t)sb->subtype);
     free(sb);
+}
+
+int super_set_subtype(struct super *sb, const char *name)
+{
+    size_t n = strlen(sb->type->name);
+    if (strlen(name) <= n)
+        return 0;
+    sb->subtype = strdup(name + n + 1);
+    return sb->subtype ? 0 : -LX_ENOMEM;
 }
 
 static void super_drop_inode(struct super *sb)

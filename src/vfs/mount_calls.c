@@ -108,6 +108,11 @@ static int do_new_mount(const char *source, const struct path *at, const char *t
     int r = t->mount(t, flags, source ? source : "none", data ? data : "", &sb);
     if (r < 0)
         return r;
+    r = super_set_subtype(sb, type);
+    if (r < 0) {
+        super_put(sb);
+        return r;
+    }
     if (flags & LX_MS_RDONLY)
         sb->flags |= SB_RDONLY;
     struct mount *m = mount_new(sb, mnt_flags_of(flags));
@@ -416,6 +421,8 @@ int vfs_umount(const struct path *at, u32 flags)
     path_put(&root);
     if (is_root && (flags & LX_MNT_EXPIRE))
         return -LX_EINVAL;
+    if ((flags & LX_MNT_FORCE) && m->sb->ops && m->sb->ops->abort)
+        m->sb->ops->abort(m->sb);
     if (is_root && !(flags & LX_MNT_DETACH))
         return umount_root(m);
     list_init(&gone);

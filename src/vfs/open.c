@@ -11,6 +11,8 @@
 
 #define OPEN_TMPFILE (LX_O_TMPFILE & ~LX_O_DIRECTORY)
 
+_Thread_local u32 vfs_create_flags;
+
 u32 current_umask(void)
 {
     return vfs_current ? vfs_current->fs->umask & 0777U : 0;
@@ -37,7 +39,7 @@ static int may_open(const struct path *p, u32 flags)
         break;
     case LX_S_IFCHR:
     case LX_S_IFBLK:
-        if (p->mnt->flags & LX_MS_NODEV)
+        if ((p->mnt->flags & LX_MS_NODEV) || (i->sb->flags & SB_NODEV))
             return -LX_EACCES;
         break;
     default:
@@ -130,10 +132,12 @@ static int create_last(struct walk *w, const struct open_how *how, struct dentry
             r = -LX_EACCES;
         if (r == 0)
             r = may_create_in(di);
+        vfs_create_flags = how->flags;
         if (r == 0)
             r = di->ops->create
                     ? di->ops->create(di, d, LX_S_IFREG | acl_create_mode(di, how->mode & 07777U))
                     : -LX_EACCES;
+        vfs_create_flags = 0;
         if (r < 0)
             dentry_put(d);
         *ret_created = r == 0;

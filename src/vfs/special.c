@@ -158,6 +158,7 @@ static const struct vfs_task_ops no_task_ops = {
     .session_clear_tty = no_session_op,
     .is_signal_ignored_or_blocked = no_sig_fact,
     .has_pending_interrupt = no_fact,
+    .is_dying = no_fact,
     .get_ctty = no_ctty,
     .set_ctty = no_set_ctty,
     .pending_signals = no_pending,

@@ -70,6 +70,8 @@ struct vfs_task_ops {
     bool (*is_signal_ignored_or_blocked)(int signo);
     /* True when a signal that would interrupt a sleep is pending for the calling thread. */
     bool (*has_pending_interrupt)(void);
+    /* True when the calling thread is being killed or has begun to exit: nobody is told what its calls give. */
+    bool (*is_dying)(void);
 
     /*
      * The controlling terminal of the current thread group. get: a counted reference

@@ -114,18 +114,27 @@ struct super_ops {
     void (*kill)(struct super *sb); /* last mount and inode gone: free everything */
     int (*remount)(struct super *sb, u32 flags, const char *opts); /* absent: flags only */
     void (*show_options)(struct super *sb, char *buf, size_t size); /* for mountinfo; leading comma */
+    /* umount2(MNT_FORCE): what is under way fails, and what comes. Absent: nothing. No locks held. */
+    void (*abort)(struct super *sb);
 };
 
 #define SB_RDONLY 1U
 #define SB_NODEV_INTERNAL 2U
 #define SB_NAMED 8U /* a dentry's name stands for its whole path, as on anonfs (nsfs) */
 #define SB_REVALIDATE 4U /* dentries go through dentry_ops.revalidate on every walk */
+/* A process in the sandbox answers for it (FUSE), or does not: lookups are made without the directory's
+ * lock, no call of it under a lock of mm or for what only shows state, and nothing is stacked on it. */
+#define SB_SERVED 16U
+#define SB_OWN_RULES 32U /* who may change attributes is for its setattr alone to say */
+#define SB_NO_UMASK 64U  /* its own to apply */
+#define SB_NODEV 128U    /* its device nodes cannot be opened, whatever the mount says */
 
 struct super {
     struct ref ref;
     const struct super_ops *ops; /* immutable */
     const struct fs_type *type;  /* immutable */
     const char *source;          /* owned; mount's first field */
+    const char *subtype;         /* owned, or NULL: of "type.subtype"; set before it is seen */
     _Atomic u32 flags;           /* SB_* */
     u64 dev;                     /* st_dev; from super_alloc_dev for file systems without a device */
     struct dentry *root;         /* owned */
@@ -150,9 +159,12 @@ struct fs_type {
 };
 #define FS_REQUIRES_DEV 1U
 #define FS_USERNS_MOUNT 2U
+#define FS_HAS_SUBTYPE  4U /* also by the name "type.subtype" */
 
 void fs_register(struct fs_type *t);
 const struct fs_type *fs_find(const char *name);
+/* A new super of the type that was found by this name: sets subtype. */
+int super_set_subtype(struct super *sb, const char *name) must_check;
 const struct fs_type *fs_types(void); /* list, for /proc/filesystems */
 struct super *super_new(const struct fs_type *t, const struct super_ops *ops, const char *source,
                         void *priv); /* NULL: out of memory. dev is allocated */
@@ -198,6 +210,8 @@ struct inode_ops {
     int (*setattr)(struct inode *i, const struct iattr *a) must_check;
     /* mask of LX_{R,W,X}_OK; absent: inode_generic_permission. */
     int (*permission)(struct inode *i, u32 mask) must_check;
+    /* access(2) and chdir(2) alone, when permission has not refused. Absent: nothing more. */
+    int (*access)(struct inode *i, u32 mask) must_check;
     /* value size; size 0 asks for the needed size. Absent: EOPNOTSUPP. Names carry the prefix. */
     s64 (*getxattr)(struct inode *i, const char *name, void *buf, size_t size) must_check;
     int (*setxattr)(struct inode *i, const char *name, const void *val, size_t size,
@@ -268,6 +282,8 @@ struct dentry_ops {
     int (*revalidate)(struct dentry *d) must_check;
     /* True: do not cache after the last use (proc). */
     bool (*is_transient)(struct dentry *d);
+    /* What a lookup of an SB_SERVED super has made is in the cache now. */
+    void (*cached)(struct dentry *d);
 };
 
 struct dentry {
@@ -445,7 +461,7 @@ struct file_ops {
     int (*fsync)(struct file *f, bool is_data_only) must_check;            /* absent: EINVAL */
     int (*fallocate)(struct file *f, u32 mode, s64 off, s64 len) must_check; /* absent: EOPNOTSUPP */
     int (*open)(struct inode *i, struct file *f) must_check; /* absent: success; sets f->priv, may change f->ops */
-    void (*flush)(struct file *f);   /* each close(2) of an fd */
+    int (*flush)(struct file *f); /* each close(2) of an fd, which gives its error */
     void (*release)(struct file *f); /* last reference gone: frees f->priv */
     int (*check_flags)(struct file *f, u32 flags) must_check; /* fcntl(F_SETFL) */
     /* F_SETPIPE_SZ, F_GETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS. Absent: EBADF for pipes', EINVAL for seals. */
@@ -465,6 +481,7 @@ struct file_ops {
 #define FMODE_NOTIFY_OFF 256U
 #define FMODE_NO_TRUNCATE 1024U /* the opener's Landlock domain forbids it */
 #define FMODE_NO_IOCTL    2048U /* likewise, of a device */
+#define FMODE_MESSAGES 4096U /* a read or write is of one message, whole: splice must not cut */
 #define FMODE_TRUNC  512U /* seen by ops->open: O_TRUNC, the contents need not be kept */
 
 struct file {

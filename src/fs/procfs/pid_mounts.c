@@ -10,8 +10,8 @@
 #include "procfs/pid.h"
 
 struct mounts_file {
-    struct pfile text;     /* first: the text operations use it */
-    struct mnt_ns *ns;     /* counted: of the process at open */
+    struct pfile text; /* first: the text operations use it */
+    struct mnt_ns *ns; /* counted: of the process at open */
     _Atomic u64 seen_event;
 };
 
@@ -19,8 +19,9 @@ static const struct {
     u32 flag;
     const char *text;
 } mount_flags[] = {
-    {LX_MS_NOSUID, ",nosuid"},     {LX_MS_NODEV, ",nodev"},       {LX_MS_NOEXEC, ",noexec"},
-    {LX_MS_NOATIME, ",noatime"},   {LX_MS_NODIRATIME, ",nodiratime"}, {LX_MS_RELATIME, ",relatime"},
+    {LX_MS_NOSUID, ",nosuid"},           {LX_MS_NODEV, ",nodev"},
+    {LX_MS_NOEXEC, ",noexec"},           {LX_MS_NOATIME, ",noatime"},
+    {LX_MS_NODIRATIME, ",nodiratime"},   {LX_MS_RELATIME, ",relatime"},
     {LX_MS_NOSYMFOLLOW, ",nosymfollow"},
 };
 
@@ -49,8 +50,8 @@ static const char *source_of(const struct mount *m)
 
 struct walk_state {
     struct seq *s;
-    struct path root;  /* of the process that is looked at */
-    u64 index;         /* of the mount under way; those below s->cursor are done */
+    struct path root; /* of the process that is looked at */
+    u64 index;        /* of the mount under way; those below s->cursor are done */
     void (*fn)(struct walk_state *w, struct mount *m, const char *at);
     char path[MAX_PATH];
 };
@@ -94,6 +95,15 @@ static int walk_mounts(struct seq *s, const struct pinode *pi,
     return r;
 }
 
+static void put_type(struct seq *s, const struct super *sb)
+{
+    seq_puts(s, sb->type->name);
+    if (!sb->subtype)
+        return;
+    seq_putc(s, '.');
+    seq_escape(s, sb->subtype, ESCAPES);
+}
+
 static void put_mounts_line(struct walk_state *w, struct mount *m, const char *at)
 {
     struct seq *s = w->s;
@@ -101,7 +111,9 @@ static void put_mounts_line(struct walk_state *w, struct mount *m, const char *a
     seq_putc(s, ' ');
     seq_escape(s, at, ESCAPES);
     bool is_ro = (m->flags & LX_MS_RDONLY) || (m->sb->flags & SB_RDONLY);
-    seq_printf(s, " %s %s", m->sb->type->name, is_ro ? "ro" : "rw");
+    seq_putc(s, ' ');
+    put_type(s, m->sb);
+    seq_puts(s, is_ro ? " ro" : " rw");
     put_mount_flags(s, m);
     put_super_options(s, m->sb);
     seq_puts(s, " 0 0\n");
@@ -156,7 +168,9 @@ static void put_mountinfo_line(struct walk_state *w, struct mount *m, const char
         seq_printf(s, " master:%d", m->master_group);
     if (m->is_unbindable)
         seq_puts(s, " unbindable");
-    seq_printf(s, " - %s ", m->sb->type->name);
+    seq_puts(s, " - ");
+    put_type(s, m->sb);
+    seq_putc(s, ' ');
     seq_escape(s, source_of(m), ESCAPES);
     seq_puts(s, m->sb->flags & SB_RDONLY ? " ro" : " rw");
     put_super_options(s, m->sb);
@@ -175,7 +189,9 @@ static void put_mountstats_line(struct walk_state *w, struct mount *m, const cha
     seq_escape(s, source_of(m), ESCAPES);
     seq_puts(s, " mounted on ");
     seq_escape(s, at, ESCAPES);
-    seq_printf(s, " with fstype %s\n", m->sb->type->name);
+    seq_puts(s, " with fstype ");
+    put_type(s, m->sb);
+    seq_putc(s, '\n');
 }
 
 int show_mountstats(struct seq *s, const struct pinode *pi)
@@ -183,7 +199,8 @@ int show_mountstats(struct seq *s, const struct pinode *pi)
     return walk_mounts(s, pi, put_mountstats_line);
 }
 
-/* ---- the file: text, and poll --------------------------------------------------------------------- */
+/* ---- the file: text, and poll
+ * --------------------------------------------------------------------- */
 
 static int mounts_open(struct inode *i, struct file *f)
 {
