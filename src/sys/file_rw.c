@@ -82,8 +82,8 @@ static s64 vectored(enum direction dir, const u64 a[6], s64 *off, u32 flags)
     int e = uio_init_iovec(&u, uaddr(a[1]), a[2]);
     if (e < 0)
         return e;
-    s64 r = dir == DIR_READ ? vfs_read_flags(f, &u, off, flags)
-                            : vfs_write_flags(f, &u, off, flags);
+    s64 r =
+        dir == DIR_READ ? vfs_read_flags(f, &u, off, flags) : vfs_write_flags(f, &u, off, flags);
     uio_done(&u);
     return r;
 }
@@ -275,7 +275,20 @@ static int side_end(struct side *s, s64 moved)
     return 0;
 }
 
-static int copy_check(const struct side *in, const struct side *out, u64 len)
+/* Within one file what the copy itself adds at the end is not copied on: *len ends at the old end,
+ * and only then the ranges must not overlap. */
+static int copy_within(const struct side *in, const struct side *out, u64 *len)
+{
+    struct kstat st;
+    int r = vfs_stat(&in->f->path, &st);
+    if (r < 0)
+        return r;
+    u64 from = (u64)in->off, to = (u64)out->off;
+    *len = from >= st.size ? 0 : MIN(*len, st.size - from);
+    return *len && from < to + *len && to < from + *len ? -LX_EINVAL : 0;
+}
+
+static int copy_check(const struct side *in, const struct side *out, u64 *len)
 {
     u32 ti = in->f->inode->mode & LX_S_IFMT, to = out->f->inode->mode & LX_S_IFMT;
     if (ti == LX_S_IFDIR || to == LX_S_IFDIR)
@@ -288,11 +301,9 @@ static int copy_check(const struct side *in, const struct side *out, u64 len)
     if (in->off < 0 || out->off < 0)
         return -LX_EINVAL;
     u64 end_in, end_out;
-    if (add_overflows((u64)in->off, len, &end_in) || add_overflows((u64)out->off, len, &end_out))
+    if (add_overflows((u64)in->off, *len, &end_in) || add_overflows((u64)out->off, *len, &end_out))
         return -LX_EOVERFLOW;
-    if (in->f->inode == out->f->inode && (u64)in->off < end_out && (u64)out->off < end_in && len)
-        return -LX_EINVAL;
-    return 0;
+    return in->f->inode == out->f->inode ? copy_within(in, out, len) : 0;
 }
 
 static s64 copy_data(struct side *in, struct side *out, u64 len)
@@ -329,7 +340,7 @@ s64 sys_copy_file_range(struct task *t, const u64 a[6])
     if (side_begin(&in) < 0 || side_begin(&out) < 0)
         return -LX_EFAULT;
     u64 len = MIN(a[4], MAX_RW_COUNT);
-    int r = copy_check(&in, &out, len);
+    int r = copy_check(&in, &out, &len);
     if (r < 0)
         return r;
     s64 n = copy_data(&in, &out, len);
