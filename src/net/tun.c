@@ -55,10 +55,10 @@ struct tun_ifreq {
 _Static_assert(sizeof(struct tun_ifreq) == 40, "ifreq");
 
 struct tun_file {
-    struct net_ns *ns;     /* owned; immutable */
-    struct stk_iface *ifc; /* guarded by wire_lock */
-    _Atomic u32 flags;     /* LX_IFF_* of this section */
-    _Atomic u32 offload;   /* LX_TUN_F_*: what its reader takes unfinished */
+    struct net_ns *ns;               /* owned; immutable */
+    _Atomic(struct stk_iface *) ifc; /* followed and written under wire_lock */
+    _Atomic u32 flags;               /* LX_IFF_* of this section */
+    _Atomic u32 offload;             /* LX_TUN_F_*: what its reader takes unfinished */
     struct waitq wq;
     struct mutex lock; /* leaf; below wire_lock: the queue */
     struct list queue;
@@ -139,12 +139,10 @@ void tun_moved(struct stk_iface *to, struct tun_file *t)
         t->ifc = to;
 }
 
+/* Takes no lock: pollers ask under theirs. */
 static bool is_attached(struct tun_file *t)
 {
-    rwlock_rdlock(&wire_lock);
-    bool is = t->ifc;
-    rwlock_rdunlock(&wire_lock);
-    return is;
+    return atomic_load(&t->ifc);
 }
 
 /* ---- reading ------------------------------------------------------------------------------- */

@@ -55,6 +55,7 @@ static void drop(struct frag_table *t, struct datagram *d)
     while ((q = list_first(&d->pieces, struct piece, node))) {
         list_del(&q->node);
         t->bytes -= q->size + (u32)sizeof(*q);
+        net_mem_uncharge(q->size + sizeof(*q));
         free(q);
     }
     list_del(&d->node);
@@ -137,9 +138,13 @@ static bool add(struct frag_table *t, struct datagram *d, const struct rxpkt *p,
             return false;
         drop(t, old);
     }
-    q = malloc(sizeof(*q) + size);
-    if (!q)
+    if (!net_mem_charge(sizeof(*q) + size))
         return false;
+    q = malloc(sizeof(*q) + size);
+    if (!q) {
+        net_mem_uncharge(sizeof(*q) + size);
+        return false;
+    }
     q->off = off;
     q->size = size;
     memcpy(q->data, p->data, size);

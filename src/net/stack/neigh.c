@@ -88,12 +88,18 @@ static void take_waiting(struct neigh *n, struct list *out)
     n->nwaiting = 0;
 }
 
+static void free_waiting(struct waiting *w)
+{
+    net_mem_uncharge(sizeof(*w) + w->len);
+    free(w);
+}
+
 static void drop_waiting(struct list *l)
 {
     struct waiting *w;
     while ((w = list_first(l, struct waiting, node))) {
         list_del(&w->node);
-        free(w);
+        free_waiting(w);
     }
 }
 
@@ -191,9 +197,13 @@ static void solicit(struct stk_iface *ifc, const ipaddr *addr, const u8 *mac)
 static void hold(struct neigh *n, const struct txbuf *b, u16 ether_type)
 {
     u32 head = TXB_ROOM - b->off, len = txb_len(b);
-    struct waiting *w = malloc(sizeof(*w) + len);
-    if (!w)
+    if (!net_mem_charge(sizeof(struct waiting) + len))
         return;
+    struct waiting *w = malloc(sizeof(*w) + len);
+    if (!w) {
+        net_mem_uncharge(sizeof(*w) + len);
+        return;
+    }
     list_init(&w->node);
     w->ether_type = ether_type;
     w->len = len;
@@ -212,7 +222,7 @@ static void hold(struct neigh *n, const struct txbuf *b, u16 ether_type)
     if (n->nwaiting == MAX_WAITING) {
         struct waiting *old = list_first(&n->waiting, struct waiting, node);
         list_del(&old->node);
-        free(old);
+        free_waiting(old);
         n->nwaiting--;
     }
     list_add_tail(&n->waiting, &w->node);
@@ -524,7 +534,7 @@ void arp_input(struct rxpkt *p)
     memcpy(&dst4, a + 24, 4);
     ipaddr src = ipaddr_v4(src4), dst = ipaddr_v4(dst4);
     u16 op = rd16(a + 6);
-    bool is_mine = stk_is_iface_addr(p->ifc, &dst);
+    bool is_mine = stk_is_local(p->ifc->stk, &dst) && !ipaddr_is_loopback(&dst); /* by any link */
     if (op != 1 && op != 2)
         return;
     if (stk_is_local(p->ifc->stk, &src) || ipaddr_is_multicast(&src) ||
