@@ -125,7 +125,7 @@ def udp():
 
 def ping():
     def p(w):
-        print(w, subprocess.run('ping -n -c1 -W1 127.0.0.1 2>&1 | grep -o "[0-9]* received"', shell=True, stdout=subprocess.PIPE, text=True).stdout.strip())
+        print(w, subprocess.run('ping -n -c1 -W%d 127.0.0.1 2>&1 | grep -o "[0-9]* received"' % (20 if w == 'ping' else 1), shell=True, stdout=subprocess.PIPE, text=True).stdout.strip())
     p('ping')
     ipt('-A', 'INPUT', '-p', 'icmp', '--icmp-type', 'echo-request', '-j', 'DROP')
     p('no request')

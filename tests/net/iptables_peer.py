@@ -25,9 +25,9 @@ def udp():
         s.sendto(d, a)
 
 
-def attempt(kind, host, port):
+def attempt(kind, host, port, wait):
     s = socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == 'tcp' else socket.SOCK_DGRAM)
-    s.settimeout(.5)
+    s.settimeout(wait)
     try:
         s.connect((host, port))
         if kind == 'udp':
@@ -52,7 +52,7 @@ def back():
     def commands(c, a):
         f = c.makefile('rw')
         for line in f:
-            kind, port = line.split()
+            kind, port, wait = line.split()
             if kind == 'who':
                 print(*a, file=f, flush=True)
                 continue
@@ -61,7 +61,7 @@ def back():
                 e.sendall(b'knock')
                 print(e.getpeername(), e.recv(9), file=f, flush=True)
                 continue
-            print(attempt(kind, a[0], int(port)), file=f, flush=True)
+            print(attempt(kind, a[0], int(port), float(wait)), file=f, flush=True)
     while True:
         threading.Thread(target=serve, args=l.accept(), daemon=True).start()
 

@@ -89,14 +89,14 @@ def serve(port):
         threading.Thread(target=f, daemon=True).start()
 
 
-def tcp(host, port, wait=5):
+def tcp(host, port, wait=20):
     s = socket.socket()
     s.settimeout(wait)
     r = attempt(s.connect, (host, port))
     return r or attempt(s.recv, 99)
 
 
-def udp(host, port, wait=5):
+def udp(host, port, wait=20):
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     s.settimeout(wait)
     s.connect((host, port))
@@ -111,7 +111,7 @@ b.do('serve(7000)')
 a.do('serve(7000)')
 
 
-def both(what, wait=5):
+def both(what, wait=20):
     print(what, a.do(f'tcp("10.2.0.1", 7000, {wait})'), a.do(f'udp("10.2.0.1", 7000, {wait})'))
     sys.stdout.flush()
 
@@ -119,7 +119,7 @@ def both(what, wait=5):
 both('plain')
 for how in ['DROP'], ['REJECT'], ['REJECT', '--reject-with', 'icmp-admin-prohibited']:
     ipt('-A', 'FORWARD', '-i', 'va', '-o', 'vb', '-s', '10.1.0.0/24', '-j', *how)
-    both(how, .3 if how == ['DROP'] else 5)
+    both(how, .3 if how == ['DROP'] else 20)
     ipt('-F')
 ipt('-A', 'FORWARD', '-p', 'tcp', '-j', 'REJECT', '--reject-with', 'tcp-reset')
 print('reset', a.do('tcp("10.2.0.1", 7000)'))

@@ -88,7 +88,7 @@ def udp():
 
 def ping():
     def one(what):
-        r = subprocess.run(['ping', '-6', '-n', '-c1', '-W1', '::1'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        r = subprocess.run(['ping', '-6', '-n', '-c1', '-W20' if what == 'ping' else '-W1', '::1'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         print(what, r.returncode)
     one('ping')
     for kind in 'echo-request', 'echo-reply':
