@@ -22,7 +22,7 @@
 #include "kern/parts.h"
 #include "kern/time.h"
 #include "kern/timer.h"
-
+#include "platform/counts.h"
 
 void usage_add(struct task_usage *sum, const struct task_usage *u)
 {
@@ -53,7 +53,7 @@ void tgroup_io_now(struct tgroup *g, struct vfs_io *ret)
     struct task *t;
     MUTEX_GUARD(&g->sig_lock);
     *ret = g->dead_io;
-    list_for_each(t, &g->tasks, tg_node)
+    list_for_each (t, &g->tasks, tg_node)
         if (!t->is_usage_final)
             usage_add_io(ret, &t->vt.io); /* racy: counters of a thread that runs */
 }
@@ -150,31 +150,33 @@ void usage_task_exit(struct task *t)
     atomic_fetch_add(&ended_stime_ns, u.stime_ns);
 }
 
-/*
- * The most that mm ever had resident, KiB, when it is left. Counting pages takes a question to the
- * stub for each mapping, which a short-lived small process would feel: its size stands for it.
- */
-#define RSS_ESTIMATED_BELOW (8UL << 20)
-static u64 final_rss_kib(struct mm *mm)
+/* A question to the stub at its end is felt by what is small and runs for less: its size stands for
+ * what it had resident, and its faults stay uncounted. */
+#define ASKED_FROM_BYTES (8UL << 20)
+#define ASKED_FROM_NS    (2 * NSEC_PER_MSEC)
+
+/* Asks for the last time what the host counts. The most that mm ever had resident, KiB. */
+static u64 last_counts(struct mm *mm)
 {
-    u64 touchable, text;
+    u64 touchable, text, total;
     {
         MUTEX_GUARD(&mm->lock);
         touchable = mm->data_size + mm->stack_size;
         text = mm->exec_size;
+        total = mm->total_size;
     }
-    u64 rss = touchable < RSS_ESTIMATED_BELOW ? 0 : mm_rss_now(mm);
-    return (rss ? rss : touchable + text) / 1024;
+    u64 maxrss_kib = 0;
+    if (touchable >= ASKED_FROM_BYTES || aspace_cpu_ns(mm->as) >= ASKED_FROM_NS) {
+        aspace_counts_refresh(mm->as);
+        maxrss_kib = aspace_maxrss_kib(mm->as);
+    }
+    /* The stub may tell tales of itself. */
+    return MIN(maxrss_kib ? maxrss_kib : (touchable + text) / 1024, total / 1024);
 }
-
-/* A question to the stub at its end, which what runs for less would feel: its faults stay uncounted. */
-#define COUNTED_FROM_NS (2 * NSEC_PER_MSEC)
 
 void usage_mm_left(struct tgroup *g, struct mm *mm)
 {
-    u64 rss_kib = g->is_mm_sharer ? 0 : final_rss_kib(mm);
-    if (!g->is_mm_sharer && aspace_cpu_ns(mm->as) >= COUNTED_FROM_NS)
-        aspace_counts_refresh(mm->as);
+    u64 rss_kib = g->is_mm_sharer ? 0 : last_counts(mm);
     MUTEX_GUARD(&g->sig_lock);
     if (g->is_mm_sharer || g->folded_mm == mm)
         return;
@@ -192,7 +194,7 @@ static void group_live(struct tgroup *g, struct task_usage *ret) REQUIRES(g->sig
     struct task *t;
     struct mm *mm = NULL;
     *ret = (struct task_usage){0};
-    list_for_each(t, &g->tasks, tg_node) {
+    list_for_each (t, &g->tasks, tg_node) {
         struct task_usage u;
         if (t->is_usage_final)
             continue;
@@ -228,7 +230,7 @@ u64 usage_stub_now(struct tgroup *g, struct task *task)
     if (task)
         return stub_ns(task);
     MUTEX_GUARD(&g->sig_lock);
-    list_for_each(t, &g->tasks, tg_node) {
+    list_for_each (t, &g->tasks, tg_node) {
         if (g->is_mm_sharer)
             sum += stub_ns(t);
         else if (!mm)
@@ -246,7 +248,7 @@ void usage_total_now(struct task_usage *ret)
     struct tgroup *g;
     *ret = (struct task_usage){0};
     rwlock_rdlock(&task_lock);
-    list_for_each(g, &all_tgroups, all_node) {
+    list_for_each (g, &all_tgroups, all_node) {
         struct task_usage u;
         MUTEX_GUARD(&g->sig_lock);
         group_live(g, &u);
@@ -259,8 +261,8 @@ void usage_total_now(struct task_usage *ret)
 
 /* ---- resident memory ------------------------------------------------------------------------ */
 
-#define RSS_CHUNK     (16UL << 20) /* of one question */
-#define RSS_SCAN_MAX  (64UL << 30) /* of address space, in one walk */
+#define RSS_CHUNK    (16UL << 20) /* of one question */
+#define RSS_SCAN_MAX (64UL << 30) /* of address space, in one walk */
 
 u64 vma_rss(struct mm *mm, u64 start, u64 end)
 {
@@ -304,7 +306,7 @@ static u32 collect_mms(struct mm **mms, u32 max)
     struct tgroup *g;
     u32 n = 0;
     rwlock_rdlock(&task_lock);
-    list_for_each(g, &all_tgroups, all_node) {
+    list_for_each (g, &all_tgroups, all_node) {
         struct mm *mm = n < max && !g->is_mm_sharer ? task_get_mm(g->leader) : NULL;
         if (mm)
             mms[n++] = mm;

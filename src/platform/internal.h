@@ -87,7 +87,7 @@ struct aspace {
     struct map_batch *batch; /* owned; the creator's alone while the space is new; NULL: none */
 
     struct {
-        _Atomic u64 minflt, majflt, nivcsw;
+        _Atomic u64 minflt, majflt, nivcsw, maxrss_kib;
     } counts; /* atomic: when it was last asked */
 
     _Atomic u32 is_dead; /* atomic: the host process has ended */

@@ -14,6 +14,7 @@
 
 #include "abi/errno.h"
 #include "abi/nr.h"
+#include "platform/counts.h"
 #include "platform/filters.h"
 #include "platform/internal.h"
 #include "platform/patch.h"
@@ -288,6 +289,7 @@ void aspace_counts_refresh(struct aspace *as)
     atomic_store(&as->counts.minflt, (u64)ru.ru_minflt);
     atomic_store(&as->counts.majflt, (u64)ru.ru_majflt);
     atomic_store(&as->counts.nivcsw, (u64)ru.ru_nivcsw);
+    atomic_store(&as->counts.maxrss_kib, (u64)ru.ru_maxrss);
 }
 
 void aspace_counts_last(const struct aspace *as, struct aspace_counts *ret)
@@ -295,6 +297,11 @@ void aspace_counts_last(const struct aspace *as, struct aspace_counts *ret)
     ret->minflt = atomic_load(&as->counts.minflt);
     ret->majflt = atomic_load(&as->counts.majflt);
     ret->nivcsw = atomic_load(&as->counts.nivcsw);
+}
+
+u64 aspace_maxrss_kib(const struct aspace *as)
+{
+    return atomic_load(&as->counts.maxrss_kib);
 }
 
 int aspace_msync(struct aspace *as, u64 addr, u64 size, int flags)
