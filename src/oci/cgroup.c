@@ -389,11 +389,13 @@ int oci_cgroup_join(const struct oci_cgroup *cg, pid_t pid, struct err *e)
 int oci_cgroup_open_procs(const struct oci_cgroup *cg, int *ret_fds, u32 max, struct err *e)
 {
     u32 n = 0;
-    for (; n < cg->ndirs && n < max; n++) {
+    for (u32 i = 0; i < cg->ndirs && n < max; i++) {
         char path[PATH_MAX];
-        snprintf(path, sizeof(path), "%s/cgroup.procs", cg->dirs[n].path);
+        snprintf(path, sizeof(path), "%s/cgroup.procs", cg->dirs[i].path);
         ret_fds[n] = open(path, O_WRONLY | O_CLOEXEC);
-        if (ret_fds[n] < 0) {
+        if (ret_fds[n] >= 0) {
+            n++;
+        } else if (errno != ENOENT) {
             err_errno(e, "cannot open '%s'", path);
             while (n > 0)
                 close(ret_fds[--n]);
