@@ -29,7 +29,7 @@ check "$(line mounts)" "/ /dev /dev/mqueue /dev/pts /dev/shm /proc /sys " "mount
 case "$(line nets)" in ""|"lo ") ;; *) bad "network devices: $(line nets)" ;; esac
 for d in $(line dev); do
     case $d in
-    console|core|fd|full|mqueue|net|null|ptmx|pts|random|shm|stderr|stdin|stdout|tty|urandom|zero) ;;
+    console|core|fd|full|fuse|mqueue|net|null|ptmx|pts|random|shm|stderr|stdin|stdout|tty|urandom|zero) ;;
     *) bad "a device: /dev/$d" ;;
     esac
 done
