@@ -81,4 +81,18 @@ oci kill pod KILL; await_status pod stopped; await_status e stopped
 oci delete e; oci delete pod
 oci create -b "$bundle" g 2>err </dev/null; check $? 1 "create in a pod that is gone"
 grep -q "the pod's sandbox 'pod'" err || bad "the sentence: $(cat err)"
+# An ordinary user's, who may make no control groups.
+if [ "$(id -u)" = 0 ]; then
+    root=$PWD/ustate; mkdir -p "$root"; chmod 755 .
+    oci() { setpriv --reuid=12345 --regid=12345 --clear-groups "$cvisor" --root "$root" "$@"; }
+    bundle=$PWD/bundle4
+    map='[{"containerID": 0, "hostID": 12345, "size": 1}]'
+    user='"linux": {"namespaces": [{"type": "pid"}, {"type": "user"}, '"$ns"'], "uidMappings": '"$map"', "gidMappings": '"$map"'}'
+    make_bundle '["sleep", "1000"]' '{"annotations": {"io.kubernetes.cri.container-type": "sandbox", "io.kubernetes.cri.sandbox-id": "upod"}, '"$user"'}'
+    chown -R 12345:12345 "$bundle" "$root"
+    oci run -d -b "$bundle" upod </dev/null >/dev/null 2>err; check $? 0 "an ordinary user's pod: $(cat err)"
+    make_bundle '["sh", "-c", "exit 6"]' '{"annotations": {"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": "upod"}, '"$user"'}'
+    oci run -b "$bundle" usecond </dev/null 2>err; check $? 6 "its second container: $(cat err)"
+    oci delete --force upod
+fi
 end_containers
