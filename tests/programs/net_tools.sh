@@ -25,7 +25,8 @@ netstat -tln | grep -c ':7411 '
 netstat -tn | grep ':7411' | wc -l
 ip -o -4 addr show dev lo | grep -o 'inet 127.0.0.1/8'
 ip -o -6 addr show dev lo | grep -o 'inet6 ::1/128'
-ip route get 127.0.0.1 | head -1 | sed 's/ uid.*//; s/ *$//'
+# Linux names the table once the namespace has, or had, other policy rules.
+ip route get 127.0.0.1 | head -1 | sed 's/ uid.*//; s/ table local//; s/ *$//'
 ip -o link show dev lo | grep -o 'lo: <LOOPBACK,UP,LOWER_UP> mtu [0-9]*'
 ip link show dev nosuch0 2>&1 || echo "status $?"
 ifconfig lo | grep -o 'inet 127.0.0.1  netmask 255.0.0.0'
