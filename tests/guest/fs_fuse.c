@@ -6,32 +6,32 @@
 
 static struct server srv;
 
+#define NEED_FUSE()                                                                                \
+    do {                                                                                           \
+        if (geteuid() != 0 || access("/dev/fuse", R_OK | W_OK) < 0)                                \
+            SKIP("FUSE here is root's");                                                           \
+    } while (0)
+
+static const char *mount_options;
+static void (*with_srv)(struct server *);
+
+static void mounted(void)
+{
+    CHECK_EQ(unshare(CLONE_NEWNS), 0);
+    CHECK_EQ(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    CHECK_EQ(fuse_start(&srv, mount_options), 0);
+    with_srv(&srv);
+}
+
 /* fn in a mount namespace of its own, with a server that was started so. */
 static void with_server(unsigned valid_s, unsigned want, unsigned open_flags, const char *options,
                         void (*fn)(struct server *))
 {
-    if (geteuid() != 0 || access("/dev/fuse", R_OK | W_OK) < 0)
-        SKIP("FUSE here is root's");
-    pid_t pid = fork();
-    int st;
-    if (pid == 0) {
-        jmp_buf jmp;
-        test_jmp = &jmp;
-        if (setjmp(jmp) == 0) {
-            CHECK_EQ(unshare(CLONE_NEWNS), 0);
-            CHECK_EQ(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
-            srv = (struct server){.valid_s = valid_s, .want = want, .open_flags = open_flags};
-            CHECK_EQ(fuse_start(&srv, options), 0);
-            fn(&srv);
-            _exit(0);
-        }
-        fprintf(stderr, "%s\n", test_msg);
-        if (srv.pid > 0)
-            kill(srv.pid, SIGKILL);
-        _exit(1);
-    }
-    CHECK_EQ(waitpid(pid, &st, 0), pid);
-    CHECK_EQ(st, 0);
+    NEED_FUSE();
+    srv = (struct server){.valid_s = valid_s, .want = want, .open_flags = open_flags};
+    mount_options = options;
+    with_srv = fn;
+    as_user(0, 0, mounted);
 }
 
 #define WANT (FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DO_READDIRPLUS | FUSE_AUTO_INVAL_DATA)
@@ -496,24 +496,8 @@ static void in_user_namespace(void)
 
 TEST(in_user_namespace)
 {
-    int st;
-    if (geteuid() != 0 || access("/dev/fuse", R_OK | W_OK) < 0)
-        SKIP("FUSE here is root's");
-    pid_t pid = fork();
-    if (pid == 0) {
-        jmp_buf jmp;
-        test_jmp = &jmp;
-        if (setjmp(jmp) == 0) {
-            in_user_namespace();
-            _exit(0);
-        }
-        fprintf(stderr, "%s\n", test_msg);
-        if (srv.pid > 0)
-            kill(srv.pid, SIGKILL);
-        _exit(1);
-    }
-    CHECK_EQ(waitpid(pid, &st, 0), pid);
-    CHECK_EQ(st, 0);
+    NEED_FUSE();
+    as_user(0, 0, in_user_namespace);
 }
 
 /* ---- the device ---------------------------------------------------------------------------- */
@@ -603,20 +587,6 @@ static void device(void)
 
 TEST(device)
 {
-    int st;
-    if (geteuid() != 0 || access("/dev/fuse", R_OK | W_OK) < 0)
-        SKIP("FUSE here is root's");
-    pid_t pid = fork();
-    if (pid == 0) {
-        jmp_buf jmp;
-        test_jmp = &jmp;
-        if (setjmp(jmp) == 0) {
-            device();
-            _exit(0);
-        }
-        fprintf(stderr, "%s\n", test_msg);
-        _exit(1);
-    }
-    CHECK_EQ(waitpid(pid, &st, 0), pid);
-    CHECK_EQ(st, 0);
+    NEED_FUSE();
+    as_user(0, 0, device);
 }

@@ -1,5 +1,5 @@
 /* Forwarding between namespaces: a router in the middle, hop counts, narrow links, no way. */
-#include "net_link.h"
+#include "net_stream.h"
 
 #include <linux/errqueue.h>
 #include <netinet/ip_icmp.h>
@@ -79,51 +79,11 @@ TEST(datagrams_pass)
     drop_router();
 }
 
-#define TOTAL (4 << 20)
-
-static void *pump(void *arg)
-{
-    int s = *(int *)arg;
-    static char block[65536];
-    for (long sent = 0; sent < TOTAL;) {
-        ssize_t n = send(s, block, sizeof(block), MSG_NOSIGNAL);
-        if (n <= 0)
-            break;
-        sent += n;
-    }
-    shutdown(s, SHUT_WR);
-    return NULL;
-}
-
-static void stream_across(const char *from, const char *to)
-{
-    pthread_t th;
-    static char buf[65536];
-    enter_ns(right);
-    int l = sock_at(SOCK_STREAM, to, 5001);
-    CHECK(listen(l, 4) == 0);
-    enter_ns(left);
-    int c = sock_at(SOCK_STREAM, from, 0);
-    CHECK(connect_to(c, to, 5001) == 0);
-    int s = accept(l, NULL, NULL);
-    CHECK(s >= 0);
-    CHECK(pthread_create(&th, NULL, pump, &c) == 0);
-    long got = 0;
-    ssize_t n;
-    while ((n = recv(s, buf, sizeof(buf), 0)) > 0)
-        got += n;
-    pthread_join(th, NULL);
-    CHECK_EQ(got, TOTAL);
-    close(c);
-    close(s);
-    close(l);
-}
-
 TEST(streams_pass)
 {
     make_router();
-    stream_across("10.1.0.2", "10.2.0.2");
-    stream_across("fd01::2", "fd02::2");
+    stream_between(left, right, "10.1.0.2", "10.2.0.2", 4 << 20);
+    stream_between(left, right, "fd01::2", "fd02::2", 4 << 20);
     drop_router();
 }
 
@@ -134,8 +94,8 @@ TEST(streams_pass_a_narrow_link)
     CHECK_EQ(set_link("r1", IFLA_MTU, 1300), 0);
     enter_ns(right);
     CHECK_EQ(set_link("eth0", IFLA_MTU, 1300), 0);
-    stream_across("10.1.0.2", "10.2.0.2");
-    stream_across("fd01::2", "fd02::2");
+    stream_between(left, right, "10.1.0.2", "10.2.0.2", 4 << 20);
+    stream_between(left, right, "fd01::2", "fd02::2", 4 << 20);
     drop_router();
 }
 

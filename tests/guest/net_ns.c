@@ -3,7 +3,7 @@
 
 #include <linux/fib_rules.h>
 
-#include "net_link.h"
+#include "net_stream.h"
 
 static void skip_without(const char *kind)
 {
@@ -131,57 +131,12 @@ TEST(datagrams_over_veth)
     close(there);
 }
 
-#define TOTAL (8 << 20)
-
-static void *pump(void *arg)
-{
-    int s = *(int *)arg;
-    static char block[65536];
-    long sent = 0;
-    memset(block, 'y', sizeof(block));
-    while (sent < TOTAL) {
-        ssize_t n = send(s, block, sizeof(block), MSG_NOSIGNAL);
-        if (n <= 0)
-            break;
-        sent += n;
-    }
-    shutdown(s, SHUT_WR);
-    return (void *)(sent == TOTAL ? 1L : 0L);
-}
-
-static void stream_between(int here, int there, const char *a_addr, const char *b_addr)
-{
-    pthread_t th;
-    void *ok;
-    static char buf[65536];
-    enter_ns(there);
-    int l = sock_at(SOCK_STREAM, b_addr, 5001);
-    CHECK(listen(l, 4) == 0);
-    enter_ns(here);
-    int c = sock_at(SOCK_STREAM, a_addr, 0);
-    CHECK(connect_to(c, b_addr, 5001) == 0);
-    int s = accept(l, NULL, NULL);
-    CHECK(s >= 0);
-    CHECK(pthread_create(&th, NULL, pump, &c) == 0);
-    long got = 0;
-    ssize_t n;
-    while ((n = recv(s, buf, sizeof(buf), 0)) > 0)
-        got += n;
-    pthread_join(th, &ok);
-    CHECK_EQ(n, 0);
-    CHECK_EQ(got, TOTAL);
-    CHECK(ok);
-    close(c);
-    close(s);
-    close(l);
-}
-
 TEST(streams_over_veth)
 {
     int here, there;
     two(&here, &there);
-    stream_between(here, there, "10.9.0.1", "10.9.0.2");
-    stream_between(here, there, "fd09::1", "fd09::2");
+    stream_between(here, there, "10.9.0.1", "10.9.0.2", 8 << 20);
+    stream_between(here, there, "fd09::1", "fd09::2", 8 << 20);
     close(here);
     close(there);
 }

@@ -1,5 +1,5 @@
 /* /dev/net/tun: packets and frames by a descriptor, both kinds, with and without headers. */
-#include "net_link.h"
+#include "net_stream.h"
 
 #include <linux/if_tun.h>
 #include <linux/virtio_net.h>
@@ -236,51 +236,18 @@ static void *carry(void *arg)
     }
 }
 
-#define TOTAL (2 << 20)
-
-static void *pump(void *arg)
-{
-    int s = *(int *)arg;
-    static char block[65536];
-    for (long sent = 0; sent < TOTAL;) {
-        ssize_t n = send(s, block, sizeof(block), MSG_NOSIGNAL);
-        if (n <= 0)
-            break;
-        sent += n;
-    }
-    shutdown(s, SHUT_WR);
-    return NULL;
-}
-
 TEST(a_stream_over_two)
 {
-    static char buf[65536];
-    pthread_t th[3];
+    pthread_t th[2];
     fresh_ns();
     int here = own_ns();
     wire[0] = make_tun("tun7", IFF_TUN | IFF_NO_PI, "10.7.0.1");
     fresh_ns();
     wire[1] = make_tun("tun7", IFF_TUN | IFF_NO_PI, "10.7.0.2");
-    int l = sock_at(SOCK_STREAM, "10.7.0.2", 5001);
-    CHECK(listen(l, 1) == 0);
     for (int i = 0; i < 2; i++)
         CHECK(pthread_create(&th[i], NULL, carry, &wire[i]) == 0);
     int there = own_ns();
-    enter_ns(here);
-    int c = sock_at(SOCK_STREAM, "10.7.0.1", 0);
-    CHECK(connect_to(c, "10.7.0.2", 5001) == 0);
-    int s = accept(l, NULL, NULL);
-    CHECK(s >= 0);
-    CHECK(pthread_create(&th[2], NULL, pump, &c) == 0);
-    long got = 0;
-    ssize_t n;
-    while ((n = recv(s, buf, sizeof(buf), 0)) > 0)
-        got += n;
-    pthread_join(th[2], NULL);
-    CHECK_EQ(got, TOTAL);
-    close(c);
-    close(s);
-    close(l);
+    stream_between(here, there, "10.7.0.1", "10.7.0.2", 2 << 20);
     CHECK_EQ(del_link("tun7"), 0); /* its reader finds it gone */
     enter_ns(there);
     CHECK_EQ(del_link("tun7"), 0);

@@ -1,31 +1,13 @@
 # What rules of iptables do to real packets: run natively and in a sandbox, the same lines come out.
 # There (10.9.0.2): a TCP echo server on port 7000, a UDP one on 7001; it connects to our port on command.
-import errno
 import os
 import socket
 import subprocess
 import sys
 
+from rules import attempt, ipt, name
+
 THERE = '10.9.0.2'
-
-
-def ipt(*a):
-    r = subprocess.run(['iptables-legacy', *a], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if r.returncode:
-        print('iptables', *a, r.returncode, r.stdout.strip())
-
-
-def name(e):
-    return errno.errorcode.get(e, str(e))
-
-
-def attempt(f, *a):
-    try:
-        return f(*a)
-    except socket.timeout:
-        return 'timeout'
-    except OSError as e:
-        return name(e.errno)
 
 
 def connect(port, wait):

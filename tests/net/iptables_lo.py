@@ -1,22 +1,10 @@
 # Rules of iptables on the loopback: run natively and in a sandbox, the same lines come out.
-import errno
 import select
 import socket
 import subprocess
 import sys
 
-
-def ipt(*a):
-    r = subprocess.run(['iptables-legacy'] + list(a), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if r.returncode or r.stdout:
-        print('iptables', *a, r.returncode, r.stdout.strip())
-
-
-def attempt(f, *a):
-    try:
-        return f(*a)
-    except OSError as e:
-        return errno.errorcode.get(e.errno, str(e))
+from rules import attempt, ipt, socket_error
 
 
 def listener(port):
@@ -30,13 +18,7 @@ def listener(port):
 def connect(port, t=9):
     s = socket.socket()
     s.settimeout(t)
-    try:
-        s.connect(('127.0.0.1', port))
-        return 'connected', s
-    except socket.timeout:
-        return 'timeout', s
-    except OSError as e:
-        return errno.errorcode[e.errno], s
+    return attempt(s.connect, ('127.0.0.1', port)) or 'connected', s
 
 
 def tcp():
@@ -105,7 +87,7 @@ def udp():
             y = r.recv(10)
         except socket.timeout:
             y = 'nothing'
-        print(what, x, y, errno.errorcode.get(c.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), 0))
+        print(what, x, y, socket_error(c))
     turn('udp')
     for chain in 'INPUT', 'OUTPUT':
         for how in ['DROP'], ['REJECT'], ['REJECT', '--reject-with', 'icmp-host-unreachable'], ['REJECT', '--reject-with', 'icmp-admin-prohibited']:

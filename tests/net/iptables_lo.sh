@@ -5,24 +5,10 @@
 here=$(cd "$(dirname "$0")" && pwd)
 command -v iptables-legacy >/dev/null || { echo "skip: no iptables-legacy"; exit 77; }
 unshare -n iptables-legacy -L >/dev/null 2>&1 || { echo "skip: iptables-legacy does not work here"; exit 77; }
-run() { timeout 200 "$@" unshare -n /usr/bin/python3 "$here/iptables_lo.py" 2>&1 || echo "status $?"; }
-run env > native.txt
-run "$cvisor" $quiet do -- > inside.txt
-diff native.txt inside.txt > diff.txt || bad "$(cat diff.txt)"
-[ "$(wc -l < native.txt)" -gt 30 ] || bad "too few lines: $(cat native.txt)"
-
-run_more() { timeout 200 "$@" unshare -n /usr/bin/python3 "$here/iptables_more.py" 2>&1 || echo "status $?"; }
-run_more env > native.txt
-run_more "$cvisor" $quiet do -- > inside.txt
-diff native.txt inside.txt > diff.txt || bad "more: $(cat diff.txt)"
-[ "$(wc -l < native.txt)" -gt 60 ] || bad "too few lines: $(cat native.txt)"
-
-run_v6() { timeout 200 "$@" unshare -n /usr/bin/python3 "$here/iptables_v6.py" 2>&1 || echo "status $?"; }
+script iptables_lo.py 30
+script iptables_more.py 60
 if unshare -n ip6tables-legacy -L >/dev/null 2>&1; then
-    run_v6 env > native.txt
-    run_v6 "$cvisor" $quiet do -- > inside.txt
-    diff native.txt inside.txt > diff.txt || bad "IPv6: $(cat diff.txt)"
-    [ "$(wc -l < native.txt)" -gt 30 ] || bad "too few lines: $(cat native.txt)"
+    script iptables_v6.py 30
 fi
 
 # What programs print of tables, rules and counters.

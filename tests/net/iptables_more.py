@@ -1,35 +1,16 @@
 # NAT, states, matches and targets on the loopback: run natively and in a sandbox, the same lines come out.
-import errno
-import select
 import socket
 import struct
 import subprocess
 import sys
 
-
-def run(*a):
-    r = subprocess.run(a, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if r.returncode or r.stdout:
-        print(*a, r.returncode, r.stdout.strip())
-
-
-def ipt(*a):
-    run('iptables-legacy', *a)
+from rules import attempt, ipt, run
 
 
 def flush():
     for t in 'raw', 'mangle', 'nat', 'filter':
         ipt('-t', t, '-F')
         ipt('-t', t, '-X')
-
-
-def attempt(f, *a):
-    try:
-        return f(*a)
-    except socket.timeout:
-        return 'timeout'
-    except OSError as e:
-        return errno.errorcode.get(e.errno, str(e))
 
 
 def counters(*table):

@@ -1,33 +1,14 @@
 # A router between two namespaces, with rules: run natively and in a sandbox, the same lines come out. In a network
 # namespace of its own, which is the router.
-import errno
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 
+from rules import attempt, ipt, run
+
 CLONE_NEWNET = 0x40000000
-
-
-def sh(*a):
-    r = subprocess.run(a, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if r.returncode:
-        print(*a, r.returncode, r.stdout.strip())
-
-
-def ipt(*a):
-    sh('iptables-legacy', *a)
-
-
-def attempt(f, *a):
-    try:
-        return f(*a)
-    except socket.timeout:
-        return 'timeout'
-    except OSError as e:
-        return errno.errorcode.get(e.errno, str(e))
 
 
 # A process in a namespace of its own that runs Python text that it is sent.
@@ -49,14 +30,14 @@ class Host:
         os.read(self.out, 1)
         self.lines = os.fdopen(self.out)
         net, n = addr.rsplit('.', 1)
-        sh('ip', 'link', 'add', name, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', str(self.pid))
-        sh('ip', 'addr', 'add', net + '.254/24', 'dev', name)
-        sh('ip', 'link', 'set', name, 'up')
+        run('ip', 'link', 'add', name, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', str(self.pid))
+        run('ip', 'addr', 'add', net + '.254/24', 'dev', name)
+        run('ip', 'link', 'set', name, 'up')
         ns = ['nsenter', '-t', str(self.pid), '-n', 'ip']
-        sh(*ns, 'addr', 'add', addr + '/24', 'dev', 'eth0')
-        sh(*ns, 'link', 'set', 'eth0', 'up')
-        sh(*ns, 'link', 'set', 'lo', 'up')
-        sh(*ns, 'route', 'add', 'default', 'via', net + '.254')
+        run(*ns, 'addr', 'add', addr + '/24', 'dev', 'eth0')
+        run(*ns, 'link', 'set', 'eth0', 'up')
+        run(*ns, 'link', 'set', 'lo', 'up')
+        run(*ns, 'route', 'add', 'default', 'via', net + '.254')
 
     def do(self, text):
         os.write(self.to, (text + '\n').encode())
@@ -104,7 +85,7 @@ def udp(host, port, wait=20):
     return attempt(s.recv, 99)
 
 
-sh('ip', 'link', 'set', 'lo', 'up')
+run('ip', 'link', 'set', 'lo', 'up')
 a, b = Host('va', '10.1.0.1'), Host('vb', '10.2.0.1')
 open('/proc/sys/net/ipv4/ip_forward', 'w').write('1')
 b.do('serve(7000)')

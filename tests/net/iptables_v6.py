@@ -1,23 +1,13 @@
 # Rules of ip6tables on the loopback: run natively and in a sandbox, the same lines come out.
-import errno
 import socket
 import subprocess
 import sys
 
+from rules import attempt, run, socket_error
+
 
 def ipt(*a):
-    r = subprocess.run(['ip6tables-legacy', *a], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if r.returncode or r.stdout:
-        print(*a, r.returncode, r.stdout.strip())
-
-
-def attempt(f, *a):
-    try:
-        return f(*a)
-    except socket.timeout:
-        return 'timeout'
-    except OSError as e:
-        return errno.errorcode.get(e.errno, str(e))
+    run('ip6tables-legacy', *a)
 
 
 def connect(port, t=9):
@@ -73,7 +63,7 @@ def udp():
     c.connect(('::1', 7503))
 
     def turn(*what):
-        print(*what, attempt(c.send, b'hello'), attempt(r.recv, 10), errno.errorcode.get(c.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR), 0))
+        print(*what, attempt(c.send, b'hello'), attempt(r.recv, 10), socket_error(c))
     turn('udp')
     for chain in 'INPUT', 'OUTPUT':
         with_rule(chain, 'udp', 7503, ['DROP'], turn)
