@@ -18,11 +18,17 @@ void fuse_data_stale(struct inode *i)
     atomic_fetch_add(&fuse_of(i)->data_gen, 1);
 }
 
-/* A change of contents by what is done here. */
-static void own_change(struct fuse_inode *fi)
+/* A change of contents by what is done here. False: there is no copy to keep up with it. */
+static bool own_change(struct inode *i)
 {
-    MUTEX_GUARD(&fi->attr_lock);
+    struct fuse_inode *fi = fuse_of(i);
+    mutex_lock(&fi->attr_lock);
     fi->is_own_change = true;
+    mutex_unlock(&fi->attr_lock);
+    bool has_copy = fi->map_fd >= 0;
+    if (!has_copy)
+        fuse_data_stale(i);
+    return has_copy;
 }
 
 /* map_lock held: contents change by what is done here. True: the copy is to follow. */
@@ -38,11 +44,8 @@ static bool change_locked(struct fuse_inode *fi)
 void fuse_data_written(struct inode *i, const void *buf, u64 size, u64 off)
 {
     struct fuse_inode *fi = fuse_of(i);
-    own_change(fi);
-    if (fi->map_fd < 0) {
-        fuse_data_stale(i);
+    if (!own_change(i))
         return;
-    }
     MUTEX_GUARD(&fi->map_lock);
     if (change_locked(fi) &&
         (off + size > MAX_MAPPED || pwrite(fi->map_fd, buf, size, (off_t)off) != (ssize_t)size))
@@ -52,11 +55,8 @@ void fuse_data_written(struct inode *i, const void *buf, u64 size, u64 off)
 void fuse_data_resized(struct inode *i, u64 size)
 {
     struct fuse_inode *fi = fuse_of(i);
-    own_change(fi);
-    if (fi->map_fd < 0) {
-        fuse_data_stale(i);
+    if (!own_change(i))
         return;
-    }
     MUTEX_GUARD(&fi->map_lock);
     if (change_locked(fi) && (size > MAX_MAPPED || ftruncate(fi->map_fd, (off_t)size) < 0))
         fi->map_gen--;

@@ -331,6 +331,18 @@ void dentry_drop(struct dentry *d)
     unhash_tree(d);
 }
 
+/* Under lru_lock, which is dropped: n were moved from lru to dead, their count to 0. */
+static void end_unused(struct list *dead, u32 n) RELEASES(lru_lock)
+{
+    struct dentry *d;
+    atomic_fetch_sub_explicit(&nlru, n, memory_order_relaxed);
+    mutex_unlock(&lru_lock);
+    while ((d = list_first(dead, struct dentry, lru))) {
+        list_del(&d->lru);
+        dentry_put(dentry_kill(d));
+    }
+}
+
 void dentry_shrink(void)
 {
     while (atomic_load_explicit(&nlru, memory_order_relaxed) > VFS_MAX_UNUSED_DENTRIES) {
@@ -350,12 +362,7 @@ void dentry_shrink(void)
             list_add_tail(&dead, &d->lru);
             nfreed++;
         }
-        atomic_fetch_sub_explicit(&nlru, nfreed, memory_order_relaxed);
-        mutex_unlock(&lru_lock);
-        while ((d = list_first(&dead, struct dentry, lru))) {
-            list_del(&d->lru);
-            dentry_put(dentry_kill(d));
-        }
+        end_unused(&dead, nfreed);
         if (nfreed == 0)
             return; /* all in use, or used since the last pass: the next caller goes on */
     }
@@ -376,12 +383,7 @@ void dentry_forget_unused(struct super *sb)
         list_add_tail(&dead, &d->lru);
         nfreed++;
     }
-    atomic_fetch_sub_explicit(&nlru, nfreed, memory_order_relaxed);
-    mutex_unlock(&lru_lock);
-    while ((d = list_first(&dead, struct dentry, lru))) {
-        list_del(&d->lru);
-        dentry_put(dentry_kill(d));
-    }
+    end_unused(&dead, nfreed);
 }
 
 void dentry_shrink_tree(struct dentry *root)
