@@ -264,15 +264,20 @@ TEST(exec_after_the_leader_has_ended)
 
 static void *racing_exec(void *arg)
 {
+    pthread_barrier_wait(arg);
     execl("/bin/true", "true", (char *)NULL);
     return NULL;
 }
 
+/* All start together: clone() with CLONE_FS fails with EAGAIN while a thread of the group is in an exec. */
 static void race(void *arg)
 {
     pthread_t th;
+    pthread_barrier_t all;
+    EXPECT(pthread_barrier_init(&all, NULL, 5) == 0);
     for (int i = 0; i < 4; i++)
-        EXPECT(pthread_create(&th, NULL, racing_exec, NULL) == 0);
+        EXPECT(pthread_create(&th, NULL, racing_exec, &all) == 0);
+    pthread_barrier_wait(&all);
     idle(NULL);
 }
 
