@@ -203,14 +203,31 @@ static int load_bundle(const struct oci_create *c, struct making *m, struct err 
     return 0;
 }
 
+static bool is_taken_over(enum oci_network network)
+{
+    return network == NET_NAMESPACE || network == NET_SANDBOX;
+}
+
+/* What the bundle gives by a path is the sandbox's; what it gives without one is the container's.
+ */
+static u32 own_namespaces(const struct oci_namespace *ns)
+{
+    bool is_ipc = ns[OCI_NS_IPC].is_set && !ns[OCI_NS_IPC].path,
+         is_uts = ns[OCI_NS_UTS].is_set && !ns[OCI_NS_UTS].path;
+    if (!ns[OCI_NS_NET].path)
+        return 0; /* a bundle that speaks of its pod by annotations alone */
+    return (is_ipc ? BOOT_OWN_IPC : 0) | (is_uts ? BOOT_OWN_UTS : 0);
+}
+
 /* In a pod: whose sandbox, and whose processes. */
 static int find_pod(struct making *m, struct oci_state *s, struct err *e)
 {
     struct oci_pod pod;
-    if (pod_find(m->root, m->spec, &pod, e) < 0)
+    if (pod_find(m->root, m->spec, is_taken_over(m->network), &pod, e) < 0)
         return -1;
     s->pod = pod.id;
     if (pod.id) {
+        m->boot.container.flags |= own_namespaces(m->spec->linux_.ns);
         s->sandbox_dir = pod.dir;
         m->attendant.pod = s->pod;
         m->attendant.link = pod.link;
@@ -495,8 +512,9 @@ static int bring_up(const struct oci_create *c, struct making *m, struct oci_sta
     s->pid = m->pid;
     if (!proc_stat(m->pid, &state, &s->pid_start))
         return err_set(e, "the container's attendant died while it was starting");
+    bool has_network = is_taken_over(m->network) && m->spec->linux_.ns[OCI_NS_NET].is_set;
     if (state_save(s, e) < 0 || sync_await(m->sync, SYNC_NAMESPACES, e) < 0 ||
-        surround(m, s, e) < 0)
+        (has_network && pod_note_network(s, e) < 0) || surround(m, s, e) < 0)
         return -1;
     if (sync_send(m->sync, SYNC_GO) < 0)
         return err_set(e, "the container's attendant died while it was starting");
@@ -575,8 +593,7 @@ static int start_created(const struct oci_globals *g, const struct oci_state *s,
     struct oci_spec *spec;
     if (oci_spec_load(s->dir, "config.json", &spec, e) < 0)
         return -1;
-    bool is_taken = g->network == NET_NAMESPACE || g->network == NET_SANDBOX;
-    int r = is_taken ? late_net_take(s, spec, g->egress, e) : 0;
+    int r = is_taken_over(g->network) ? late_net_take(s, spec, g->egress, e) : 0;
     if (r == 0)
         r = start_with_hooks(spec, s, e);
     if (r < 0)

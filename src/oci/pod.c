@@ -2,6 +2,7 @@
 #include "oci/pod.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,21 +82,78 @@ static int find_pid_ns(const char *root, const struct oci_state *pod, const char
                            pid, pod->id);
 }
 
-int pod_find(const char *root, const struct oci_spec *spec, struct oci_pod *ret, struct err *e)
+#define NETNS_LINK "netns" /* in a container's directory: what its network namespace is called */
+
+int pod_note_network(const struct oci_state *s, struct err *e)
 {
+    char path[40], name[64];
+    snprintf(path, sizeof(path), "/proc/%d/ns/net", s->pid);
+    ssize_t n = readlink(path, name, sizeof(name) - 1);
+    if (n < 0)
+        return err_errno(e, "cannot read '%s'", path);
+    name[n] = 0;
+    if (symlinkat(name, s->dir, NETNS_LINK) < 0)
+        return err_errno(e, "cannot note the container's network namespace");
+    return 0;
+}
+
+/* What links to a namespace say of it; false: it is the host's, or none. */
+static bool name_network(const char *path, char *ret, size_t size)
+{
+    struct stat st, own, hosts;
+    if (stat(path, &st) < 0 || stat("/proc/self/ns/net", &own) < 0 || own.st_dev != st.st_dev ||
+        own.st_ino == st.st_ino ||
+        (stat("/proc/1/ns/net", &hosts) == 0 && hosts.st_ino == st.st_ino))
+        return false;
+    snprintf(ret, size, "net:[%llu]", (unsigned long long)st.st_ino);
+    return true;
+}
+
+/* The sandbox whose network the namespace at path is: a second one cannot take it over. *ret_id
+ * NULL: none, or the namespace is the host's. */
+static int find_by_network(const char *root, const char *path, char **ret_id, struct err *e)
+{
+    char name[64], link[1200], there[64];
+    char **ids, *found = NULL;
+    *ret_id = NULL;
+    if (!name_network(path, name, sizeof(name)))
+        return 0;
+    int dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return errno == ENOENT ? 0 : err_errno(e, "cannot open the directory '%s'", root);
+    if (state_list(root, &ids, e) < 0) {
+        close(dir);
+        return -1;
+    }
+    for (char **id = ids; *id; id++) {
+        struct oci_state s;
+        snprintf(link, sizeof(link), "%s/" NETNS_LINK, *id);
+        ssize_t n = found ? -1 : readlinkat(dir, link, there, sizeof(there) - 1);
+        if (n > 0 && (size_t)n == strlen(name) && !memcmp(there, name, (size_t)n) &&
+            state_load(root, *id, &s, NULL) == 0) {
+            if (state_is_alive(&s)) /* else the kernel gave the number to another one since */
+                found = strdup(s.pod ? s.pod : s.id);
+            state_done(&s);
+        }
+        free(*id);
+    }
+    free(ids);
+    close(dir);
+    *ret_id = found;
+    return 0;
+}
+
+static int join(const char *root, const struct oci_spec *spec, const char *id, struct oci_pod *ret,
+                struct err *e)
+{
+    const char *path = spec->linux_.ns[OCI_NS_PID].path;
     struct oci_state pod;
-    const char *id = id_of(spec), *path = spec->linux_.ns[OCI_NS_PID].path;
-    *ret = (struct oci_pod){.dir = -1, .link = -1};
-    if (!id)
-        return path ? err_set(e, "linux.namespaces: a sandbox cannot join the pid namespace '%s'",
-                              path)
-                    : 0;
     if (state_load(root, id, &pod, e) < 0)
-        return err_prefix(e, "cannot find the pod's sandbox '%.100s'", id);
+        return -1;
     struct oci_pod p = {.dir = -1, .link = -1};
     int r = -1;
     if (pod.pod || state_status(&pod) != OCI_ST_RUNNING)
-        err_set(e, "the pod's sandbox '%.100s' is not running", id);
+        err_set(e, "it is not running");
     else if (check_maps(spec, &pod, e) == 0 &&
              (!path || find_pid_ns(root, &pod, path, &p.pid_ns_of, e) == 0) &&
              (p.link = client_connect(&pod, e)) >= 0) {
@@ -111,5 +169,29 @@ int pod_find(const char *root, const struct oci_spec *spec, struct oci_pod *ret,
         *ret = p;
     }
     state_done(&pod);
+    return r;
+}
+
+int pod_find(const char *root, const struct oci_spec *spec, bool is_by_network, struct oci_pod *ret,
+             struct err *e)
+{
+    const struct oci_namespace *ns = spec->linux_.ns;
+    const char *id = id_of(spec), *path = ns[OCI_NS_PID].path;
+    char *owner = NULL;
+    *ret = (struct oci_pod){.dir = -1, .link = -1};
+    if (id)
+        return join(root, spec, id, ret, e) < 0
+                   ? err_prefix(e, "cannot join the pod's sandbox '%.100s'", id)
+                   : 0;
+    if (is_by_network && ns[OCI_NS_NET].path && *ns[OCI_NS_NET].path &&
+        find_by_network(root, ns[OCI_NS_NET].path, &owner, e) < 0)
+        return -1;
+    int r = 0;
+    if (owner && join(root, spec, owner, ret, e) < 0)
+        r = err_prefix(e, "cannot join the sandbox '%.100s', whose network namespace '%.200s' is",
+                       owner, ns[OCI_NS_NET].path);
+    else if (!owner && path)
+        r = err_set(e, "linux.namespaces: a sandbox cannot join the pid namespace '%s'", path);
+    free(owner);
     return r;
 }

@@ -1,4 +1,6 @@
-/* Containers that share a sandbox: which one's, by the annotations of containerd's and CRI-O's CRI.
+/*
+ * Containers that share a sandbox: which one's, by the annotations of containerd's and CRI-O's CRI,
+ * or by a network namespace that is a sandbox's already.
  */
 #ifndef OCI_POD_H
 #define OCI_POD_H
@@ -14,8 +16,14 @@ struct oci_pod {
     int link;        /* a connection to the sandbox; owned */
 };
 
-/* root: of states. Refuses what a pod's containers cannot have each for itself. */
-int pod_find(const char *root, const struct oci_spec *spec, struct oci_pod *ret,
+struct oci_state;
+
+/* root: of states. is_by_network: sandboxes take network namespaces over. Refuses what a pod's
+ * containers cannot have each for itself. */
+int pod_find(const char *root, const struct oci_spec *spec, bool is_by_network, struct oci_pod *ret,
              struct err *e) must_check;
+/* So that it is found by the network namespace of its attendant, which has one besides the host's.
+ */
+int pod_note_network(const struct oci_state *s, struct err *e) must_check;
 
 #endif

@@ -429,7 +429,6 @@ static void set_name(char *to, size_t size, const char *from)
         snprintf(to, size, "%s", from);
 }
 
-/* The namespaces that its processes begin in. Consumes mnt. */
 /* The pid namespace of a further container, referenced. */
 static int find_pid_ns(const struct boot_container *cfg, struct pid_ns **ret_ns)
 {
@@ -444,6 +443,33 @@ static int find_pid_ns(const struct boot_container *cfg, struct pid_ns **ret_ns)
     return 0;
 }
 
+/* Those that a further container does not share with the first one. */
+static int make_own_namespaces(const struct boot_container *cfg, struct nsproxy **ns)
+{
+    u64 flags = (cfg->flags & BOOT_OWN_IPC ? LX_CLONE_NEWIPC : 0) |
+                (cfg->flags & BOOT_OWN_UTS ? LX_CLONE_NEWUTS : 0);
+    struct pid_ns *pid_ns;
+    struct nsproxy *own;
+    int r = find_pid_ns(cfg, &pid_ns);
+    if (r < 0)
+        return r;
+    pid_ns_put((*ns)->pid_for_children);
+    (*ns)->pid_for_children = pid_ns;
+    if (!flags)
+        return 0;
+    r = nsproxy_copy(*ns, flags, vfs_current->cred, NULL, &own);
+    if (r < 0)
+        return r;
+    nsproxy_put(*ns);
+    *ns = own;
+    if (cfg->flags & BOOT_OWN_UTS) { /* nobody else has it yet */
+        set_name(own->uts->nodename, sizeof(own->uts->nodename), cfg->hostname);
+        set_name(own->uts->domainname, sizeof(own->uts->domainname), cfg->domainname);
+    }
+    return 0;
+}
+
+/* The namespaces that its processes begin in. Consumes mnt. */
 static int make_namespaces(const struct boot_container *cfg, struct mnt_ns *mnt, bool is_first,
                            struct nsproxy **ret_ns)
 {
@@ -459,14 +485,11 @@ static int make_namespaces(const struct boot_container *cfg, struct mnt_ns *mnt,
         set_name(root_uts_ns.nodename, sizeof(root_uts_ns.nodename), cfg->hostname);
         set_name(root_uts_ns.domainname, sizeof(root_uts_ns.domainname), cfg->domainname);
     } else {
-        struct pid_ns *pid_ns;
-        int r = find_pid_ns(cfg, &pid_ns);
+        int r = make_own_namespaces(cfg, &ns);
         if (r < 0) {
             nsproxy_put(ns);
             return r;
         }
-        pid_ns_put(ns->pid_for_children);
-        ns->pid_for_children = pid_ns;
     }
     *ret_ns = ns;
     return 0;

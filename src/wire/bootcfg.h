@@ -87,6 +87,10 @@ struct boot_process {
 #define BOOT_ROOT_SHARED   8U  /* with BOOT_RW: the host may change the root's tree at any time */
 #define BOOT_DEV_NODES     16U /* fill /dev with the devices and links that every container has */
 #define BOOT_MOUNTS_EXCLUSIVE 32U /* nobody else changes the trees of its bind mounts */
+/* Of a further container: System V objects and queues, or names, that are not the sandbox's first
+ * container's. */
+#define BOOT_OWN_IPC 64U
+#define BOOT_OWN_UTS 128U
 
 /* boot_mount.kind */
 #define BOOT_MOUNT_FS   0U /* a file system of the sentry: type, source, options */
