@@ -209,6 +209,13 @@ struct aspace *uctx_aspace(const struct uctx *ctx)
 /* ---- running
  * ------------------------------------------------------------------------------------------- */
 
+/*
+ * Sleeps of the application, while our own spins pay, between two tries to let it spin. A few calls
+ * that wait for a disk or for another process end its spinning; each short call after them costs
+ * twenty times as much until it is tried again, a try in vain at most the time of two wakes.
+ */
+#define STUB_PROBE_EVERY 4
+
 bool uctx_exchange(struct uctx *ctx, u32 cmd)
 {
     volatile struct stub_channel *ch = ctx->ch;
@@ -225,7 +232,7 @@ bool uctx_exchange(struct uctx *ctx, u32 cmd)
         host_futex_wake(&ch->state, 1);
         if (ctx->stub_credit > 0)
             ctx->stub_credit--;
-        else if (ctx->credit > 0 && ++ctx->nstub_slept % 64 == 0)
+        else if (ctx->credit > 0 && ++ctx->nstub_slept % STUB_PROBE_EVERY == 0)
             ctx->stub_credit = 1; /* try again */
     } else if (ctx->stub_credit < 8) {
         ctx->stub_credit++;
