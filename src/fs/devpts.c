@@ -416,17 +416,6 @@ static int devpts_readdir(struct file *f, struct dir_ctx *c)
     return 0;
 }
 
-static s64 devpts_seek(struct file *f, s64 off, int whence)
-{
-    s64 pos = off;
-    if (whence == LX_SEEK_CUR && __builtin_add_overflow(f->pos, off, &pos))
-        return -LX_EOVERFLOW;
-    if ((whence != LX_SEEK_SET && whence != LX_SEEK_CUR) || pos < 0)
-        return -LX_EINVAL;
-    f->pos = pos;
-    return pos;
-}
-
 /* The name of a pty that has gone must not be found, nor a name stay missing. */
 static int devpts_revalidate(struct dentry *d)
 {
@@ -437,7 +426,7 @@ static int devpts_revalidate(struct dentry *d)
 }
 
 static const struct inode_ops devpts_dir_iops = {.lookup = devpts_lookup};
-static const struct file_ops devpts_dir_fops = {.readdir = devpts_readdir, .seek = devpts_seek};
+static const struct file_ops devpts_dir_fops = {.readdir = devpts_readdir, .seek = cursor_seek};
 static const struct dentry_ops devpts_dops = {.revalidate = devpts_revalidate};
 
 /* ---- the file system ----------------------------------------------------------------------- */

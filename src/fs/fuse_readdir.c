@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fs/fuse_int.h"
+#include "vfs/special.h"
 
 #define DIR_PIECE 32768U
 
@@ -92,16 +93,6 @@ static int dir_readdir(struct file *f, struct dir_ctx *ctx)
     return n < 0 ? (int)n : 0;
 }
 
-static s64 dir_seek(struct file *f, s64 off, int whence)
-{
-    s64 pos = whence == LX_SEEK_SET ? off : f->pos;
-    if (whence == LX_SEEK_CUR && __builtin_add_overflow(f->pos, off, &pos))
-        return -LX_EINVAL;
-    if ((whence != LX_SEEK_SET && whence != LX_SEEK_CUR) || pos < 0)
-        return -LX_EINVAL;
-    return f->pos = pos;
-}
-
 static int dir_open(struct inode *i, struct file *f)
 {
     return fuse_file_open(i, f, LX_FUSE_OPENDIR, FUSE_LACKS_OPENDIR);
@@ -129,7 +120,7 @@ const struct file_ops fuse_dir_fops = {
     .open = dir_open,
     .release = dir_release,
     .readdir = dir_readdir,
-    .seek = dir_seek,
+    .seek = cursor_seek,
     .fsync = dir_fsync,
     .ioctl = fuse_ioctl,
 };

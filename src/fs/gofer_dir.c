@@ -10,6 +10,7 @@
 
 #include "fs/gofer_priv.h"
 #include "vfs/ahead.h"
+#include "vfs/special.h"
 
 /* ---- lookup -------------------------------------------------------------------------------- */
 
@@ -426,18 +427,6 @@ static int dir_readdir(struct file *f, struct dir_ctx *ctx)
     }
 }
 
-static s64 dir_seek(struct file *f, s64 off, int whence)
-{
-    if (whence == LX_SEEK_CUR)
-        off += f->pos;
-    else if (whence != LX_SEEK_SET)
-        return -LX_EINVAL;
-    if (off < 0)
-        return -LX_EINVAL;
-    f->pos = off;
-    return off;
-}
-
 static int dir_fsync(struct file *f, bool is_data_only)
 {
     struct gofer_sb *s = gofer_sb_of(f->inode->sb);
@@ -453,6 +442,6 @@ const struct file_ops gofer_dir_fops = {
     .open = dir_open,
     .release = dir_release,
     .readdir = dir_readdir,
-    .seek = dir_seek,
+    .seek = cursor_seek,
     .fsync = dir_fsync,
 };

@@ -277,11 +277,6 @@ static s64 queue_read(struct file *f, struct uio *to, s64 *off)
     return r;
 }
 
-static s64 queue_seek(struct file *f, s64 off, int whence)
-{
-    return generic_seek(f, off, whence);
-}
-
 static u32 queue_poll(struct file *f)
 {
     struct mqueue *q = queue_of(f->inode);
@@ -310,7 +305,7 @@ static int queue_flush(struct file *f)
 
 static const struct inode_ops queue_iops;
 static const struct file_ops queue_fops = {.read = queue_read,
-                                           .seek = queue_seek,
+                                           .seek = generic_seek,
                                            .poll = queue_poll,
                                            .pollq = queue_pollq,
                                            .flush = queue_flush};

@@ -8,6 +8,7 @@
 #include "fs/overlay_int.h"
 #include "fs/overlay_readdir.h"
 #include "vfs/file.h"
+#include "vfs/special.h"
 
 #define REAL_FLAGS (LX_O_APPEND | LX_O_NONBLOCK | LX_O_DIRECT | LX_O_SYNC | LX_O_NOATIME)
 
@@ -278,20 +279,6 @@ static int dir_readdir(struct file *f, struct dir_ctx *ctx)
     return ovl_listing_read(of->list, f->inode, parent_ino(f), &f->pos, ctx);
 }
 
-static s64 dir_seek(struct file *f, s64 off, int whence)
-{
-    if (whence == LX_SEEK_CUR) {
-        if (__builtin_add_overflow(off, f->pos, &off))
-            return -LX_EINVAL;
-    } else if (whence != LX_SEEK_SET) {
-        return -LX_EINVAL;
-    }
-    if (off < 0)
-        return -LX_EINVAL;
-    f->pos = off;
-    return off;
-}
-
 static int dir_fsync(struct file *f, bool is_data_only)
 {
     return 0;
@@ -301,6 +288,6 @@ const struct file_ops ovl_dir_fops = {
     .open = dir_open,
     .release = ovl_release,
     .readdir = dir_readdir,
-    .seek = dir_seek,
+    .seek = cursor_seek,
     .fsync = dir_fsync,
 };

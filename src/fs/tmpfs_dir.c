@@ -414,20 +414,6 @@ static int dir_readdir(struct file *f, struct dir_ctx *ctx)
     return 0;
 }
 
-static s64 dir_seek(struct file *f, s64 off, int whence)
-{
-    if (whence == LX_SEEK_CUR) {
-        if (__builtin_add_overflow(off, f->pos, &off))
-            return -LX_EINVAL;
-    } else if (whence != LX_SEEK_SET) {
-        return -LX_EINVAL;
-    }
-    if (off < 0)
-        return -LX_EINVAL;
-    f->pos = off;
-    return off;
-}
-
 static int dir_fsync(struct file *f, bool is_data_only)
 {
     return 0;
@@ -435,7 +421,7 @@ static int dir_fsync(struct file *f, bool is_data_only)
 
 const struct file_ops tmpfs_dir_fops = {
     .readdir = dir_readdir,
-    .seek = dir_seek,
+    .seek = cursor_seek,
     .fsync = dir_fsync,
 };
 

@@ -3,8 +3,8 @@
  * last one printed and how many lines there were, so a list may change between two reads and
  * none that stays is missed.
  */
-#include "net/filter/iptables.h"
 #include "net/net_proc.h"
+#include "net/filter/iptables.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,8 +21,7 @@
 #define LINE_BITS    22
 #define CURSOR_WAITS (1ULL << 62) /* TIME_WAIT entries follow; the cookie field counts them */
 
-static void emit(const struct net_proc_out *o, const char *fmt, ...) printf_like(2, 3);
-static void emit(const struct net_proc_out *o, const char *fmt, ...)
+void np_emit(const struct net_proc_out *o, const char *fmt, ...)
 {
     char line[512];
     va_list ap;
@@ -35,7 +34,7 @@ static void emit(const struct net_proc_out *o, const char *fmt, ...)
 /* A line padded with spaces to `width` before its newline. */
 static void emit_padded(const struct net_proc_out *o, int width, const char *line)
 {
-    emit(o, "%-*s\n", width, line);
+    np_emit(o, "%-*s\n", width, line);
 }
 
 static u32 uid_for_reader(u32 kuid)
@@ -46,7 +45,8 @@ static u32 uid_for_reader(u32 kuid)
 
 /* ---- lists of socks ------------------------------------------------------------------------ */
 
-typedef bool (*line_fn)(const struct net_proc_out *o, struct sock *sk, u32 nr); /* false: not shown */
+typedef bool (*line_fn)(const struct net_proc_out *o, struct sock *sk,
+                        u32 nr); /* false: not shown */
 
 /* Prints the socks after the cursor; true when that was all of them. */
 static bool walk(struct net_ns *ns, u16 family, s32 protocol, const struct net_proc_out *o,
@@ -103,9 +103,10 @@ static bool tcp_line(const struct net_proc_out *o, struct sock *sk, u32 nr)
         tx = (u32)MAX(tcp_outq(sk), 0);
     }
     const char *tail = state == SOCK_LISTEN ? "100 0 0 10 0" : "20 4 30 10 -1";
-    snprintf(line, sizeof(line), "%4u: %s %s %02X %08X:%08X 00:00000000 00000000 %5u %8d %llu 1 %016d %s",
-             nr, local, remote, state, tx, rx, uid_for_reader(sk->uid), 0, (unsigned long long)sk->ino,
-             0, tail);
+    snprintf(line, sizeof(line),
+             "%4u: %s %s %02X %08X:%08X 00:00000000 00000000 %5u %8d %llu 1 %016d %s", nr, local,
+             remote, state, tx, rx, uid_for_reader(sk->uid), 0, (unsigned long long)sk->ino, 0,
+             tail);
     emit_padded(o, 149, line);
     return true;
 }
@@ -121,7 +122,7 @@ static bool walk_waits(struct net_ns *ns, u16 family, const struct net_proc_out 
     s64 now = clock_mono_ns();
     MUTEX_GUARD(&t->lock);
     tcp_wait_expire(t);
-    list_for_each(w, &t->wait_fifo, fifo_node) {
+    list_for_each (w, &t->wait_fifo, fifo_node) {
         if (at++ < from || w->family != family)
             continue;
         if (o->is_full(o->arg))
@@ -129,9 +130,8 @@ static bool walk_waits(struct net_ns *ns, u16 family, const struct net_proc_out 
         addr_text(local, sizeof(local), family, &w->saddr, w->sport);
         addr_text(remote, sizeof(remote), family, &w->daddr, w->dport);
         u64 ticks = (u64)(MAX(w->expires_ns - now, (s64)0) / (NSEC_PER_SEC / 100));
-        snprintf(line, sizeof(line),
-                 "%4u: %s %s %02X %08X:%08X 03:%08llX %08X %5d %8d 0 3 %016d", nr++, local, remote,
-                 w->state, 0, 0, (unsigned long long)ticks, 0, 0, 0, 0);
+        snprintf(line, sizeof(line), "%4u: %s %s %02X %08X:%08X 03:%08llX %08X %5d %8d 0 3 %016d",
+                 nr++, local, remote, w->state, 0, 0, (unsigned long long)ticks, 0, 0, 0, 0);
         emit_padded(o, 149, line);
         *cursor = CURSOR_WAITS | (u64)nr << COOKIE_BITS | at;
     }
@@ -142,12 +142,13 @@ static void print_tcp_family(struct net_ns *ns, const struct net_proc_out *o, u6
                              u16 family)
 {
     if (*cursor == 0)
-        emit_padded(o, 149, family == LX_AF_INET
-                                ? "  sl  local_address rem_address   st tx_queue rx_queue tr "
-                                  "tm->when retrnsmt   uid  timeout inode"
-                                : "  sl  local_address                         remote_address"
-                                  "                        st tx_queue rx_queue tr tm->when "
-                                  "retrnsmt   uid  timeout inode");
+        emit_padded(o, 149,
+                    family == LX_AF_INET
+                        ? "  sl  local_address rem_address   st tx_queue rx_queue tr "
+                          "tm->when retrnsmt   uid  timeout inode"
+                        : "  sl  local_address                         remote_address"
+                          "                        st tx_queue rx_queue tr tm->when "
+                          "retrnsmt   uid  timeout inode");
     if (!(*cursor & CURSOR_WAITS)) {
         if (!walk(ns, family, LX_IPPROTO_TCP, o, cursor, tcp_line))
             return;
@@ -178,8 +179,9 @@ static bool dgram_line(const struct net_proc_out *o, struct sock *sk, u32 nr)
         snprintf(strrchr(local, ':'), 6, ":%04X", (u16)sk->protocol);
         snprintf(strrchr(remote, ':'), 6, ":%04X", 0);
     }
-    snprintf(line, sizeof(line), "%5u: %s %s %02X %08X:%08X 00:00000000 00000000 %5u %8d %llu 2 %016d %u",
-             nr, local, remote, sock_state(sk), sk->wmem, sk->rmem, uid_for_reader(sk->uid), 0,
+    snprintf(line, sizeof(line),
+             "%5u: %s %s %02X %08X:%08X 00:00000000 00000000 %5u %8d %llu 2 %016d %u", nr, local,
+             remote, sock_state(sk), sk->wmem, sk->rmem, uid_for_reader(sk->uid), 0,
              (unsigned long long)sk->ino, 0, sk->drops);
     emit_padded(o, 127, line);
     return true;
@@ -199,12 +201,13 @@ static void print_dgrams(struct net_ns *ns, const struct net_proc_out *o, u64 *c
                          s32 protocol, line_fn fn)
 {
     if (*cursor == 0)
-        emit_padded(o, 127, family == LX_AF_INET
-                                ? "   sl  local_address rem_address   st tx_queue rx_queue tr "
-                                  "tm->when retrnsmt   uid  timeout inode ref pointer drops"
-                                : "  sl  local_address                         remote_address"
-                                  "                        st tx_queue rx_queue tr tm->when "
-                                  "retrnsmt   uid  timeout inode ref pointer drops");
+        emit_padded(o, 127,
+                    family == LX_AF_INET
+                        ? "   sl  local_address rem_address   st tx_queue rx_queue tr "
+                          "tm->when retrnsmt   uid  timeout inode ref pointer drops"
+                        : "  sl  local_address                         remote_address"
+                          "                        st tx_queue rx_queue tr tm->when "
+                          "retrnsmt   uid  timeout inode ref pointer drops");
     if (walk(ns, family, protocol, o, cursor, fn))
         *cursor = NET_PROC_END;
 }
@@ -235,9 +238,10 @@ static bool unix_line(const struct net_proc_out *o, struct sock *sk, u32 nr)
                 path[k] = path[k] ? path[k] : '@';
         }
     }
-    emit(o, "%016d: %08X %08X %08X %04X %02X %5llu%s%s\n", 0, 2U + (is_up != 0), 0,
-         state == SOCK_LISTEN ? 0x10000U : 0, sk->type, has_file ? (is_up ? 3 : 1) : (is_up ? 2 : 4),
-         (unsigned long long)sk->ino, path[0] ? " " : "", path);
+    np_emit(o, "%016d: %08X %08X %08X %04X %02X %5llu%s%s\n", 0, 2U + (is_up != 0), 0,
+            state == SOCK_LISTEN ? 0x10000U : 0, sk->type,
+            has_file ? (is_up ? 3 : 1) : (is_up ? 2 : 4), (unsigned long long)sk->ino,
+            path[0] ? " " : "", path);
     return true;
 }
 
@@ -255,8 +259,8 @@ static bool netlink_line(const struct net_proc_out *o, struct sock *sk, u32 nr)
     u32 len;
     if (sk->ops->getname(sk, &a, &len) < 0)
         return false;
-    emit(o, "%016d %-3d %-10u %08x %-8u %-8u %-5d %-8d %-8u %-8llu\n", 0, sk->protocol, a.nl.pid,
-         a.nl.groups, sk->rmem, sk->wmem, 0, 2, sk->drops, (unsigned long long)sk->ino);
+    np_emit(o, "%016d %-3d %-10u %08x %-8u %-8u %-5d %-8d %-8u %-8llu\n", 0, sk->protocol, a.nl.pid,
+            a.nl.groups, sk->rmem, sk->wmem, 0, 2, sk->drops, (unsigned long long)sk->ino);
     return true;
 }
 
@@ -284,14 +288,16 @@ TEXT_FILE(igmp, "Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\
                 "1\tlo        :     1      V3\n"
                 "\t\t\t\t010000E0     1 0:00000000\t\t0\n")
 TEXT_FILE(nothing, "")
-TEXT_FILE(wireless, "Inter-| sta-|   Quality        |   Discarded packets               | Missed | WE\n"
-                    " face | tus | link level noise |  nwid  crypt   frag  retry   misc | beacon | 22\n")
+TEXT_FILE(wireless,
+          "Inter-| sta-|   Quality        |   Discarded packets               | Missed | WE\n"
+          " face | tus | link level noise |  nwid  crypt   frag  retry   misc | beacon | 22\n")
 
 static void print_route(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor)
 {
     if (*cursor == 0)
-        emit_padded(o, 127, "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\t"
-                        "Window\tIRTT");
+        emit_padded(o, 127,
+                    "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\t"
+                    "Window\tIRTT");
     stk_proc_route(ns, o, cursor);
 }
 
@@ -309,9 +315,9 @@ static void print_ipv6_route(struct net_ns *ns, const struct net_proc_out *o, u6
 #define ONE  "00000000000000000000000000000001"
     if (*cursor == 0 && ns->stack->has_lo6 && !net_sysctl(ns, NSYS_IPV6_DISABLED))
         o->puts(o->arg,
-                ONE " 80 " ZERO " 00 " ZERO " 00000100 00000001 00000000 00000001       lo\n"
-                ONE " 80 " ZERO " 00 " ZERO " 00000000 00000004 00000000 80200001       lo\n"
-                ZERO " 00 " ZERO " 00 " ZERO " ffffffff 00000001 00000000 00200200       lo\n");
+                ONE " 80 " ZERO " 00 " ZERO " 00000100 00000001 00000000 00000001       lo\n" ONE
+                    " 80 " ZERO " 00 " ZERO " 00000000 00000004 00000000 80200001       lo\n" ZERO
+                    " 00 " ZERO " 00 " ZERO " ffffffff 00000001 00000000 00200200       lo\n");
     stk_proc_ipv6_route(ns, o, cursor);
 }
 
@@ -356,18 +362,20 @@ static struct counts count_socks(struct net_ns *ns, u16 family)
 static void print_sockstat(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor)
 {
     struct counts c = count_socks(ns, LX_AF_INET);
-    emit(o, "sockets: used %u\nTCP: inuse %u orphan 0 tw %u alloc %u mem 0\nUDP: inuse %u mem 0\n",
-         c.used, c.tcp, ns->inet_ns->tcp.nwaits, c.tcp_alloc, c.udp);
-    emit(o, "UDPLITE: inuse 0\nRAW: inuse %u\nFRAG: inuse 0 memory 0\n", c.raw);
+    np_emit(o,
+            "sockets: used %u\nTCP: inuse %u orphan 0 tw %u alloc %u mem 0\nUDP: inuse %u mem 0\n",
+            c.used, c.tcp, ns->inet_ns->tcp.nwaits, c.tcp_alloc, c.udp);
+    np_emit(o, "UDPLITE: inuse 0\nRAW: inuse %u\nFRAG: inuse 0 memory 0\n", c.raw);
     *cursor = NET_PROC_END;
 }
 
 static void print_sockstat6(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor)
 {
     struct counts c = count_socks(ns, LX_AF_INET6);
-    emit(o, "TCP6: inuse %u\nUDP6: inuse %u\nUDPLITE6: inuse 0\nRAW6: inuse %u\n"
+    np_emit(o,
+            "TCP6: inuse %u\nUDP6: inuse %u\nUDPLITE6: inuse 0\nRAW6: inuse %u\n"
             "FRAG6: inuse 0 memory 0\n",
-         c.tcp, c.udp, c.raw);
+            c.tcp, c.udp, c.raw);
     *cursor = NET_PROC_END;
 }
 
@@ -375,52 +383,58 @@ static void print_snmp(struct net_ns *ns, const struct net_proc_out *o, u64 *cur
 {
     struct inet_ns *n = ns->inet_ns;
     struct counts c4 = count_socks(ns, LX_AF_INET), c6 = count_socks(ns, LX_AF_INET6);
-    emit(o, "Ip: Forwarding DefaultTTL InReceives InHdrErrors InAddrErrors ForwDatagrams "
-            "InUnknownProtos InDiscards InDelivers OutRequests OutDiscards OutNoRoutes ReasmTimeout "
-            "ReasmReqds ReasmOKs ReasmFails FragOKs FragFails FragCreates OutTransmits\n");
-    emit(o, "Ip: %d %lld 0 0 0 %llu 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
-         net_sysctl(ns, NSYS_FORWARD4) ? 1 : 2, (long long)net_sysctl(ns, NSYS_TTL),
-         get(&ns->stack->ip_forwarded));
-    emit(o, "Icmp: InMsgs InErrors InCsumErrors InDestUnreachs InTimeExcds InParmProbs InSrcQuenchs "
-            "InRedirects InEchos InEchoReps InTimestamps InTimestampReps InAddrMasks InAddrMaskReps "
-            "OutMsgs OutErrors OutRateLimitGlobal OutRateLimitHost OutDestUnreachs OutTimeExcds "
-            "OutParmProbs OutSrcQuenchs OutRedirects OutEchos OutEchoReps OutTimestamps "
-            "OutTimestampReps OutAddrMasks OutAddrMaskReps\n");
-    emit(o, "Icmp: 0 0 0 %llu 0 0 0 0 0 0 0 0 0 0 %llu 0 0 0 %llu 0 0 0 0 0 0 0 0 0 0\n",
-         get(&n->udp_no_ports), get(&n->udp_no_ports), get(&n->udp_no_ports));
-    emit(o, "Tcp: RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails "
-            "EstabResets CurrEstab InSegs OutSegs RetransSegs InErrs OutRsts InCsumErrors\n");
-    emit(o, "Tcp: 1 200 120000 -1 %llu %llu %llu %llu %u %llu %llu 0 0 %llu 0\n",
-         get(&n->tcp_active_opens), get(&n->tcp_passive_opens), get(&n->tcp_attempt_fails),
-         get(&n->tcp_estab_resets), c4.tcp_up + c6.tcp_up, get(&n->tcp_in_segs),
-         get(&n->tcp_out_segs), get(&n->tcp_out_rsts));
-    emit(o, "Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors "
+    np_emit(
+        o, "Ip: Forwarding DefaultTTL InReceives InHdrErrors InAddrErrors ForwDatagrams "
+           "InUnknownProtos InDiscards InDelivers OutRequests OutDiscards OutNoRoutes ReasmTimeout "
+           "ReasmReqds ReasmOKs ReasmFails FragOKs FragFails FragCreates OutTransmits\n");
+    np_emit(o, "Ip: %d %lld 0 0 0 %llu 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+            net_sysctl(ns, NSYS_FORWARD4) ? 1 : 2, (long long)net_sysctl(ns, NSYS_TTL),
+            get(&ns->stack->ip_forwarded));
+    np_emit(
+        o, "Icmp: InMsgs InErrors InCsumErrors InDestUnreachs InTimeExcds InParmProbs InSrcQuenchs "
+           "InRedirects InEchos InEchoReps InTimestamps InTimestampReps InAddrMasks InAddrMaskReps "
+           "OutMsgs OutErrors OutRateLimitGlobal OutRateLimitHost OutDestUnreachs OutTimeExcds "
+           "OutParmProbs OutSrcQuenchs OutRedirects OutEchos OutEchoReps OutTimestamps "
+           "OutTimestampReps OutAddrMasks OutAddrMaskReps\n");
+    np_emit(o, "Icmp: 0 0 0 %llu 0 0 0 0 0 0 0 0 0 0 %llu 0 0 0 %llu 0 0 0 0 0 0 0 0 0 0\n",
+            get(&n->udp_no_ports), get(&n->udp_no_ports), get(&n->udp_no_ports));
+    np_emit(o, "Tcp: RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails "
+               "EstabResets CurrEstab InSegs OutSegs RetransSegs InErrs OutRsts InCsumErrors\n");
+    np_emit(o, "Tcp: 1 200 120000 -1 %llu %llu %llu %llu %u %llu %llu 0 0 %llu 0\n",
+            get(&n->tcp_active_opens), get(&n->tcp_passive_opens), get(&n->tcp_attempt_fails),
+            get(&n->tcp_estab_resets), c4.tcp_up + c6.tcp_up, get(&n->tcp_in_segs),
+            get(&n->tcp_out_segs), get(&n->tcp_out_rsts));
+    np_emit(o,
+            "Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors "
             "IgnoredMulti MemErrors\n");
-    emit(o, "Udp: %llu %llu %llu %llu %llu 0 0 0 0\n", get(&n->udp_in), get(&n->udp_no_ports),
-         get(&n->udp_rcvbuf_errors), get(&n->udp_out), get(&n->udp_rcvbuf_errors));
-    emit(o, "UdpLite: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors "
-            "InCsumErrors IgnoredMulti MemErrors\nUdpLite: 0 0 0 0 0 0 0 0 0\n");
+    np_emit(o, "Udp: %llu %llu %llu %llu %llu 0 0 0 0\n", get(&n->udp_in), get(&n->udp_no_ports),
+            get(&n->udp_rcvbuf_errors), get(&n->udp_out), get(&n->udp_rcvbuf_errors));
+    np_emit(o, "UdpLite: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors "
+               "InCsumErrors IgnoredMulti MemErrors\nUdpLite: 0 0 0 0 0 0 0 0 0\n");
     *cursor = NET_PROC_END;
 }
 
 static void print_netstat(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor)
 {
     struct inet_ns *n = ns->inet_ns;
-    emit(o, "TcpExt: SyncookiesSent SyncookiesRecv SyncookiesFailed EmbryonicRsts PruneCalled TW "
+    np_emit(o,
+            "TcpExt: SyncookiesSent SyncookiesRecv SyncookiesFailed EmbryonicRsts PruneCalled TW "
             "TWRecycled TWKilled DelayedACKs DelayedACKLocked DelayedACKLost ListenOverflows "
             "ListenDrops TCPTimeouts\n");
-    emit(o, "TcpExt: 0 0 0 0 0 %u 0 0 0 0 0 %llu %llu 0\n", n->tcp.nwaits,
-         get(&n->tcp_listen_overflows), get(&n->tcp_listen_overflows));
-    emit(o, "IpExt: InNoRoutes InTruncatedPkts InMcastPkts OutMcastPkts InBcastPkts OutBcastPkts "
+    np_emit(o, "TcpExt: 0 0 0 0 0 %u 0 0 0 0 0 %llu %llu 0\n", n->tcp.nwaits,
+            get(&n->tcp_listen_overflows), get(&n->tcp_listen_overflows));
+    np_emit(o,
+            "IpExt: InNoRoutes InTruncatedPkts InMcastPkts OutMcastPkts InBcastPkts OutBcastPkts "
             "InOctets OutOctets\nIpExt: 0 0 0 0 0 0 0 0\n");
     *cursor = NET_PROC_END;
 }
 
-static void print_table_names(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor, enum xt_family family)
+static void print_table_names(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor,
+                              enum xt_family family)
 {
     const char *name;
     for (u32 i = 0; (name = ipt_name(ns->ipt_ns, family, i)); i++)
-        emit(o, "%s\n", name);
+        np_emit(o, "%s\n", name);
     *cursor = NET_PROC_END;
 }
 
@@ -435,20 +449,37 @@ static void print_ip6_tables_names(struct net_ns *ns, const struct net_proc_out 
 }
 
 const struct net_proc_file net_proc_files[] = {
-    {"arp", stk_proc_arp},           {"dev", stk_proc_dev},         {"dev_mcast", print_nothing},
-    {"icmp", print_icmp},         {"icmp6", print_icmp6},     {"if_inet6", print_if_inet6},
-    {"igmp", print_igmp},         {"ipv6_route", print_ipv6_route}, {"netlink", print_netlink},
-    {"ip6_tables_names", print_ip6_tables_names}, {"ip_tables_names", print_ip_tables_names},
-    {"netstat", print_netstat},   {"packet", print_packet},   {"ptype", print_ptype},
-    {"raw", print_raw},           {"raw6", print_raw6},       {"route", print_route},
-    {"snmp", print_snmp},         {"sockstat", print_sockstat}, {"sockstat6", print_sockstat6},
-    {"tcp", print_tcp},           {"tcp6", print_tcp6},       {"udp", print_udp},
-    {"udp6", print_udp6},         {"unix", print_unix},       {"wireless", print_wireless},
+    {"arp", stk_proc_arp},
+    {"dev", stk_proc_dev},
+    {"dev_mcast", print_nothing},
+    {"icmp", print_icmp},
+    {"icmp6", print_icmp6},
+    {"if_inet6", print_if_inet6},
+    {"igmp", print_igmp},
+    {"ipv6_route", print_ipv6_route},
+    {"netlink", print_netlink},
+    {"ip6_tables_names", print_ip6_tables_names},
+    {"ip_tables_names", print_ip_tables_names},
+    {"netstat", print_netstat},
+    {"packet", print_packet},
+    {"ptype", print_ptype},
+    {"raw", print_raw},
+    {"raw6", print_raw6},
+    {"route", print_route},
+    {"snmp", print_snmp},
+    {"sockstat", print_sockstat},
+    {"sockstat6", print_sockstat6},
+    {"tcp", print_tcp},
+    {"tcp6", print_tcp6},
+    {"udp", print_udp},
+    {"udp6", print_udp6},
+    {"unix", print_unix},
+    {"wireless", print_wireless},
 };
 const u32 net_proc_nfiles = ARRAY_SIZE(net_proc_files);
 
-void net_proc_print(const struct net_proc_file *f, struct net_ns *ns, const struct net_proc_out *out,
-                    u64 *cursor)
+void net_proc_print(const struct net_proc_file *f, struct net_ns *ns,
+                    const struct net_proc_out *out, u64 *cursor)
 {
     char text[4097];
     do {

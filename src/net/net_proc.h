@@ -12,6 +12,9 @@ struct net_proc_out {
     void *arg;
 };
 
+/* printf to o, at most 511 bytes. */
+void np_emit(const struct net_proc_out *o, const char *fmt, ...) printf_like(2, 3);
+
 struct net_proc_file {
     const char *name;
     /* Prints from *cursor (0 at first) on, at least one line a call, and sets *cursor to where to go

@@ -95,7 +95,19 @@ static int check_port(const struct sock *sk, const union saddr *sa, u32 len, u64
         return 0; /* too short a name is the socket's to refuse */
     if (sa->family == LX_AF_UNSPEC && access == LL_NET_CONNECT_TCP)
         return 0; /* it disconnects */
-    return landlock_check_port(__builtin_bswap16(sa->in.port), access); /* at one place in both families */
+    return landlock_check_port(__builtin_bswap16(sa->in.port),
+                               access); /* at one place in both families */
+}
+
+/* The socket a[0] and the name of a[2] bytes at a[1], checked for `access` to its port; the caller
+ * puts *ret_f. */
+static int socket_and_name(const u64 a[6], u64 access, struct file **ret_f, struct sock **ret_sk,
+                           union saddr *ret_sa, u32 *ret_len)
+{
+    int r = socket_of_fd((int)a[0], ret_f, ret_sk);
+    if (r == 0)
+        r = sockaddr_in_from_user(a[1], a[2], ret_sa, ret_len);
+    return r < 0 ? r : check_port(*ret_sk, ret_sa, *ret_len, access);
 }
 
 s64 sys_bind(struct task *t, const u64 a[6])
@@ -104,11 +116,7 @@ s64 sys_bind(struct task *t, const u64 a[6])
     struct sock *sk;
     union saddr sa;
     u32 len;
-    int r = socket_of_fd((int)a[0], &f, &sk);
-    if (r == 0)
-        r = sockaddr_in_from_user(a[1], a[2], &sa, &len);
-    if (r == 0)
-        r = check_port(sk, &sa, len, LL_NET_BIND_TCP);
+    int r = socket_and_name(a, LL_NET_BIND_TCP, &f, &sk, &sa, &len);
     return r < 0 ? r : sock_bind(sk, &sa, len);
 }
 
@@ -118,11 +126,7 @@ s64 sys_connect(struct task *t, const u64 a[6])
     struct sock *sk;
     union saddr sa;
     u32 len;
-    int r = socket_of_fd((int)a[0], &f, &sk);
-    if (r == 0)
-        r = sockaddr_in_from_user(a[1], a[2], &sa, &len);
-    if (r == 0)
-        r = check_port(sk, &sa, len, LL_NET_CONNECT_TCP);
+    int r = socket_and_name(a, LL_NET_CONNECT_TCP, &f, &sk, &sa, &len);
     return r < 0 ? r : sock_connect(sk, &sa, len, file_is_nonblock(f));
 }
 

@@ -49,6 +49,16 @@ s64 noop_seek(struct file *f, s64 off, int whence)
     return 0;
 }
 
+s64 cursor_seek(struct file *f, s64 off, int whence)
+{
+    s64 pos = off;
+    if (whence == LX_SEEK_CUR && __builtin_add_overflow(f->pos, off, &pos))
+        return -LX_EINVAL;
+    if ((whence != LX_SEEK_SET && whence != LX_SEEK_CUR) || pos < 0)
+        return -LX_EINVAL;
+    return f->pos = pos;
+}
+
 static int chrdev_open(struct inode *i, struct file *f)
 {
     u32 major = DEV_MAJOR(i->rdev), minor = DEV_MINOR(i->rdev);

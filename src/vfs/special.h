@@ -21,6 +21,9 @@ void chrdev_register(u32 major, u32 minor, u32 count, const char *name,
                      const struct file_ops *fops);
 /* The seek of files whose position nothing uses (eventfd and kin): any seek succeeds with 0. */
 s64 noop_seek(struct file *f, s64 off, int whence);
+/* Where the position counts entries, or bytes of a text without a size: from the start and from
+ * where it is, never below 0. */
+s64 cursor_seek(struct file *f, s64 off, int whence) must_check;
 #define FMODE_NOOP_SEEK (FMODE_STREAM | FMODE_LSEEK)
 
 /* For /proc/devices: the i-th registered range; false past the end. */

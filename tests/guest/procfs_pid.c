@@ -14,27 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "procfs_common.h"
 #include "test.h"
-
-static char text[1 << 20];
-
-/* The whole file; its size, or -1. */
-static ssize_t slurp(const char *path)
-{
-    int fd = open(path, O_RDONLY);
-    if (fd < 0)
-        return -1;
-    ssize_t size = 0, n;
-    while ((n = read(fd, text + size, sizeof(text) - 1 - (size_t)size)) > 0)
-        size += n;
-    int e = errno;
-    close(fd);
-    errno = e;
-    if (n < 0)
-        return -1;
-    text[size] = 0;
-    return size;
-}
 
 /* The number behind "Label:" of the text. */
 static long field(const char *label)

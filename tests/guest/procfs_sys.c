@@ -11,22 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "procfs_common.h"
 #include "test.h"
-
-static char text[1 << 20];
-
-static ssize_t slurp(const char *path)
-{
-    int fd = open(path, O_RDONLY);
-    if (fd < 0)
-        return -1;
-    ssize_t size = 0, n;
-    while ((n = read(fd, text + size, sizeof(text) - 1 - (size_t)size)) > 0)
-        size += n;
-    close(fd);
-    text[size] = 0;
-    return n < 0 ? -1 : size;
-}
 
 static long cpu_user(void)
 {

@@ -4,6 +4,7 @@
 
 #include "kern/kern_int.h"
 #include "procfs/proc_int.h"
+#include "vfs/special.h"
 
 /* ---- numbers and inodes --------------------------------------------------------------------- */
 
@@ -171,16 +172,11 @@ static int dir_readdir(struct file *f, struct dir_ctx *ctx)
 
 s64 pdir_seek(struct file *f, s64 off, int whence)
 {
-    if (whence == LX_SEEK_CUR)
-        off += f->pos;
-    else if (whence == LX_SEEK_END)
-        off += (s64)f->inode->size;
-    else if (whence != LX_SEEK_SET)
+    if (whence != LX_SEEK_END)
+        return cursor_seek(f, off, whence);
+    if (__builtin_add_overflow((s64)f->inode->size, off, &off) || off < 0)
         return -LX_EINVAL;
-    if (off < 0)
-        return -LX_EINVAL;
-    f->pos = off;
-    return off;
+    return f->pos = off;
 }
 
 static s64 link_readlink(struct inode *i, char *buf, size_t size)

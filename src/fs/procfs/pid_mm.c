@@ -458,7 +458,7 @@ static s64 mem_write(struct file *f, struct uio *from, s64 *off)
 static s64 mem_seek(struct file *f, s64 off, int whence)
 {
     if (whence == LX_SEEK_CUR)
-        off += f->pos;
+        off = (s64)((u64)off + (u64)f->pos);
     else if (whence != LX_SEEK_SET)
         return -LX_EINVAL;
     f->pos = off;

@@ -8,6 +8,7 @@
 
 #include "kern/kern_int.h"
 #include "procfs/pid.h"
+#include "vfs/special.h"
 
 struct mounts_file {
     struct pfile text; /* first: the text operations use it */
@@ -229,11 +230,6 @@ static s64 mounts_read(struct file *f, struct uio *to, s64 *off)
     return ptext_fops.read(f, to, off);
 }
 
-static s64 mounts_seek(struct file *f, s64 off, int whence)
-{
-    return ptext_fops.seek(f, off, whence);
-}
-
 static void mounts_release(struct file *f)
 {
     struct mounts_file *mf = f->priv;
@@ -261,7 +257,7 @@ static struct waitq *mounts_pollq(struct file *f)
 
 const struct file_ops mounts_fops = {.open = mounts_open,
                                      .read = mounts_read,
-                                     .seek = mounts_seek,
+                                     .seek = cursor_seek,
                                      .release = mounts_release,
                                      .poll = mounts_poll,
                                      .pollq = mounts_pollq};

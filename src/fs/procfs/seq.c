@@ -7,6 +7,7 @@
 
 #include "kern/kern_int.h"
 #include "procfs/proc_int.h"
+#include "vfs/special.h"
 
 #define SEQ_MAX (8UL << 20) /* of one chunk: an entry that would be longer is our bug */
 
@@ -230,23 +231,11 @@ static s64 text_write(struct file *f, struct uio *from, s64 *off)
     return r;
 }
 
-static s64 text_seek(struct file *f, s64 off, int whence)
-{
-    if (whence == LX_SEEK_CUR)
-        off += f->pos;
-    else if (whence != LX_SEEK_SET)
-        return -LX_EINVAL;
-    if (off < 0)
-        return -LX_EINVAL;
-    f->pos = off;
-    return off;
-}
-
 const struct file_ops ptext_fops = {
     .open = text_open,
     .read = text_read,
     .write = text_write,
-    .seek = text_seek,
+    .seek = cursor_seek,
     .release = text_release,
 };
 

@@ -21,6 +21,7 @@
 #include "procfs/sysctl.h"
 #include "vfs/account.h"
 #include "vfs/file.h"
+#include "vfs/special.h"
 
 /* ---- kinds of values ------------------------------------------------------------------------------------- */
 
@@ -153,11 +154,6 @@ static s64 uts_write(struct file *f, struct uio *from, s64 *off)
     return ptext_fops.write(f, from, off);
 }
 
-static s64 uts_seek(struct file *f, s64 off, int whence)
-{
-    return ptext_fops.seek(f, off, whence);
-}
-
 static void uts_release(struct file *f)
 {
     ptext_fops.release(f);
@@ -179,7 +175,7 @@ static struct waitq *uts_pollq(struct file *f)
 static const struct file_ops uts_fops = {.open = uts_open,
                                          .read = uts_read,
                                          .write = uts_write,
-                                         .seek = uts_seek,
+                                         .seek = cursor_seek,
                                          .release = uts_release,
                                          .poll = uts_poll,
                                          .pollq = uts_pollq};

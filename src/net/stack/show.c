@@ -70,17 +70,6 @@ bool stk_netdev(struct netstack *stk, s32 after, struct netdev_info *ret)
 
 /* ---- /proc/net ----------------------------------------------------------------------------- */
 
-static void emit(const struct net_proc_out *o, const char *fmt, ...) printf_like(2, 3);
-static void emit(const struct net_proc_out *o, const char *fmt, ...)
-{
-    char line[512];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(line, sizeof(line), fmt, ap);
-    va_end(ap);
-    o->puts(o->arg, line);
-}
-
 static unsigned long long llu(u64 v)
 {
     return v;
@@ -93,11 +82,12 @@ void stk_proc_dev(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor)
                     " face |bytes    packets errs drop fifo frame compressed multicast|bytes    "
                     "packets errs drop fifo colls carrier compressed\n");
     for (s32 at = 0; netdev_next(ns, at, &d); at = d.index)
-        emit(o,
-             "%6s: %7llu %7llu %4llu %4llu    0     0          0 %9llu %8llu %7llu    0 %4llu    0 "
-             "    0       0          0\n",
-             d.name, llu(d.rx_bytes), llu(d.rx_packets), llu(d.rx_errors), llu(d.rx_dropped),
-             llu(d.rx_multicast), llu(d.tx_bytes), llu(d.tx_packets), llu(d.tx_dropped));
+        np_emit(
+            o,
+            "%6s: %7llu %7llu %4llu %4llu    0     0          0 %9llu %8llu %7llu    0 %4llu    0 "
+            "    0       0          0\n",
+            d.name, llu(d.rx_bytes), llu(d.rx_packets), llu(d.rx_errors), llu(d.rx_dropped),
+            llu(d.rx_multicast), llu(d.tx_bytes), llu(d.tx_packets), llu(d.tx_dropped));
     *cursor = NET_PROC_END;
 }
 
@@ -107,11 +97,12 @@ static void arp_line(const struct net_proc_out *o, const struct neigh_info *n, c
     const u8 *b = n->addr.b, *m = n->mac;
     bool is_known = n->state & (NEIGH_REACHABLE | NEIGH_STALE | NEIGH_PROBE | NEIGH_PERMANENT);
     snprintf(addr, sizeof(addr), "%u.%u.%u.%u", b[12], b[13], b[14], b[15]);
-    emit(o, "%-16s 0x1         0x%x         %02x:%02x:%02x:%02x:%02x:%02x     *        %s\n", addr,
-         n->state == NEIGH_PERMANENT ? 6U
-         : is_known                  ? 2U
-                                     : 0U,
-         m[0], m[1], m[2], m[3], m[4], m[5], dev);
+    np_emit(o, "%-16s 0x1         0x%x         %02x:%02x:%02x:%02x:%02x:%02x     *        %s\n",
+            addr,
+            n->state == NEIGH_PERMANENT ? 6U
+            : is_known                  ? 2U
+                                        : 0U,
+            m[0], m[1], m[2], m[3], m[4], m[5], dev);
 }
 
 void stk_proc_arp(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor)
@@ -170,7 +161,7 @@ static void route_line(const struct net_proc_out *o, const struct stk_route *r, 
     snprintf(line, sizeof(line), "%s\t%08X\t%08X\t%04X\t0\t0\t%u\t%08X\t%u\t0\t0", dev,
              ipaddr_to_v4(&r->dst), r->has_gateway ? ipaddr_to_v4(&r->gateway) : 0, route_flags(r),
              r->metric, mask, r->mtu);
-    emit(o, "%-127s\n", line);
+    np_emit(o, "%-127s\n", line);
 }
 
 void stk_proc_route(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor)
@@ -190,8 +181,8 @@ static void route6_line(const struct net_proc_out *o, const struct stk_route *r,
     ipaddr none = {0};
     hex6(dst, &r->dst);
     hex6(gw, r->has_gateway ? &r->gateway : &none);
-    emit(o, "%s %02x 00000000000000000000000000000000 00 %s %08x 00000001 00000000 %08x %8s\n", dst,
-         r->dst_len, gw, r->metric, route_flags(r), dev);
+    np_emit(o, "%s %02x 00000000000000000000000000000000 00 %s %08x 00000001 00000000 %08x %8s\n",
+            dst, r->dst_len, gw, r->metric, route_flags(r), dev);
 }
 
 void stk_proc_ipv6_route(struct net_ns *ns, const struct net_proc_out *o, u64 *cursor)
@@ -210,11 +201,11 @@ void stk_proc_if_inet6(struct net_ns *ns, const struct net_proc_out *o, u64 *cur
             if (a[i].family != LX_AF_INET6 || !f)
                 continue;
             hex6(text, &a[i].addr);
-            emit(o, "%s %02x %02x %02x %02x %8s\n", text, (u32)f->index, a[i].prefix_len,
-                 a[i].scope == 254   ? 0x10U
-                 : a[i].scope == 253 ? 0x20U
-                                     : 0U,
-                 a[i].flags & 0xff, f->name);
+            np_emit(o, "%s %02x %02x %02x %02x %8s\n", text, (u32)f->index, a[i].prefix_len,
+                    a[i].scope == 254   ? 0x10U
+                    : a[i].scope == 253 ? 0x20U
+                                        : 0U,
+                    a[i].flags & 0xff, f->name);
         }
         from += got;
     }
