@@ -49,7 +49,7 @@ static json_t *linux_part(void)
     return json_pack("{s:o, s:o, s:{s:b, s:b, s:b, s:b}, s:{s:b, s:o, s:o, s:o, s:o}, s:{s:b}, "
                      "s:{s:b}, s:{s:b}}",
                      "namespaces", sorted(ns, OCI_NNS), "capabilities", list_of(caps, ncaps),
-                     "cgroup", "v1", 1, "v2", 1, "systemd", 0, "systemdUser", 0, "seccomp",
+                     "cgroup", "v1", 1, "v2", 1, "systemd", 1, "systemdUser", 1, "seccomp",
                      "enabled", 1, "actions", list_to_null(oci_seccomp_actions), "operators",
                      list_to_null(oci_seccomp_operators), "archs", list_to_null(oci_seccomp_archs),
                      "supportedFlags", list_to_null(oci_seccomp_flags), "apparmor", "enabled", 0,

@@ -247,8 +247,9 @@ static void delegate(const char *dir, u32 controllers)
     }
 }
 
-/* mkdir -p below d->base. *ret_is_new: the last one was not there. */
-static int make_dirs(struct cg_dir *d, bool *ret_is_new)
+/* mkdir -p below d->base. *ret_is_new: the last one was not there. is_systemd: what is above is not
+ * ours to change. */
+static int make_dirs(struct cg_dir *d, bool is_systemd, bool *ret_is_new)
 {
     char path[PATH_MAX], parent[PATH_MAX];
     *ret_is_new = false;
@@ -262,7 +263,7 @@ static int make_dirs(struct cg_dir *d, bool *ret_is_new)
             continue;
         char c = *p;
         *p = 0;
-        if (d->is_v2)
+        if (d->is_v2 && !is_systemd)
             delegate(parent, d->controllers);
         if (mkdir(path, 0755) == 0)
             *ret_is_new = c == 0;
@@ -320,14 +321,25 @@ static void remove_made(struct oci_cgroup *cg, u32 made)
             rmdir(cg->dirs[i].path);
 }
 
-int oci_cgroup_make(struct oci_cgroup *cg, const struct oci_spec *spec, struct err *e)
+/* The scope has no processes of its own any more: its groups can have controllers. */
+static void delegate_scope(const struct cg_dir *d)
+{
+    char scope[PATH_MAX];
+    snprintf(scope, sizeof(scope), "%s", d->path);
+    *strrchr(scope, '/') = 0;
+    delegate(scope, d->controllers);
+}
+
+int oci_cgroup_make(struct oci_cgroup *cg, const struct oci_spec *spec, pid_t pid, struct err *e)
 {
     bool may_lack = !wants_limits(&spec->linux_.resources);
     u32 made = 0;
+    if (cg->is_systemd && cg_systemd_start(cg, pid, e) < 0)
+        return -1;
     for (u32 i = 0; i < cg->ndirs;) {
         struct cg_dir *d = &cg->dirs[i];
         bool is_new;
-        if (make_dirs(d, &is_new) < 0) {
+        if (make_dirs(d, cg->is_systemd, &is_new) < 0) {
             if (may_lack && (errno == EACCES || errno == EPERM || errno == EROFS)) {
                 drop_dir(cg, i);
                 continue;
@@ -350,11 +362,17 @@ int oci_cgroup_make(struct oci_cgroup *cg, const struct oci_spec *spec, struct e
         }
         i++;
     }
-    if (oci_cgroup_set(cg, &spec->linux_.resources, e) < 0) {
+    int r = pid > 0 && cg->is_systemd ? oci_cgroup_join(cg, pid, e) : 0;
+    for (u32 i = 0; r == 0 && cg->is_systemd && i < cg->ndirs; i++)
+        if (cg->dirs[i].is_v2)
+            delegate_scope(&cg->dirs[i]);
+    if (r == 0)
+        r = oci_cgroup_set(cg, &spec->linux_.resources, e);
+    if (r == 0 && pid > 0 && !cg->is_systemd)
+        r = oci_cgroup_join(cg, pid, e);
+    if (r < 0)
         remove_made(cg, made);
-        return -1;
-    }
-    return 0;
+    return r;
 }
 
 int oci_cgroup_plan(const struct oci_spec *spec, const char *id, bool is_systemd,
@@ -365,7 +383,7 @@ int oci_cgroup_plan(const struct oci_spec *spec, const char *id, bool is_systemd
         return err_set(e, "cannot make a cgroup: out of memory");
     int r = find_hierarchies(cg, e);
     if (r == 0 && is_systemd)
-        r = cg_systemd_create(cg, spec->linux_.cgroups_path, id, e);
+        r = cg_systemd_plan(cg, spec->linux_.cgroups_path, id, e);
     for (u32 i = 0; r == 0 && !is_systemd && i < cg->ndirs; i++)
         r = set_path(&cg->dirs[i], spec->linux_.cgroups_path, id, e);
     if (r < 0) {
@@ -414,6 +432,7 @@ void oci_cgroup_free(struct oci_cgroup *cg)
         free(cg->dirs[i].path);
     }
     free(cg->unit);
+    free(cg->slice);
     free(cg);
 }
 
@@ -508,6 +527,20 @@ static int remove_in(const char *dir, void *arg)
     return 0;
 }
 
+/* In hierarchies that systemd does not use its groups were made by us. */
+static void remove_scope(const struct oci_cgroup *cg)
+{
+    for (u32 i = 0; i < cg->ndirs; i++) {
+        char scope[PATH_MAX];
+        snprintf(scope, sizeof(scope), "%s", cg->dirs[i].path);
+        char *slash = strrchr(scope, '/');
+        if (slash > scope + strlen(cg->dirs[i].base)) {
+            *slash = 0;
+            rmdir(scope); /* else it is systemd's, which takes its time */
+        }
+    }
+}
+
 int oci_cgroup_destroy(struct oci_cgroup *cg, struct err *e)
 {
     int r = 0;
@@ -527,6 +560,10 @@ int oci_cgroup_destroy(struct oci_cgroup *cg, struct err *e)
             errno = failed;
             r = err_errno(e, "cannot remove the cgroup '%s'", dir);
         }
+    }
+    if (cg->is_systemd) {
+        cg_systemd_stop(cg);
+        remove_scope(cg);
     }
     return r;
 }

@@ -25,13 +25,15 @@ struct oci_cgroup;
  */
 int oci_cgroup_plan(const struct oci_spec *spec, const char *id, bool is_systemd,
                     struct oci_cgroup **ret_cg, struct err *e) must_check;
-/* Makes them and sets linux.resources. -1 leaves nothing behind. Those that cannot be made, and are
- * not needed, are taken out of cg. */
-int oci_cgroup_make(struct oci_cgroup *cg, const struct oci_spec *spec, struct err *e) must_check;
+/* Makes them, sets linux.resources and moves pid in with all its threads (0: nobody). -1 leaves
+ * nothing behind, but for a scope of systemd's, which oci_cgroup_destroy ends. Those that cannot be
+ * made, and are not needed, are taken out of cg. */
+int oci_cgroup_make(struct oci_cgroup *cg, const struct oci_spec *spec, pid_t pid,
+                    struct err *e) must_check;
 /* Moves a process with all its threads in. */
 int oci_cgroup_join(const struct oci_cgroup *cg, pid_t pid, struct err *e) must_check;
-/* cgroup.procs of each that was made (cg may be a copy from before), to be written by somebody else;
- * how many, at most max, owned by the caller. -1: one cannot be opened. */
+/* cgroup.procs of each that was made (cg may be a copy from before), to be written by somebody
+ * else; how many, at most max, owned by the caller. -1: one cannot be opened. */
 int oci_cgroup_open_procs(const struct oci_cgroup *cg, int *ret_fds, u32 max,
                           struct err *e) must_check;
 /* Sets what r names, and leaves the rest. */

@@ -32,7 +32,7 @@ struct cg_dir { /* one hierarchy */
 #define CG_MAX_DIRS 20
 struct oci_cgroup {
     bool is_systemd;
-    char *unit; /* of systemd, or NULL */
+    char *unit, *slice; /* of systemd, or NULL; the slice only until it is made */
     u32 ndirs;
     struct cg_dir dirs[CG_MAX_DIRS];
 };
@@ -44,8 +44,11 @@ bool cg_has_file(const struct cg_dir *d, const char *file);
 int cg_write(const struct cg_dir *d, const char *file, const char *text, struct err *e) must_check;
 int cg_read(const char *dir, const char *file, char *buf, size_t size) must_check; /* -1: errno */
 
-/* systemd.c */
-int cg_systemd_create(struct oci_cgroup *cg, const char *cgroups_path, const char *id,
-                      struct err *e) must_check;
+/* cgroup_systemd.c. In which the paths are, nothing is made yet. */
+int cg_systemd_plan(struct oci_cgroup *cg, const char *cgroups_path, const char *id,
+                    struct err *e) must_check;
+/* Makes the scope, with the process in it. */
+int cg_systemd_start(const struct oci_cgroup *cg, pid_t pid, struct err *e) must_check;
+void cg_systemd_stop(const struct oci_cgroup *cg);
 
 #endif

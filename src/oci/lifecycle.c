@@ -379,7 +379,7 @@ static int surround(struct making *m, struct oci_state *s, struct err *e)
 {
     static const enum oci_hook_kind before[] = {OCI_HOOK_PRESTART, OCI_HOOK_CREATE_RUNTIME,
                                                 OCI_HOOK_CREATE_CONTAINER};
-    if (oci_cgroup_make(m->cgroup, m->spec, e) < 0 || oci_cgroup_join(m->cgroup, m->pid, e) < 0)
+    if (oci_cgroup_make(m->cgroup, m->spec, m->pid, e) < 0)
         return -1;
     m->has_hooked = true;
     for (size_t i = 0; i < ARRAY_SIZE(before); i++)

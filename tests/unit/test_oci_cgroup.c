@@ -28,7 +28,7 @@ static int create(const struct oci_spec *s, const char *id, struct oci_cgroup **
     memset(&last_error, 0, sizeof(last_error));
     if (oci_cgroup_plan(s, id, false, ret_cg, &last_error) < 0)
         return -1;
-    int r = oci_cgroup_make(*ret_cg, s, &last_error);
+    int r = oci_cgroup_make(*ret_cg, s, 0, &last_error);
     if (r < 0)
         oci_cgroup_free(*ret_cg);
     return r;
