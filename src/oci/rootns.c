@@ -26,7 +26,7 @@ static int bind_tree(int root, const struct boot_mount *m, const struct sandbox_
     if (fd < 0)
         return 0;
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    int r = mount(tree->path, path, NULL, MS_BIND | MS_REC, NULL);
+    int r = mount(tree->path, path, NULL, MS_BIND | (tree->is_whole ? MS_REC : 0), NULL);
     close(fd);
     if (r == 0 && tree->is_read_only) { /* the mount, not what it covers */
         fd = find_target(root, m->target);

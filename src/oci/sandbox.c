@@ -149,11 +149,12 @@ static int cover_kernel_files(const char *root)
     return 0;
 }
 
-/* A detached copy of the mounts at path, as the gofer is to see them; a descriptor, or -1. */
-static int clone_tree(const char *path, bool is_rw)
+/* A detached copy of the mounts at path, as the gofer is to see them; a descriptor, or -1. is_whole: with
+ * what is mounted below. */
+static int clone_tree(const char *path, bool is_whole, bool is_rw)
 {
     int fd = (int)syscall(SYS_open_tree, AT_FDCWD, path,
-                          OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+                          OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (is_whole ? AT_RECURSIVE : 0));
     if (fd < 0)
         return -1;
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
@@ -213,13 +214,13 @@ static int prepare_gofer(struct child_plan *plan)
     if (p->is_host_root && cover_kernel_files(p->root) < 0)
         return -1;
     plan->failed_on = p->root;
-    int root_fd = clone_tree(p->root, p->is_rw);
+    int root_fd = clone_tree(p->root, true, p->is_rw);
     if (root_fd < 0)
         return -1;
     plan_move(plan, root_fd, BOOT_FD_GOFER_ROOT);
     for (u32 i = 0; i < p->ntrees; i++) {
         plan->failed_on = p->trees[i].path;
-        int fd = clone_tree(p->trees[i].path, !p->trees[i].is_read_only);
+        int fd = clone_tree(p->trees[i].path, p->trees[i].is_whole, !p->trees[i].is_read_only);
         if (fd < 0)
             return -1;
         plan_move(plan, fd, (int)(BOOT_FD_LANES + p->nlanes + i));

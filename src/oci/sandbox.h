@@ -16,6 +16,7 @@
 struct sandbox_tree {
     const char *path;
     bool is_read_only;
+    bool is_whole; /* with what is mounted below it */
 };
 
 struct sandbox_params {

@@ -97,7 +97,7 @@ static int add_bind(const struct oci_mount *m, const char *bundle, struct oci_bo
             m->source, m->destination);
     if (b->ntrees + 1 >= BOOT_MAX_TREES)
         return err_set(e, "more than %d bind mounts", BOOT_MAX_TREES - 2);
-    b->trees[b->ntrees++] = (struct sandbox_tree){source, (m->flags & MS_RDONLY) != 0};
+    b->trees[b->ntrees++] = (struct sandbox_tree){source, (to->flags & MS_RDONLY) != 0, m->is_rec};
     to->kind = BOOT_MOUNT_TREE;
     to->attach = (s32)b->ntrees;
     return 0;
@@ -121,7 +121,8 @@ static int add_mounts(const struct oci_spec *spec, const char *bundle, struct oc
             .target = m->destination,
             .options = m->data ? m->data : empty,
             .kind = BOOT_MOUNT_FS,
-            .flags = m->flags,
+            /* What is mounted below a bind mount's source is one with it here. */
+            .flags = (m->flags | m->rec_set) & ~m->rec_cleared,
             .attach = -1,
         };
         if (m->kind == OCI_MOUNT_BIND) {

@@ -21,6 +21,21 @@ sh: can't create /m/f: Read-only file system
 check "$(cat src/dir/new src/file)" "y
 file" "what the host sees of them"
 
+# What is mounted below the source, with rbind and without; a flag of the whole tree is the tree's.
+if [ "$(id -u)" = 0 ] && mkdir -p tree/sub && mount -t tmpfs none tree/sub 2>/dev/null; then
+    echo deep > tree/sub/f
+    at() { echo "{\"mounts\": [{\"destination\": \"/m\", \"source\": \"$PWD/tree\", \"options\": [$1]}]}"; }
+    check "$(inside 'cat /m/sub/f; ls -A /m/sub | wc -l' "$(at '"bind"')" 2>&1)" "cat: can't open '/m/sub/f': No such file or directory
+0" "without what is mounted below"
+    check "$(inside 'cat /m/sub/f; echo x > /m/x; echo y > /m/sub/y' "$(at '"rbind", "rro"')")" "deep
+sh: can't create /m/x: Read-only file system
+sh: can't create /m/sub/y: Read-only file system" "all of it read-only"
+    check "$(inside 'echo x > /m/x; echo y > /m/sub/y; cp /bin/busybox /m/sub/sh; /m/sub/sh' "$(at '"rbind", "rnoexec"')")" "sh: /m/sub/sh: Permission denied" "all of it without programs"
+    check "$(cat tree/x tree/sub/y)" "x
+y" "written below a bind mount"
+    umount tree/sub
+fi
+
 check "$(inside 'cat /full/a; readlink /full/link; cat /full/sub/b; stat -c %a /full /full/a; echo new > /full/a; cat /full/a' '{"mounts": [{"destination": "/full", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "nosuid", "rprivate"]}]}')" \
 "data
 a
