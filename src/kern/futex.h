@@ -39,5 +39,9 @@ s64 futex_cmp_requeue_pi(struct task *t, u64 uaddr, bool is_private, u32 nr_wake
 bool futex_pi_has_waiters(struct task *t, u64 uaddr, bool is_private);
 /* The task ends or execs: whoever waits for it gets its futexes as "owner died". */
 void futex_pi_exit(struct task *t);
+/* Its real-time priority has changed: where t sleeps on a lock, its place in line does too. */
+void futex_pi_reorder(struct task *t);
+/* The highest real-time priority among those that wait for t; 0: none. */
+u32 futex_pi_lent_prio(const struct task *t);
 
 #endif

@@ -13,8 +13,12 @@
  * word but the waiter, which writes it when it wakes.
  *
  * Ownership of a state with waiters is also remembered as a task (`owner`), to
- * pass it on when the owner ends without unlocking. Order of waiters: real-time
- * priority, then arrival. The Sentry does not lend priorities: guest policies are stored only.
+ * pass it on when the owner ends without unlocking, and a sleeper's place as its
+ * task's `pi_waiter`: from a state to its owner, to the state that one sleeps on, and
+ * so on, is the chain that a new sleeper must not close (EDEADLK) and along which
+ * priorities are lent. Order of waiters: real-time priority, then arrival. The host
+ * runs no thread of a guest at a real-time priority, so that what is lent is only seen
+ * (/proc/PID/stat), as the guest's own policies are.
  *
  * FUTEX_WAIT_REQUEUE_PI waiters queue on a pi_state of the first address (only its queue is
  * used) and are moved to that of the second, or are given its lock, by
@@ -36,24 +40,24 @@ struct pi_key {
 };
 
 struct pi_state {
-    struct list node;     /* guarded by pi_table_lock, as key and nusers */
+    struct list node; /* guarded by pi_table_lock, as key and nusers */
     struct pi_key key;
     u32 nusers;
     struct mutex lock;
-    struct list waiters;  /* guarded by lock */
-    struct task *owner;   /* counted; written under lock and pi_table_lock; NULL: none or unknown */
+    struct list waiters; /* read under either lock, written under both, as the waiters' prio */
+    struct task *owner;  /* counted; written under lock and pi_table_lock; NULL: none or unknown */
 };
 
 enum pi_wait { PI_WAITING, PI_GRANTED, PI_GRANTED_DEAD };
 
 struct pi_waiter {
-    struct list node;            /* in st->waiters; guarded by st->lock, as state */
+    struct list node;            /* in st->waiters */
     struct task *task;           /* the sleeper */
     struct pi_state *_Atomic st; /* changed by a requeuer that holds both locks */
-    enum pi_wait state;
+    enum pi_wait state;          /* guarded by st->lock */
     u32 prio;
-    bool is_requeue;             /* FUTEX_WAIT_REQUEUE_PI, not moved yet */
-    struct pi_key key2;          /* of is_requeue: where to; counted */
+    bool is_requeue;    /* FUTEX_WAIT_REQUEUE_PI, not moved yet */
+    struct pi_key key2; /* of is_requeue: where to; counted */
 };
 
 #define PI_BUCKETS 64
@@ -256,8 +260,9 @@ static int try_acquire(struct task *t, struct pi_state *st, u64 addr, struct tas
         bool is_free = owner == 0 && list_empty(&st->waiters);
         if (owner == 0 && !is_free)
             return -LX_EINVAL; /* the guest wrote over a word that is waited for */
-        u32 want = is_free ? (word & LX_FUTEX_OWNER_DIED) | tid | (set_waiters ? LX_FUTEX_WAITERS : 0)
-                           : word | LX_FUTEX_WAITERS;
+        u32 want = is_free
+                       ? (word & LX_FUTEX_OWNER_DIED) | tid | (set_waiters ? LX_FUTEX_WAITERS : 0)
+                       : word | LX_FUTEX_WAITERS;
         r = aspace_cmpxchg_u32(t->mm->as, addr, word, want, &seen);
         if (r < 0 || seen != word)
             continue;
@@ -274,10 +279,36 @@ static int try_acquire(struct task *t, struct pi_state *st, u64 addr, struct tas
     return r;
 }
 
-static void enqueue(struct pi_state *st, struct pi_waiter *w) REQUIRES(st->lock)
+static u32 waiter_prio(const struct task *t)
+{
+    return t->sched_policy == LX_SCHED_FIFO || t->sched_policy == LX_SCHED_RR ? t->sched_priority
+                                                                              : 0;
+}
+
+/* Whoever owns a state sleeps, when it does, on the next one of the chain. */
+static struct pi_state *next_in_chain(const struct pi_state *st) REQUIRES(pi_table_lock)
+{
+    struct pi_waiter *w = st->owner ? st->owner->pi_waiter : NULL;
+    return w ? atomic_load(&w->st) : NULL;
+}
+
+/* As long as Linux follows a chain before it calls it a deadlock (kernel.max_lock_depth). */
+#define PI_MAX_CHAIN 1024
+
+/* Would `who` wait for itself? Longer chains than one may have count as such. */
+static bool is_deadlock(struct pi_state *st, const struct task *who) REQUIRES(pi_table_lock)
+{
+    for (u32 i = 0; st && i < PI_MAX_CHAIN; i++) {
+        if (st->owner == who)
+            return true;
+        st = next_in_chain(st);
+    }
+    return st != NULL;
+}
+
+static void insert_by_prio(struct pi_state *st, struct pi_waiter *w) REQUIRES(pi_table_lock)
 {
     struct pi_waiter *o;
-    atomic_store(&w->st, st);
     list_for_each(o, &st->waiters, node) {
         if (o->prio < w->prio)
             break;
@@ -285,9 +316,97 @@ static void enqueue(struct pi_state *st, struct pi_waiter *w) REQUIRES(st->lock)
     list_add_tail(&o->node, &w->node);
 }
 
-static u32 waiter_prio(const struct task *t)
+/* w stands in line. One that waits for the lock itself (no requeue) is a link of a chain. */
+static int enqueue(struct pi_state *st, struct pi_waiter *w) REQUIRES(st->lock)
 {
-    return t->sched_policy == LX_SCHED_FIFO || t->sched_policy == LX_SCHED_RR ? t->sched_priority : 0;
+    MUTEX_GUARD(&pi_table_lock);
+    if (!w->is_requeue) {
+        if (is_deadlock(st, w->task))
+            return -LX_EDEADLK;
+        w->task->pi_waiter = w;
+    }
+    atomic_store(&w->st, st);
+    insert_by_prio(st, w);
+    return 0;
+}
+
+static void dequeue(struct pi_waiter *w) EXCLUDES(pi_table_lock)
+{
+    MUTEX_GUARD(&pi_table_lock);
+    list_del(&w->node);
+    w->task->pi_waiter = NULL;
+}
+
+/* An owner is known only where somebody waits. */
+static void forget_unawaited_owner(struct pi_state *st) REQUIRES(st->lock)
+{
+    if (list_empty(&st->waiters))
+        set_owner(st, NULL);
+}
+
+/* How far priorities are lent from lock to lock. */
+#define PI_LENT_DEPTH 16
+
+static bool waits_for(const struct pi_state *st, const struct task *t) REQUIRES(pi_table_lock)
+{
+    for (u32 i = 0; st && i < PI_LENT_DEPTH; i++) {
+        if (st->owner == t)
+            return true;
+        st = next_in_chain(st);
+    }
+    return false;
+}
+
+u32 futex_pi_lent_prio(const struct task *t)
+{
+    u32 prio = 0;
+    if (likely(atomic_load_explicit(&npi_states, memory_order_relaxed) == 0))
+        return 0;
+    MUTEX_GUARD(&pi_table_lock);
+    for (u32 i = 0; i < PI_BUCKETS; i++) {
+        struct pi_state *st;
+        if (!pi_table[i].next)
+            continue;
+        list_for_each(st, &pi_table[i], node) {
+            /* The first in line has the most to lend. */
+            struct pi_waiter *w = list_first(&st->waiters, struct pi_waiter, node);
+            if (!list_empty(&st->waiters) && w->prio > prio && waits_for(st, t))
+                prio = w->prio;
+        }
+    }
+    return prio;
+}
+
+/* The state that t sleeps on, counted, or NULL. */
+static struct pi_state *awaited_by(const struct task *t)
+{
+    MUTEX_GUARD(&pi_table_lock);
+    struct pi_state *st = t->pi_waiter ? atomic_load(&t->pi_waiter->st) : NULL;
+    if (st)
+        st->nusers++;
+    return st;
+}
+
+static void reorder_in(struct pi_state *st, struct task *t) REQUIRES(st->lock)
+{
+    MUTEX_GUARD(&pi_table_lock);
+    struct pi_waiter *w = t->pi_waiter;
+    if (!w || atomic_load(&w->st) != st || w->prio == waiter_prio(t))
+        return;
+    w->prio = waiter_prio(t);
+    list_del(&w->node);
+    insert_by_prio(st, w);
+}
+
+void futex_pi_reorder(struct task *t)
+{
+    struct pi_state *st = awaited_by(t);
+    if (!st)
+        return;
+    mutex_lock(&st->lock);
+    reorder_in(st, t);
+    mutex_unlock(&st->lock);
+    state_put(st);
 }
 
 static struct pi_state *lock_state_of(struct pi_waiter *w) NO_THREAD_ANALYSIS
@@ -327,9 +446,8 @@ static s64 wait_granted(struct task *t, struct pi_waiter *w, u64 addr, struct fu
         struct pi_state *st = lock_state_of(w);
         state = w->state;
         if (state == PI_WAITING && r < 0) {
-            list_del(&w->node);
-            if (list_empty(&st->waiters))
-                set_owner(st, NULL);
+            dequeue(w);
+            forget_unawaited_owner(st);
             mutex_unlock(&st->lock);
             break;
         }
@@ -347,7 +465,7 @@ static s64 wait_granted(struct task *t, struct pi_waiter *w, u64 addr, struct fu
 static void grant(struct pi_state *st, enum pi_wait how) REQUIRES(st->lock)
 {
     struct pi_waiter *w = list_first(&st->waiters, struct pi_waiter, node);
-    list_del(&w->node);
+    dequeue(w);
     set_owner(st, list_empty(&st->waiters) ? NULL : w->task);
     w->state = how;
     parker_wake(&w->task->parker);
@@ -364,8 +482,11 @@ s64 futex_lock_pi(struct task *t, u64 uaddr, bool is_private, struct futex_deadl
     struct pi_waiter w = {.task = t, .state = PI_WAITING, .prio = waiter_prio(t)};
     mutex_lock(&st->lock);
     r = try_acquire(t, st, uaddr, t, false);
-    if (r == 0)
-        enqueue(st, &w);
+    if (r == 0) {
+        r = enqueue(st, &w);
+        if (r < 0)
+            forget_unawaited_owner(st);
+    }
     mutex_unlock(&st->lock);
     if (r == 0)
         r = wait_granted(t, &w, uaddr, dl);
@@ -381,8 +502,8 @@ s64 futex_trylock_pi(struct task *t, u64 uaddr, bool is_private)
         return r;
     mutex_lock(&st->lock);
     r = try_acquire(t, st, uaddr, t, false);
-    if (r == 0 && list_empty(&st->waiters))
-        set_owner(st, NULL);
+    if (r == 0)
+        forget_unawaited_owner(st);
     mutex_unlock(&st->lock);
     state_put(st);
     return r > 0 ? 0 : r == 0 ? -LX_EAGAIN : r;
@@ -457,7 +578,8 @@ s64 futex_wait_requeue_pi(struct task *t, u64 uaddr, bool is_private, u32 val,
                           struct futex_deadline dl, u64 uaddr2)
 {
     struct pi_state *st = NULL;
-    struct pi_waiter w = {.task = t, .state = PI_WAITING, .prio = waiter_prio(t), .is_requeue = true};
+    struct pi_waiter w = {
+        .task = t, .state = PI_WAITING, .prio = waiter_prio(t), .is_requeue = true};
     if (uaddr == uaddr2)
         return -LX_EINVAL;
     s64 r = key_of(t->mm, uaddr2, is_private, &w.key2);
@@ -471,7 +593,7 @@ s64 futex_wait_requeue_pi(struct task *t, u64 uaddr, bool is_private, u32 val,
         if (r == 0 && word != val)
             r = -LX_EAGAIN;
         if (r == 0)
-            enqueue(st, &w);
+            r = enqueue(st, &w);
         mutex_unlock(&st->lock);
     }
     if (r == 0) {
@@ -500,8 +622,14 @@ static int requeue_one(struct task *t, struct pi_state *st1, struct pi_state *st
     int r = try_acquire(t, st2, uaddr2, w->task, set_waiters);
     if (r < 0)
         return r;
-    list_del(&w->node);
+    dequeue(w);
     w->is_requeue = false;
+    if (r == 0 && enqueue(st2, w) < 0) {
+        w->is_requeue = true;
+        (void)enqueue(st1, w); /* a requeue's wait closes no chain */
+        forget_unawaited_owner(st2);
+        return -LX_EDEADLK;
+    }
     mutex_lock(&pi_table_lock);
     st2->nusers++; /* the waiter's, dropped when it wakes */
     mutex_unlock(&pi_table_lock);
@@ -509,8 +637,6 @@ static int requeue_one(struct task *t, struct pi_state *st1, struct pi_state *st
         w->state = PI_GRANTED;
         atomic_store(&w->st, st2);
         parker_wake(&w->task->parker);
-    } else {
-        enqueue(st2, w);
     }
     return 1;
 }

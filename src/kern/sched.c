@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include "abi/sched.h"
+#include "kern/futex.h"
 #include "kern/host_info.h"
 #include "kern/kern_int.h"
 #include "kern/parts.h"
@@ -108,6 +109,8 @@ int sched_change(struct task *t, s32 tid, const struct sched_change *change)
         if (c.has_nice && !is_rt(c.policy))
             target->nice = c.nice;
     }
+    if (r == 0)
+        futex_pi_reorder(target);
     task_put(target);
     return r;
 }

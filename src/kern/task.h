@@ -353,6 +353,7 @@ struct task {
     u64 set_child_tid;           /* CLONE_CHILD_SETTID, until the child has run */
     u64 robust_list;
     _Atomic bool is_futex_dead;  /* futex_exit_task has run: owns no PI futex any more; exec clears it */
+    struct pi_waiter *pi_waiter; /* futex_pi.c's: where it sleeps, or NULL; guarded by its table lock */
     u64 rseq_addr;               /* registered area, 0: none; own thread, as rseq_sig */
     u32 rseq_sig;
 

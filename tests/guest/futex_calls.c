@@ -505,6 +505,137 @@ TEST(pi_mutex_shared)
     CHECK_EQ(s->count, 900);
     munmap(s, 4096);
 }
+
+/* Waits until a thread of this process sleeps in futex(2). */
+static void await_sleep(pid_t tid)
+{
+    char path[64], buf[256], state = 0;
+    long nr = -1;
+    while (state != 'S' || nr != SYS_futex) {
+        sched_yield();
+        snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
+        FILE *f = fopen(path, "r");
+        CHECK(f != NULL);
+        if (fscanf(f, "%ld", &nr) != 1) /* "running" */
+            nr = -1;
+        fclose(f);
+        snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+        f = fopen(path, "r");
+        CHECK(f != NULL && fgets(buf, sizeof(buf), f) != NULL);
+        fclose(f);
+        CHECK_EQ(sscanf(strrchr(buf, ')') + 1, " %c", &state), 1);
+    }
+}
+
+#define RING 4
+static volatile uint32_t ring[RING];
+static pthread_barrier_t ring_holds;
+static int nring;
+
+/* Holds one lock of the ring, then wants the next one. */
+static void *in_ring(void *arg)
+{
+    long i = (long)arg, next = (i + 1) % nring, r = 0;
+    if (futex(&ring[i], FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0) != 0)
+        return (void *)-1L;
+    pthread_barrier_wait(&ring_holds);
+    if (futex(&ring[next], FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0) != 0)
+        r = errno;
+    else if (futex(&ring[next], FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0) != 0)
+        return (void *)-2L;
+    return futex(&ring[i], FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0) == 0 ? (void *)r : (void *)-3L;
+}
+
+/* Whoever would close the ring is told so; the others get what they wait for. */
+TEST(pi_deadlock_of_many)
+{
+    for (nring = 2; nring <= RING; nring++) {
+        pthread_t th[RING];
+        int ntold = 0;
+        memset((void *)ring, 0, sizeof(ring));
+        pthread_barrier_init(&ring_holds, NULL, (unsigned)nring);
+        for (long i = 0; i < nring; i++)
+            CHECK_EQ(pthread_create(&th[i], NULL, in_ring, (void *)i), 0);
+        for (int i = 0; i < nring; i++) {
+            void *r;
+            pthread_join(th[i], &r);
+            CHECK((long)r == 0 || (long)r == EDEADLK);
+            ntold += (long)r == EDEADLK;
+        }
+        CHECK(ntold >= 1); /* two may find it at once */
+        pthread_barrier_destroy(&ring_holds);
+    }
+}
+
+struct ranked {
+    pthread_t th;
+    int prio, place; /* place: in the order of those who got the lock */
+    _Atomic pid_t tid;
+};
+static int nplaced;
+
+static void *ranked_waiter(void *arg)
+{
+    struct ranked *k = arg;
+    struct sched_param sp = {.sched_priority = k->prio};
+    if (k->prio && sched_setscheduler(0, SCHED_FIFO, &sp) != 0)
+        return (void *)1;
+    k->tid = gettid_raw();
+    if (futex(&pi, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0) != 0)
+        return (void *)2;
+    k->place = nplaced++;
+    return futex(&pi, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0) == 0 ? NULL : (void *)3;
+}
+
+/* A field of /proc/thread-self/stat. */
+static long stat_field(int n)
+{
+    char buf[512] = "";
+    FILE *f = fopen("/proc/thread-self/stat", "r");
+    CHECK(f != NULL && fgets(buf, sizeof(buf), f) != NULL);
+    fclose(f);
+    char *p = strrchr(buf, ')');
+    for (int i = 2; i < n && p; i++)
+        p = strchr(p + 1, ' ');
+    CHECK(p != NULL);
+    return strtol(p, NULL, 10);
+}
+
+/* The most urgent waiter is next, the owner borrows its priority meanwhile. */
+TEST(pi_order_and_lending)
+{
+    struct ranked k[4] = {{.prio = 0}, {.prio = 10}, {.prio = 30}, {.prio = 20}};
+    struct sched_param sp = {.sched_priority = 1}, none = {0};
+    if (sched_setscheduler(0, SCHED_FIFO, &sp) != 0)
+        SKIP("no real-time priorities here");
+    CHECK_EQ(sched_setscheduler(0, SCHED_OTHER, &none), 0);
+    pi = (uint32_t)gettid_raw();
+    nplaced = 0;
+    CHECK_EQ(stat_field(18), 20);
+    for (int i = 0; i < 4; i++) {
+        CHECK_EQ(pthread_create(&k[i].th, NULL, ranked_waiter, &k[i]), 0);
+        while (k[i].tid == 0)
+            sched_yield();
+        await_sleep(k[i].tid);
+        CHECK_EQ(stat_field(18), i == 0 ? 20 : i == 1 ? -11 : -31);
+    }
+    sp.sched_priority = 40; /* who sleeps can be made more urgent, */
+    CHECK_EQ(sched_setscheduler(k[1].tid, SCHED_FIFO, &sp), 0);
+    CHECK_EQ(stat_field(18), -41);
+    CHECK_EQ(sched_getscheduler(0), SCHED_OTHER); /* and the owner's own policy is not touched */
+    CHECK_EQ(futex(&pi, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0), 0);
+    CHECK_EQ(stat_field(18), 20);
+    for (int i = 0; i < 4; i++) {
+        void *r;
+        pthread_join(k[i].th, &r);
+        CHECK_EQ((long)r, 0);
+    }
+    CHECK_EQ(k[1].place, 0);
+    CHECK_EQ(k[2].place, 1);
+    CHECK_EQ(k[3].place, 2);
+    CHECK_EQ(k[0].place, 3);
+}
+
 /* ---- futex_waitv --------------------------------------------------------------------------- */
 
 #ifndef SYS_futex_waitv

@@ -3,6 +3,7 @@
 
 #include "abi/sched.h"
 #include "fs/tty.h"
+#include "kern/futex.h"
 #include "kern/host_info.h"
 #include "kern/kern_int.h"
 #include "kern/sched.h"
@@ -344,10 +345,13 @@ static void get_times(struct task *t, bool is_thread, struct task_usage *self, s
     *child = is_thread ? (struct task_usage){0} : t->tg->child_usage;
 }
 
+/* What waits on its PI futexes lends it priority. */
 static long priority_of(const struct task *t)
 {
     bool is_rt = t->sched_policy == LX_SCHED_FIFO || t->sched_policy == LX_SCHED_RR;
-    return is_rt ? -1 - (long)t->sched_priority : 20 + t->nice;
+    u32 lent = futex_pi_lent_prio(t), own = is_rt ? t->sched_priority : 0;
+    u32 prio = MAX(own, lent);
+    return prio ? -1 - (long)prio : 20 + t->nice;
 }
 
 int show_pid_stat(struct seq *s, const struct pinode *pi)
@@ -388,7 +392,7 @@ int show_pid_stat(struct seq *s, const struct pinode *pi)
                (unsigned long long)(sg.ignored & 0x7fffffff),
                (unsigned long long)(sg.caught & 0x7fffffff),
                t->tg->leader == t ? t->tg->exit_signal : -1, sched_current_cpu(t),
-               priority_of(t) < 0 ? t->sched_priority : 0, t->sched_policy);
+               t->sched_priority, t->sched_policy);
     seq_printf(s, " %llu %llu %llu %llu %llu %llu %llu %d\n", (unsigned long long)m.start_data,
                (unsigned long long)m.end_data, (unsigned long long)m.start_brk,
                (unsigned long long)m.arg_start, (unsigned long long)m.arg_end,
