@@ -163,6 +163,11 @@ static int lookup_ring(struct task *t, s32 id, u32 how, u32 need, struct key **r
     return r;
 }
 
+int keys_lookup_ring(struct task *t, s32 id, u32 need, struct key **ret)
+{
+    return lookup_ring(t, id, LOOKUP_CREATE, need, ret);
+}
+
 s64 keys_get_id(struct task *t, s32 id, bool is_create)
 {
     struct key_ref ref;
@@ -235,6 +240,8 @@ s64 keys_add(struct task *t, const char *type_name, const char *desc, const void
     if (ring->type != KEY_TYPE_KEYRING)
         return -LX_ENOTDIR;
     r = check_new(type, desc, size);
+    if (r == 0 && ring->is_restricted)
+        r = -LX_EPERM;
     if (r < 0)
         return r;
     k = type == KEY_TYPE_KEYRING ? NULL : keyring_find(ring, (enum key_type)type, desc);
@@ -254,7 +261,7 @@ s64 keys_add(struct task *t, const char *type_name, const char *desc, const void
     if (type != KEY_TYPE_KEYRING)
         r = key_set_payload(k, payload, size);
     if (r == 0)
-        r = keyring_link(ring, k);
+        r = keyring_link_new(ring, k);
     s64 serial = k->serial;
     key_put(k);
     return r < 0 ? r : serial;
@@ -269,7 +276,7 @@ static s64 deliver(struct task *t, struct key *k, bool is_possessed, struct key 
     if (dest) {
         r = key_permits(&ref, t->cred, KEY_LINK);
         if (r == 0)
-            r = keyring_link(dest, k);
+            r = keyring_link_new(dest, k);
     }
     return r < 0 ? r : k->serial;
 }
@@ -395,6 +402,21 @@ s64 keys_set_timeout(struct task *t, s32 id, u32 seconds)
     return r;
 }
 
+s64 keys_restrict(struct task *t, s32 ring_id, const char *type)
+{
+    struct key *ring;
+    MUTEX_GUARD(&keys_lock);
+    int r = lookup_ring(t, ring_id, 0, KEY_SETATTR, &ring);
+    if (r < 0)
+        return r;
+    if (type) /* no type here knows how to judge links */
+        return type_of(type) < 0 ? -LX_ENOKEY : -LX_ENOENT;
+    if (ring->is_restricted)
+        return -LX_EEXIST;
+    ring->is_restricted = true;
+    return 0;
+}
+
 s64 keys_clear(struct task *t, s32 ring_id)
 {
     struct key *ring;
@@ -413,7 +435,7 @@ s64 keys_link(struct task *t, s32 id, s32 ring_id)
     int r = lookup_ring(t, ring_id, LOOKUP_CREATE, KEY_WRITE, &ring);
     if (r == 0)
         r = lookup(t, id, LOOKUP_CREATE, KEY_LINK, &ref);
-    return r < 0 ? r : keyring_link(ring, ref.k);
+    return r < 0 ? r : keyring_link_new(ring, ref.k);
 }
 
 s64 keys_unlink(struct task *t, s32 id, s32 ring_id)
@@ -447,7 +469,7 @@ s64 keys_move(struct task *t, s32 id, s32 from_id, s32 to_id, bool is_exclusive)
         return -LX_ENOENT;
     if (there && is_exclusive)
         return -LX_EEXIST;
-    r = keyring_link(to, ref.k);
+    r = keyring_link_new(to, ref.k);
     if (r == 0)
         (void)keyring_unlink(from, ref.k); /* it was in there a moment ago */
     return r;

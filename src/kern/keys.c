@@ -283,6 +283,11 @@ int keyring_link(struct key *ring, struct key *k)
     return 0;
 }
 
+int keyring_link_new(struct key *ring, struct key *k)
+{
+    return ring->is_restricted ? -LX_EPERM : keyring_link(ring, k);
+}
+
 bool keyring_unlink(struct key *ring, struct key *k)
 {
     for (u32 i = 0; i < ring->nlinks; i++) {

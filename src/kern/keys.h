@@ -52,6 +52,11 @@ s64 keys_invalidate(struct task *t, s32 id) must_check;
 s64 keys_chown(struct task *t, s32 id, u32 uid, u32 gid) must_check; /* UINT32_MAX: as it is */
 s64 keys_set_perm(struct task *t, s32 id, u32 perm) must_check;
 s64 keys_set_timeout(struct task *t, s32 id, u32 seconds) must_check;
+/* Links the persistent keyring of a (kernel) uid into dest. */
+s64 keys_get_persistent(struct task *t, u32 uid, s32 dest) must_check;
+void keys_user_ns_ends(const struct user_ns *ns); /* its persistent keyrings go */
+/* From now on nothing can be linked into the keyring. */
+s64 keys_restrict(struct task *t, s32 ring, const char *type) must_check;
 s64 keys_clear(struct task *t, s32 ring) must_check;
 s64 keys_link(struct task *t, s32 id, s32 ring) must_check;
 s64 keys_unlink(struct task *t, s32 id, s32 ring) must_check;

@@ -21,6 +21,7 @@ struct key {
     u32 charged;              /* bytes of the quota */
     s64 expiry_ns;            /* CLOCK_REALTIME; 0: never */
     bool is_revoked;
+    bool is_restricted; /* a keyring that takes no more links */
     char *desc; /* immutable */
     void *payload;
     u32 size;
@@ -54,8 +55,11 @@ int key_permits(const struct key_ref *r, const struct cred *c, u32 need) must_ch
 void key_change_owner(struct key *k, u32 uid, u32 gid, struct user_struct *user);
 void key_forget_everywhere(struct key *k); /* takes it out of every keyring */
 
+/* The keyring that t knows as id, made if need be. Not counted. */
+int keys_lookup_ring(struct task *t, s32 id, u32 need, struct key **ret) must_check;
 /* Links: k takes the place of one of the same type and description. */
 int keyring_link(struct key *ring, struct key *k) must_check;
+int keyring_link_new(struct key *ring, struct key *k) must_check; /* -LX_EPERM: restricted */
 bool keyring_unlink(struct key *ring, struct key *k);
 void keyring_clear(struct key *ring);
 struct key *keyring_find(struct key *ring, enum key_type type, const char *desc);

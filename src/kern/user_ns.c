@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "kern/kern_int.h"
+#include "kern/keys.h"
 #include "kern/user_ns_map.h"
 
 #define MAX_USER_NS_LEVEL 32
@@ -93,6 +94,7 @@ void user_ns_put(struct user_ns *ns)
 {
     while (ns && ns != &root_user_ns && ref_put(&ns->ref)) {
         struct user_ns *parent = ns->parent;
+        keys_user_ns_ends(ns);
         free(ns);
         ns = parent;
     }

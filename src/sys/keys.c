@@ -30,12 +30,16 @@ enum {
     KEYCTL_REJECT,
     KEYCTL_INSTANTIATE_IOV,
     KEYCTL_INVALIDATE,
-    KEYCTL_MOVE = 30,
-    KEYCTL_CAPABILITIES = 31,
+    KEYCTL_GET_PERSISTENT,
+    KEYCTL_RESTRICT_KEYRING = 29,
+    KEYCTL_MOVE,
+    KEYCTL_CAPABILITIES,
 };
 #define MOVE_EXCL         1U
 #define CAPS_CAPABILITIES 0x01U
+#define CAPS_PERSISTENT   0x02U
 #define CAPS_INVALIDATE   0x20U
+#define CAPS_RESTRICT     0x40U
 #define CAPS_MOVE         0x80U
 
 static s64 copy_type(char *buf, u64 at)
@@ -171,6 +175,27 @@ static s64 chown_key(struct task *t, s32 id, u32 uid, u32 gid)
     return uid == UINT32_MAX && gid == UINT32_MAX ? 0 : keys_chown(t, id, kuid, kgid);
 }
 
+static s64 persistent(struct task *t, u32 uid, s32 dest)
+{
+    u32 kuid = uid == UINT32_MAX ? t->cred->uid : make_kuid(t->cred->user_ns, uid);
+    return kuid == UINT32_MAX ? -LX_EINVAL : keys_get_persistent(t, kuid, dest);
+}
+
+/* Type and restriction come together or not at all. */
+static s64 restrict_ring(struct task *t, s32 id, u64 type_at, u64 text_at)
+{
+    char type[MAX_TYPE], *text = NULL;
+    s64 r = keys_check(t, id, KEY_SETATTR);
+    if (r == 0 && !type_at != !text_at)
+        r = -LX_EINVAL;
+    if (r == 0 && type_at)
+        r = copy_type(type, type_at);
+    if (r == 0 && type_at)
+        r = copy_desc(&text, text_at);
+    free(text);
+    return r < 0 ? r : keys_restrict(t, id, type_at ? type : NULL);
+}
+
 static s64 security(struct task *t, s32 id, u64 to, u64 size)
 {
     s64 r = keys_check(t, id, KEY_VIEW);
@@ -181,7 +206,8 @@ static s64 security(struct task *t, s32 id, u64 to, u64 size)
 
 static s64 capabilities(u64 to, u64 size)
 {
-    u8 caps[2] = {CAPS_CAPABILITIES | CAPS_INVALIDATE | CAPS_MOVE, 0};
+    u8 caps[2] = {CAPS_CAPABILITIES | CAPS_PERSISTENT | CAPS_INVALIDATE | CAPS_RESTRICT | CAPS_MOVE,
+                  0};
     if (size > 0 && copy_out(uaddr(to), caps, MIN(size, sizeof(caps))) < 0)
         return -LX_EFAULT;
     if (size > sizeof(caps) &&
@@ -239,6 +265,10 @@ s64 sys_keyctl(struct task *t, const u64 a[6])
         return security(t, id, a[2], a[3]);
     case KEYCTL_INVALIDATE:
         return keys_invalidate(t, id);
+    case KEYCTL_GET_PERSISTENT:
+        return persistent(t, (u32)a[1], (s32)a[2]);
+    case KEYCTL_RESTRICT_KEYRING:
+        return restrict_ring(t, id, a[2], a[3]);
     case KEYCTL_MOVE:
         return (u32)a[4] & ~MOVE_EXCL ? -LX_EINVAL
                                       : keys_move(t, id, (s32)a[2], (s32)a[3], a[4] & MOVE_EXCL);

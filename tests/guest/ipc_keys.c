@@ -274,3 +274,78 @@ TEST(what_proc_lists)
 {
     CHECK_EQ(run_child(listings, NULL), 0);
 }
+
+#define GET_PERSISTENT 22
+#define RESTRICT       29
+#define SOME_USER      45671
+
+/* A process of the user leaves a key in its persistent keyring. */
+static void leaves_a_key(void *arg)
+{
+    char text[128] = "";
+    NEED(setgid(SOME_USER) == 0 && setuid(SOME_USER) == 0);
+    NEED(KEYCTL(KEYCTL_JOIN_SESSION_KEYRING, NULL) > 0);
+    serial_t p = (serial_t)KEYCTL(GET_PERSISTENT, -1, SESSION);
+    NEED(p > 0);
+    NEED(KEYCTL(GET_PERSISTENT, SOME_USER, KEY_SPEC_PROCESS_KEYRING) == p);
+    NEED(KEYCTL(KEYCTL_DESCRIBE, p, text, sizeof(text)) > 0);
+    EXPECT(!strcmp(text, "keyring;45671;65534;1f030000;_persistent.45671"));
+    NEED(add("user", "left", "behind", 6, p) > 0);
+    FAILS(KEYCTL(GET_PERSISTENT, 0, SESSION), EPERM);
+    FAILS(KEYCTL(GET_PERSISTENT, -1, add("user", "no ring", "x", 1, SESSION)), ENOTDIR);
+    FAILS(KEYCTL(GET_PERSISTENT, -1, 1), ENOKEY);
+}
+
+/* Another one finds it there, and clears up. */
+static void finds_the_key(void *arg)
+{
+    char buf[8];
+    NEED(KEYCTL(KEYCTL_JOIN_SESSION_KEYRING, NULL) > 0);
+    NEED(KEYCTL(GET_PERSISTENT, SOME_USER, SESSION) > 0); /* CAP_SETUID: anybody's */
+    NEED(setgid(SOME_USER) == 0 && setuid(SOME_USER) == 0);
+    serial_t p = (serial_t)KEYCTL(GET_PERSISTENT, -1, SESSION);
+    serial_t k = (serial_t)request("user", "left", NULL, 0);
+    NEED(p > 0 && k > 0);
+    NEED(KEYCTL(KEYCTL_READ, k, buf, sizeof(buf)) == 6 && !memcmp(buf, "behind", 6));
+    NEED(KEYCTL(KEYCTL_CLEAR, p) == 0);
+    FAILS(request("user", "left", NULL, 0), ENOKEY);
+}
+
+TEST(persistent)
+{
+    if (geteuid() != 0)
+        SKIP("only root can be another user");
+    if (KEYCTL(GET_PERSISTENT, -1, 1) == -1 && errno == EOPNOTSUPP)
+        SKIP("this kernel has no persistent keyrings");
+    CHECK_EQ(run_child(leaves_a_key, NULL), 0);
+    CHECK_EQ(run_child(finds_the_key, NULL), 0);
+}
+
+static void restricted(void *arg)
+{
+    NEED(KEYCTL(KEYCTL_JOIN_SESSION_KEYRING, NULL) > 0);
+    serial_t ring = (serial_t)add("keyring", "closed", NULL, 0, SESSION);
+    serial_t in = (serial_t)add("user", "in", "x", 1, ring);
+    serial_t out = (serial_t)add("user", "out", "x", 1, SESSION);
+    NEED(ring > 0 && in > 0 && out > 0);
+    FAILS(KEYCTL(RESTRICT, ring, "user", NULL), EINVAL);
+    FAILS(KEYCTL(RESTRICT, ring, NULL, "x"), EINVAL);
+    FAILS(KEYCTL(RESTRICT, ring, "no such type", "x"), ENOKEY);
+    FAILS(KEYCTL(RESTRICT, ring, "user", "x"), ENOENT);
+    FAILS(KEYCTL(RESTRICT, out, NULL, NULL), ENOTDIR);
+    NEED(KEYCTL(RESTRICT, ring, NULL, NULL) == 0);
+    FAILS(KEYCTL(RESTRICT, ring, NULL, NULL), EEXIST);
+    FAILS(KEYCTL(KEYCTL_LINK, out, ring), EPERM);
+    FAILS(KEYCTL(KEYCTL_MOVE, out, SESSION, ring, 0), EPERM);
+    FAILS(add("user", "new", "x", 1, ring), EPERM);
+    FAILS(add("user", "in", "y", 1, ring), EPERM);
+    NEED(request("user", "in", NULL, 0) == in);
+    NEED(KEYCTL(KEYCTL_UNLINK, in, ring) == 0);
+}
+
+TEST(restricted_keyrings)
+{
+    if (KEYCTL(RESTRICT, 1, NULL, NULL) == -1 && errno == EOPNOTSUPP)
+        SKIP("this kernel restricts no keyrings");
+    CHECK_EQ(run_child(restricted, NULL), 0);
+}

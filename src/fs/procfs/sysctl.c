@@ -333,6 +333,7 @@ static const struct pnode random_table[] = {
 
 static const struct pnode keys_table[] = {
     K("gc_delay", 300),  K("maxbytes", 20000),         K("maxkeys", 200),
+    K("persistent_keyring_expiry", 259200),
     K("root_maxbytes", 25000000), K("root_maxkeys", 1000000),
 };
 
@@ -489,7 +490,6 @@ static const struct pnode vm_table[] = {
     NUM("page-cluster", &page_cluster, 0, 31),
     NUM("panic_on_oom", &panic_oom, 0, 2),
     NUM("swappiness", &swappiness, 0, 200),
-    K("unprivileged_userfaultfd", 0),
     NUM("user_reserve_kbytes", &user_reserve, 0, INT64_MAX),
     NUM("vfs_cache_pressure", &vfs_pressure, 0, INT32_MAX),
     NUM("zone_reclaim_mode", &zone_reclaim, 0, 7),
