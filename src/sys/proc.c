@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kern/exec.h"
+#include "procfs/procfs.h"
 #include "sys/sys.h"
 
 s64 sys_fork(struct task *t, const u64 a[6])
@@ -79,10 +80,13 @@ s64 sys_clone3(struct task *t, const u64 a[6])
         return -LX_EINVAL;
     if ((la.stack == 0) != (la.stack_size == 0))
         return -LX_EINVAL;
-    if (la.flags & LX_CLONE_INTO_CGROUP)
-        return -LX_EOPNOTSUPP;
+    if ((la.flags & LX_CLONE_INTO_CGROUP) && (a[1] < LX_CLONE_ARGS_SIZE_VER2 || la.cgroup > INT32_MAX))
+        return -LX_EINVAL;
+    r = la.flags & LX_CLONE_INTO_CGROUP ? procfs_may_join_cgroup((int)la.cgroup) : 0;
+    if (r < 0)
+        return r;
     struct clone_args args = {
-        .flags = la.flags,
+        .flags = la.flags & ~LX_CLONE_INTO_CGROUP, /* it is in the only one */
         .exit_signal = (int)la.exit_signal,
         .stack = la.stack,
         .stack_size = la.stack_size,

@@ -3,12 +3,16 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 
 #include "proc_common.h"
 
 #ifndef CLONE_CLEAR_SIGHAND
 #define CLONE_CLEAR_SIGHAND 0x100000000ULL
+#endif
+#ifndef CLONE_INTO_CGROUP
+#define CLONE_INTO_CGROUP 0x200000000ULL
 #endif
 
 static long clone3(struct clone_args *a, size_t size)
@@ -318,6 +322,48 @@ TEST(clone3_arguments)
 
 static void nothing(int signo)
 {
+}
+
+#define NO_CGROUPS 77
+
+static int clone_into(int fd, size_t size)
+{
+    struct clone_args a = {.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (uint64_t)fd};
+    long pid = clone3(&a, size);
+    if (pid == 0)
+        _exit(5);
+    return pid < 0 ? -errno : WEXITSTATUS(wait_status((pid_t)pid));
+}
+
+/* In a mount namespace of its own: the root of the control groups is a place for a child. */
+static void into_cgroup(void *arg)
+{
+    const char *dir = arg;
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", dir, "cgroup2", 0, NULL) != 0)
+        _exit(NO_CGROUPS);
+    int fd = open(dir, O_PATH | O_DIRECTORY), other = open("/", O_RDONLY | O_DIRECTORY);
+    int file = openat(fd, "cgroup.procs", O_RDONLY);
+    EXPECT(fd >= 0 && other >= 0 && file >= 0);
+    EXPECT(clone_into(fd, CLONE_ARGS_SIZE_VER2) == 5);
+    EXPECT(clone_into(fd, CLONE_ARGS_SIZE_VER1) == -EINVAL);
+    EXPECT(clone_into(-1, CLONE_ARGS_SIZE_VER2) == -EINVAL);
+    EXPECT(clone_into(1000, CLONE_ARGS_SIZE_VER2) == -EBADF);
+    EXPECT(clone_into(other, CLONE_ARGS_SIZE_VER2) == -EBADF);
+    EXPECT(clone_into(file, CLONE_ARGS_SIZE_VER2) == -EBADF);
+    EXPECT(setgid(12345) == 0 && setuid(12345) == 0);
+    EXPECT(clone_into(fd, CLONE_ARGS_SIZE_VER2) == -EACCES);
+}
+
+TEST(clone_into_a_control_group)
+{
+    char dir[] = "/tmp/cgroup.XXXXXX";
+    CHECK(mkdtemp(dir) != NULL);
+    int st = run_child(into_cgroup, dir);
+    rmdir(dir);
+    if (WIFEXITED(st) && WEXITSTATUS(st) == NO_CGROUPS)
+        SKIP("control groups cannot be mounted here");
+    CHECK_EQ(st, 0);
 }
 
 TEST(clone3_clear_sighand)

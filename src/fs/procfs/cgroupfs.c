@@ -234,6 +234,14 @@ static int cg_mount(const struct fs_type *type, u32 ms_flags, const char *source
 static struct fs_type cgroup2_type = {.name = "cgroup2", .flags = FS_USERNS_MOUNT, .mount = cg_mount};
 static struct fs_type cgroup_type = {.name = "cgroup", .flags = FS_USERNS_MOUNT, .mount = cg_mount};
 
+int procfs_may_join_cgroup(int fd)
+{
+    struct file *f cleanup(file_put_p) = fd_get_raw(fd);
+    if (!f || f->inode->sb->type != &cgroup2_type || (f->inode->mode & LX_S_IFMT) != LX_S_IFDIR)
+        return -LX_EBADF;
+    return inode_permission(f->inode, LX_W_OK);
+}
+
 int cgroupfs_init(void)
 {
     fs_register(&cgroup2_type);

@@ -15,6 +15,12 @@ struct pid;
 /* The process whose directory /proc/PID f is open on; not referenced. NULL: it is something else. */
 struct pid *procfs_pid_of_dir(struct file *f);
 
+/*
+ * Whether the current task may put a process into the control group that the descriptor is of: there is
+ * one group, so that it is in there already. -LX_EBADF: no group of the second version; -LX_EACCES.
+ */
+int procfs_may_join_cgroup(int fd) must_check;
+
 /* Registers the file system types "proc", "sysfs", "cgroup2" and "cgroup". */
 int procfs_init(void) must_check;
 
