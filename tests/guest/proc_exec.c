@@ -413,3 +413,43 @@ TEST(set_user_id)
     CHECK_EQ(sh_after(no_privs, NULL, "[ $(./suid.tmp -u) = 65534 ]"), 0);
     unlink("suid.tmp");
 }
+
+/* As the program of mode 0111: it runs, and its memory and file are nobody's to look at. */
+TEST(helper_unreadable)
+{
+    if (!getenv("HELPER"))
+        return;
+    char c = 0;
+    int fd = open("/proc/sys/fs/suid_dumpable", O_RDONLY);
+    EXPECT(fd >= 0 && read(fd, &c, 1) == 1);
+    EXPECT(prctl(PR_GET_DUMPABLE) == c - '0');
+    EXPECT(open("/proc/self/exe", O_RDONLY) == -1 && errno == EACCES);
+    EXPECT(open("/proc/self/mem", O_RDONLY) == -1 && errno == EACCES);
+    _exit(0);
+}
+
+static void unreadable(void *arg)
+{
+    EXPECT(setgid(12345) == 0 && setuid(12345) == 0);
+    EXPECT(open("unreadable.tmp", O_RDONLY) == -1 && errno == EACCES);
+    setenv("HELPER", "1", 1);
+    execl("./unreadable.tmp", "x", "helper_unreadable", NULL);
+    EXPECT(!"execl");
+}
+
+TEST(a_program_that_cannot_be_read)
+{
+    if (getuid() != 0)
+        return;
+    char buf[65536];
+    int in = open("/proc/self/exe", O_RDONLY), out = open("unreadable.tmp", O_WRONLY | O_CREAT | O_TRUNC, 0700);
+    CHECK(in >= 0 && out >= 0);
+    ssize_t n;
+    while ((n = read(in, buf, sizeof(buf))) > 0)
+        CHECK_EQ(write(out, buf, (size_t)n), n);
+    CHECK_EQ(fchmod(out, 0111), 0);
+    close(in);
+    close(out);
+    CHECK_EQ(run_child(unreadable, NULL), 0);
+    unlink("unreadable.tmp");
+}
