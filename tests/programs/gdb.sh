@@ -47,3 +47,29 @@ sed -E 's/0x[0-9a-f]+/P/g; s/LWP [0-9]+/LWP N/g; s/process [0-9]+/process N/' ou
     grep -E '^(Breakpoint|Thread 1 "t" hit|#[0-9]|\$|Value|hello|\[Inferior)' | sed 's/ at .*//'
 grep -c 'New Thread' out
 grep -cE '^[* ] +[1-4] +Thread' out
+# Lines one by one, into a function and out of it; what every thread is in.
+cat > more <<'G'
+set pagination off
+set debuginfod enabled off
+break middle
+run
+step
+print counter
+next
+print counter
+thread apply all bt
+next
+next
+delete
+tbreak pthread_join
+continue
+up
+print r
+print i
+info symbol worker
+continue
+G
+gdb -q -batch -nx -x more ./t > out 2>&1
+grep -E '^([0-9]+	|\$|hello|worker|\[Inferior)' out | sed -E 's/process [0-9]+/process N/'
+grep -c 'in worker (arg=\|^#0 .*worker (arg=' out
+grep -c 'in main () at' out
