@@ -14,9 +14,11 @@
 
 #include "abi/errno.h"
 #include "base/log.h"
+#include "base/spin.h"
 
 enum { TOKEN_NONE, TOKEN_WOKEN, TOKEN_ASLEEP };
 
+_Thread_local volatile u32 *spin_for_us;
 _Thread_local bool park_has_work;
 void (*_Atomic park_work)(void);
 
@@ -77,8 +79,8 @@ static int park_clock(struct parker *p, s64 deadline_ns, int clock_flag)
 {
     for (;;) {
         u32 t = TOKEN_WOKEN;
-        if (atomic_compare_exchange_strong_explicit(&p->token, &t, TOKEN_NONE,
-                                                    memory_order_acq_rel, memory_order_acquire))
+        if (atomic_compare_exchange_strong_explicit(&p->token, &t, TOKEN_NONE, memory_order_acq_rel,
+                                                    memory_order_acquire))
             return 0;
         if (t == TOKEN_NONE && !atomic_compare_exchange_strong(&p->token, &t, TOKEN_ASLEEP))
             continue;
@@ -88,6 +90,7 @@ static int park_clock(struct parker *p, s64 deadline_ns, int clock_flag)
             ts = (struct timespec){d / NSEC_PER_SEC, d % NSEC_PER_SEC};
             tsp = &ts;
         }
+        spin_stop();
         int saved = errno;
         atomic_store_explicit(&p->nsleeps,
                               atomic_load_explicit(&p->nsleeps, memory_order_relaxed) + 1,
@@ -211,7 +214,7 @@ void waitq_wake_n(struct waitq *q, u32 events, u32 n)
     size_t nasleep = 0;
     mutex_lock(&q->lock);
     struct waiter *w, *tmp;
-    list_for_each_safe(w, tmp, &q->waiters, node) {
+    list_for_each_safe (w, tmp, &q->waiters, node) {
         if (!(w->events & events))
             continue;
         if (w->is_exclusive && n == 0)

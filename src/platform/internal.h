@@ -55,7 +55,7 @@ struct aspace {
     volatile struct stub_files *files;
     volatile struct stub_results *res;
     u32 files_used; /* bits of windows in use; guarded by the caller's lock, see aspace_file_map */
-    pid_t pid; /* immutable once published */
+    pid_t pid;      /* immutable once published */
     int pidfd;
 
     struct mutex helper_lock;
@@ -122,9 +122,9 @@ struct uctx {
     struct stub_patch patch; /* to be written by the thread on its way out */
     s32 credit;              /* wait.c: spins that have paid, less those that have not */
     u32 nslept;              /* wait.c: waits that slept since the last spin that paid */
-    s32 stub_credit;         /* the same for the stub's spinning */
-    u32 nstub_slept;
-    u64 no_spin_before; /* wait.c: time stamp counter */
+    s32 stub_credit;         /* answers that came soon enough for the stub to spin, less others */
+    u64 event_at;            /* time stamp counter when the last event was seen */
+    u64 no_spin_before;      /* wait.c: time stamp counter */
 
     _Atomic u32 is_in_app; /* atomic */
     _Atomic u32 kick;      /* atomic: asked for and not yet delivered */

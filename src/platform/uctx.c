@@ -21,6 +21,7 @@
 #include "abi/errno.h"
 #include "abi/nr.h"
 #include "base/log.h"
+#include "base/spin.h"
 #include "host/futex.h"
 #include "platform/internal.h"
 #include "platform/patch.h"
@@ -196,6 +197,8 @@ void uctx_free(struct uctx *ctx)
         __atomic_store_n(&ctx->ch->state, CH_APP, __ATOMIC_SEQ_CST);
         host_futex_wake(&ctx->ch->state, 1);
     }
+    if (spin_for_us == &ctx->ch->spin)
+        spin_for_us = NULL;
     slot_drop(as, ctx->slot);
     free(ctx);
     aspace_put(as);
@@ -209,12 +212,26 @@ struct aspace *uctx_aspace(const struct uctx *ctx)
 /* ---- running
  * ------------------------------------------------------------------------------------------- */
 
+/* When the event came: a thread of ours that slept may have waited for a core, too. The stub's word
+ * is the guest's: it moves nothing but its own spinning. */
+static u64 event_time(const struct uctx *ctx)
+{
+    u64 now = __builtin_ia32_rdtsc(), posted = ctx->ch->posted;
+    return ctx->nslept > 0 && posted != 0 && posted < now ? posted : now;
+}
+
 /*
- * Sleeps of the application, while our own spins pay, between two tries to let it spin. A few calls
- * that wait for a disk or for another process end its spinning; each short call after them costs
- * twenty times as much until it is tried again, a try in vain at most the time of two wakes.
+ * Whether it pays for the application to spin for an answer is seen by what answers take, and so
+ * also while it sleeps: a few calls that wait for a disk or another process do not end its spinning
+ * for the short ones after them, each of which would cost twenty times as much.
  */
-#define STUB_PROBE_EVERY 4
+static void judge_answer(struct uctx *ctx, u32 limit)
+{
+    if (__builtin_ia32_rdtsc() - ctx->event_at < limit)
+        ctx->stub_credit += ctx->stub_credit < 8;
+    else
+        ctx->stub_credit -= ctx->stub_credit > 0;
+}
 
 bool uctx_exchange(struct uctx *ctx, u32 cmd)
 {
@@ -226,18 +243,16 @@ bool uctx_exchange(struct uctx *ctx, u32 cmd)
     ch->cmd = cmd;
     if (cmd > CMD_NONE)
         ch->nwin = 0;
-    ch->spin = ctx->credit > 0 && ctx->stub_credit > 0 ? wait_spin_cycles() : 0;
+    spin_for_us = NULL;
+    u32 limit = wait_spin_cycles();
+    judge_answer(ctx, limit);
+    ch->spin = ctx->credit > 0 && ctx->stub_credit > 0 ? limit : 0;
     __atomic_store_n(&ch->state, CH_APP, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&ch->is_app_waiting, __ATOMIC_SEQ_CST)) {
+    if (__atomic_load_n(&ch->is_app_waiting, __ATOMIC_SEQ_CST))
         host_futex_wake(&ch->state, 1);
-        if (ctx->stub_credit > 0)
-            ctx->stub_credit--;
-        else if (ctx->credit > 0 && ++ctx->nstub_slept % STUB_PROBE_EVERY == 0)
-            ctx->stub_credit = 1; /* try again */
-    } else if (ctx->stub_credit < 8) {
-        ctx->stub_credit++;
-    }
     wait_for_event(ctx);
+    ctx->event_at = event_time(ctx);
+    spin_for_us = &ch->spin;
     if (cmd > CMD_NONE)
         ctx->is_tramp = false; /* commands are obeyed in a signal frame */
     return !atomic_load(&as->is_dead);

@@ -70,6 +70,8 @@ const void *wait_all_cpus(size_t *ret_size)
 
 u32 wait_spin_cycles(void)
 {
+    if (max_spinning < 1)
+        return 0;
     u64 wakes = 2 * (u64)atomic_load_explicit(&wake_cycles, memory_order_relaxed);
     return (u32)MIN(MAX(wakes, SPIN_MIN_US * cycles_per_us), SPIN_MAX_US * cycles_per_us);
 }

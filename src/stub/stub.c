@@ -147,14 +147,13 @@ void stub_post(char *slot)
 void stub_wait(char *slot)
 {
     volatile struct stub_channel *ch = channel_of(slot);
-    u32 spin = ch->spin;
-    if (spin) {
+    if (ch->spin) { /* the Sentry ends it when the answer will take its time */
         u64 begin = rdtsc();
         do {
             if (__atomic_load_n(&ch->state, __ATOMIC_ACQUIRE) == CH_APP)
                 return;
             __asm__ volatile("pause");
-        } while (rdtsc() - begin < spin);
+        } while (rdtsc() - begin < ch->spin);
     }
     while (__atomic_load_n(&ch->state, __ATOMIC_ACQUIRE) != CH_APP) {
         __atomic_store_n(&ch->is_app_waiting, 1, __ATOMIC_SEQ_CST);
