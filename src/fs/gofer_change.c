@@ -163,6 +163,7 @@ int gofer_tmpfile(struct inode *dir, u32 mode, struct inode **ret_i)
 static void lost_name(struct gofer_inode *gi, struct inode *dir, struct wire_bytes name, u64 node)
 {
     gofer_give_node(gi, node);
+    gofer_ahead_drop(gofer_sb_of(gi->inode->sb), gi);
     if (gofer_has_place(gi, dir, name))
         gofer_clear_place(gi);
     if (atomic_load(&gi->inode->nlink) == 0)

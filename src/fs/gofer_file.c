@@ -157,7 +157,14 @@ static int ask_fd(struct inode *i, u32 flags, int *ret_fd)
     int r = -LX_EIO;
     for (int round = 0; round < 2; round++) {
         struct gofer_call call = {.req = {.op = GP_OPEN, .flags = flags}};
+        struct gofer_opens next = {0};
+        u32 seq = atomic_load(&s->change_seq);
+        if (round == 0 && flags == GP_O_READ && !gofer_is_shared(s))
+            gofer_list_opens(s, gofer_of(i), &call.req, &next);
         r = gofer_call_on(i, &call);
+        gofer_list_opens_put(&next);
+        while (call.nfds > 1)
+            gofer_ahead_put(s, gofer_call_take_fd(&call), seq);
         if (r == 0)
             r = gofer_apply_attr(gofer_of(i), &call.resp->attr);
         int fd = r == 0 ? gofer_call_take_fd(&call) : -1;
@@ -170,6 +177,7 @@ static int ask_fd(struct inode *i, u32 flags, int *ret_fd)
             *ret_fd = fd;
         if (r != -LX_ENFILE && r != -LX_EMFILE)
             break;
+        gofer_ahead_drop_all(s);
         gofer_fd_shrink(s, 0); /* no room in our own table: give idle ones up, try again */
     }
     return r;
@@ -194,7 +202,9 @@ static int get_read_fd(struct inode *i, struct gofer_fd **ret_f)
         *ret_f = f;
         return 0;
     }
-    int fd = gofer_direct_open(i), r = 0;
+    int fd = gofer_ahead_take(s, gi), r = 0;
+    if (fd < 0)
+        fd = gofer_direct_open(i);
     if (fd == -LX_EAGAIN)
         r = ask_fd(i, GP_O_READ, &fd);
     else if (fd < 0)

@@ -173,6 +173,7 @@ struct gofer_list *gofer_list_find(struct gofer_sb *s, struct gofer_inode *gi)
         }
         touch(s, l);
         ref_get(&l->ref);
+        l->opened = (struct gofer_spot){0}; /* who lists the directory again begins again */
     } else if (l) {
         node = take_out(s, l);
         l = NULL;
@@ -417,6 +418,148 @@ void gofer_list_hint(struct gofer_sb *s, struct gofer_inode *gi, struct wire_byt
         ref_get(&l->ref);
         ret->list = l;
     }
+}
+
+/* ---- files that will be opened -------------------------------------------------------------- */
+
+/* Programs open the files of a directory as they are listed, or sorted by one of these. */
+enum { BY_PLACE, BY_NAME, BY_INO, NORDERS };
+
+#define SKIPPED_MAX 2U /* files between two that count as one after the other */
+
+/* Below 0, 0, above 0: a before, at, after b. */
+static int spot_compare(const struct gofer_spot *a, const struct gofer_spot *b, u32 order)
+{
+    if (order == BY_NAME) {
+        int r = memcmp(a->name.p, b->name.p, MIN(a->name.size, b->name.size));
+        return r ? r : (int)a->name.size - (int)b->name.size;
+    }
+    u64 x = order == BY_INO ? a->ino : a->at, y = order == BY_INO ? b->ino : b->at;
+    return (x > y) - (x < y);
+}
+
+/* The next regular file. */
+static bool next_file(struct wire_in *in, struct gofer_spot *ret)
+{
+    struct gp_dirent e;
+    while (gp_dirent_next(in, &e) == 1) {
+        if (e.type != LX_DT_REG || !gp_name_is_ok(e.name))
+            continue;
+        *ret = (struct gofer_spot){(u32)in->pos, e.ino, e.name};
+        return true;
+    }
+    return false;
+}
+
+static u32 count_between(const struct gofer_list *l, const struct gofer_spot *a,
+                         const struct gofer_spot *b, u32 order)
+{
+    struct wire_in in;
+    struct gofer_spot x;
+    u32 n = 0;
+    if (spot_compare(a, b, order) >= 0)
+        return UINT32_MAX;
+    wire_in_init(&in, l->data, l->size);
+    while (next_file(&in, &x))
+        n += spot_compare(a, &x, order) < 0 && spot_compare(&x, b, order) < 0;
+    return n;
+}
+
+/* The first files of l behind `from` (at 0: from the begin), at most max of them; how many. */
+static u32 files_after(const struct gofer_list *l, const struct gofer_spot *from, u32 order,
+                       u32 max, struct gofer_spot *ret)
+{
+    struct wire_in in;
+    struct gofer_spot x;
+    u32 n = 0;
+    wire_in_init(&in, l->data, l->size);
+    if (order == BY_PLACE)
+        in.pos = from->at;
+    while (max > 0 && !(order == BY_PLACE && n == max) && next_file(&in, &x)) {
+        if ((from->at && spot_compare(&x, from, order) <= 0) ||
+            (n == max && spot_compare(&x, &ret[n - 1], order) >= 0))
+            continue;
+        u32 k = n < max ? n++ : n - 1;
+        for (; k > 0 && spot_compare(&x, &ret[k - 1], order) < 0; k--)
+            ret[k] = ret[k - 1];
+        ret[k] = x;
+    }
+    return n;
+}
+
+/* Adds the files of l behind `from` to the request, as far as window goes. */
+static void add_opens(struct gofer_list *l, u64 node, const struct gofer_spot *from, u32 order,
+                      u32 window, struct gp_req *q, struct gofer_opens *o)
+{
+    struct gofer_spot spots[GP_MAX_WALK];
+    u32 n = files_after(l, from, order, window - q->nnames, spots);
+    if (n == 0)
+        return;
+    for (u32 k = 0; k < n; k++) {
+        q->ids[q->nnames] = node;
+        q->names[q->nnames++] = spots[k].name;
+    }
+    q->nids = q->nnames;
+    l->opened = spots[n - 1];
+    ref_get(&l->ref);
+    o->lists[o->nlists++] = l;
+}
+
+/* Is the file at `now` of l opened as the next one of a row? */
+static bool is_next_opened(struct gofer_sb *s, const struct gofer_list *l,
+                           const struct gofer_spot *now)
+{
+    if (!l->opened.at) /* the directory's first, which says nothing */
+        return s->nopened > 0;
+    for (u32 order = 0; order < NORDERS; order++) {
+        if (count_between(l, &l->opened, now, order) <= SKIPPED_MAX) {
+            s->open_order = order;
+            s->nopened++;
+            return true;
+        }
+    }
+    s->nopened = 0;
+    return false;
+}
+
+void gofer_list_opens(struct gofer_sb *s, struct gofer_inode *gi, struct gp_req *q,
+                      struct gofer_opens *o)
+{
+    static const struct gofer_spot begin = {0};
+    char name[GP_MAX_NAME + 1];
+    struct inode *dir;
+    struct gofer_hint hint;
+    u32 seq, window = MIN(atomic_load_explicit(&s->open_window, memory_order_relaxed), GP_MAX_WALK);
+    bool is_in_row;
+    if (gofer_get_place(gi, &dir, name, &seq) < 0)
+        return;
+    u64 node = atomic_load(&gofer_of(dir)->node);
+    mutex_lock(&s->list_lock);
+    struct gofer_list *l = find_entry(
+        s, gofer_of(dir), (struct wire_bytes){name, (u32)strlen(name)}, &hint, &is_in_row);
+    if (l && node) {
+        struct gofer_spot now = {l->cursor, hint.e.ino, hint.e.name};
+        bool is_row = is_next_opened(s, l, &now);
+        l->opened = now;
+        if (is_row)
+            add_opens(l, node, &now, s->open_order, window, q, o);
+        /* Then those of the directories that a tree walk enters next. */
+        struct gofer_list *next;
+        list_for_each (next, &s->list_lru, lru) {
+            if (!is_row || q->nnames >= window || o->nlists == GOFER_OPENS_LISTS)
+                break;
+            if (next != l && next->was_ahead && next->node && !next->opened.at && is_fresh(s, next))
+                add_opens(next, next->node, &begin, s->open_order, window, q, o);
+        }
+    }
+    mutex_unlock(&s->list_lock);
+    inode_put(dir);
+}
+
+void gofer_list_opens_put(struct gofer_opens *o)
+{
+    while (o->nlists > 0)
+        gofer_list_put(o->lists[--o->nlists]);
 }
 
 struct gofer_list *gofer_list_siblings(struct gofer_sb *s, struct gofer_inode *gi, struct gp_req *q)

@@ -33,11 +33,27 @@
 #define GOFER_MAX_BUCKETS  8192U
 #define GOFER_MAX_DEVS     64U
 #define GOFER_MAX_IDLE_FDS 2048U /* host fds kept for files that nobody has open */
+#define GOFER_AHEAD_FDS    64U   /* … that came ahead, for files that nobody has opened yet */
+#define GOFER_OPEN_WINDOW  4U    /* files opened ahead at first, and at least */
 
 struct gofer_fd { /* a donated host fd, shared by open files */
     struct ref ref;
     int fd;
     bool is_writable, is_readable;
+};
+
+/* A host fd that came before its file was opened; it is the object's whose numbers it has. */
+struct gofer_ahead_fd {
+    u64 dev, ino;
+    int fd;
+};
+
+/* A regular file in a listing: where its entry ends, and what else files are opened in the order
+ * of. */
+struct gofer_spot {
+    u32 at; /* 0: none */
+    u64 ino;
+    struct wire_bytes name; /* in the listing */
 };
 
 /*
@@ -57,7 +73,10 @@ struct gofer_list {
     bool is_whole;     /* all of the directory */
     bool was_ahead;    /* came unasked, and has not been used */
     u32 cursor, nmisses; /* where lookups last found a name, and how many in a row; by list_lock */
-    struct gofer_index *index; /* owned; made when a name is looked for out of order; by list_lock */
+    struct gofer_index
+        *index; /* owned; made when a name is looked for out of order; by list_lock */
+    struct gofer_spot
+        opened; /* the file in it that was asked for or came ahead last; by list_lock */
     u32 size;
     char data[];
 };
@@ -87,7 +106,10 @@ struct gofer_sb {
     struct mutex fd_lock;
     struct list fd_lru; /* inodes with a read fd; guarded by fd_lock */
     u32 nfds;
-    _Atomic u32 change_seq; /* counts our changes of anything: older listings are not believed */
+    struct gofer_ahead_fd *ahead_fds; /* owned: GOFER_AHEAD_FDS, or NULL; by fd_lock, as the next */
+    u32 nahead_fds;                   /* the oldest first */
+    _Atomic u32 open_window; /* how many files to open ahead: grows while they are then opened */
+    _Atomic u32 change_seq;  /* counts our changes of anything: older listings are not believed */
     struct mutex list_lock;
     struct list list_buckets[GOFER_LIST_BUCKETS]; /* guarded by list_lock, as all below */
     struct list list_lru;
@@ -97,7 +119,9 @@ struct gofer_sb {
     u32 nfollowed;  /* listings whose names were then looked up in order, in a row */
     u32 nattrs,
         nattrs_used; /* attributes that came with listings since this was judged, and their uses */
-    u32 nwalked;     /* in a row, of children of directories listed not long ago */
+    u32 nopened;     /* files asked for, in a row, each the next of its directory in open_order */
+    u32 open_order;
+    u32 nwalked; /* in a row, of children of directories listed not long ago */
 };
 
 /* gofer_inode.state */
@@ -229,12 +253,34 @@ struct gofer_hint {
 };
 void gofer_list_hint(struct gofer_sb *s, struct gofer_inode *gi, struct wire_bytes name,
                      struct gofer_hint *ret);
+/*
+ * The files that are likely to be opened after gi, for GP_OPEN: fills q's names and ids, which
+ * point into the lists that are held, until they are put.
+ */
+#define GOFER_OPENS_LISTS 8U
+struct gofer_opens {
+    u32 nlists;
+    struct gofer_list *lists[GOFER_OPENS_LISTS]; /* referenced */
+};
+void gofer_list_opens(struct gofer_sb *s, struct gofer_inode *gi, struct gp_req *q,
+                      struct gofer_opens *ret);
+void gofer_list_opens_put(struct gofer_opens *o);
 /* GP_RD_ATTR_*: what attributes are worth asking for with a listing. */
 u32 gofer_list_wanted(struct gofer_sb *s);
 static inline void gofer_changed(struct gofer_sb *s)
 {
     atomic_fetch_add_explicit(&s->change_seq, 1, memory_order_relaxed);
 }
+
+/* ---- gofer_ahead.c ------------------------------------------------------------------------- */
+
+/* Keeps an fd that came ahead, asked for when sb.change_seq was seq; consumes it. */
+void gofer_ahead_put(struct gofer_sb *s, int fd, u32 seq);
+/* The fd that came for gi, now the caller's; -1: none. */
+int gofer_ahead_take(struct gofer_sb *s, const struct gofer_inode *gi);
+/* Closes gi's: the host is to free a file without names at once. */
+void gofer_ahead_drop(struct gofer_sb *s, const struct gofer_inode *gi);
+void gofer_ahead_drop_all(struct gofer_sb *s);
 
 /* ---- gofer_file.c, gofer_dir.c, gofer_change.c --------------------------------------------- */
 

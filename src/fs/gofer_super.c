@@ -49,11 +49,13 @@ static void sb_free(struct gofer_sb *s)
     gofer_conn_put(s->conn);
     if (s->buckets != s->first_buckets)
         free(s->buckets);
+    free(s->ahead_fds);
     free(s);
 }
 
 static void sb_kill(struct super *sb)
 {
+    gofer_ahead_drop_all(gofer_sb_of(sb));
     gofer_list_done(gofer_sb_of(sb));
     gofer_fd_put(gofer_sb_of(sb)->root_fd);
     sb_free(gofer_sb_of(sb));
@@ -103,6 +105,7 @@ int gofer_super_new(const int *lane_fds, u32 nlanes, u32 attach_index, u32 flags
     mutex_init(&s->place_lock, "gofer_place");
     mutex_init(&s->fd_lock, "gofer_fds");
     list_init(&s->fd_lru);
+    atomic_init(&s->open_window, GOFER_OPEN_WINDOW);
     gofer_list_init(s);
     struct super *sb = super_new(&gofer_type, &gofer_super_ops, "gofer", s);
     if (!sb) {
@@ -140,6 +143,7 @@ void gofer_super_renew(struct super *sb)
     if (sb->type != &gofer_type || gofer_is_shared(gofer_sb_of(sb)))
         return;
     gofer_changed(gofer_sb_of(sb));
+    gofer_ahead_drop_all(gofer_sb_of(sb));
     dentry_forget_unused(sb);
     gofer_mark_all_stale(gofer_sb_of(sb));
 }

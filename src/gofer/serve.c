@@ -404,6 +404,20 @@ static int do_open(struct lane *l, const struct obj *o)
     return 0;
 }
 
+/* What the Sentry expects to be opened next. */
+static void donate_others(struct lane *l)
+{
+    for (u32 i = 0; i < l->req.nnames && l->nfds < GP_MAX_FDS; i++) {
+        struct obj o;
+        struct statx sx;
+        struct gp_found f;
+        if (gobj_get(l->req.ids[i], l->req.names[i], &o) == 0 && gobj_stat(&o, &sx, &f.attr) == 0 &&
+            S_ISREG(sx.stx_mode))
+            donate_read_fd(l, &o, o.name, &f);
+        gobj_done(&o);
+    }
+}
+
 static int op_open(struct lane *l)
 {
     struct obj o;
@@ -411,6 +425,8 @@ static int op_open(struct lane *l)
     if (r == 0)
         r = do_open(l, &o);
     gobj_done(&o);
+    if (r == 0)
+        donate_others(l);
     return r;
 }
 

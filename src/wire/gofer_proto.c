@@ -10,23 +10,23 @@
 #include "wire/gofer_proto.h"
 
 /* Fields of a request, in wire order. */
-#define F_FLAGS  0x1U
-#define F_NODE   0x2U
-#define F_NAME   0x4U /* one component, or empty: the node itself */
-#define F_NODE2  0x8U
-#define F_NAME2  0x10U
-#define F_VICTIM 0x20U
-#define F_MOVED  0x40U
-#define F_MODE   0x80U /* mode, uid, gid */
-#define F_RDEV   0x100U
-#define F_OFFSET 0x200U
-#define F_COUNT  0x400U
-#define F_SET    0x800U
-#define F_DATA   0x1000U /* a string without NUL: target or attribute name */
-#define F_VALUE  0x2000U
-#define F_NAMES  0x4000U
-#define F_IDS    0x8000U
-#define F_NAMED  0x10000U /* not a field: name may not be empty */
+#define F_FLAGS    0x1U
+#define F_NODE     0x2U
+#define F_NAME     0x4U /* one component, or empty: the node itself */
+#define F_NODE2    0x8U
+#define F_NAME2    0x10U
+#define F_VICTIM   0x20U
+#define F_MOVED    0x40U
+#define F_MODE     0x80U /* mode, uid, gid */
+#define F_RDEV     0x100U
+#define F_OFFSET   0x200U
+#define F_COUNT    0x400U
+#define F_SET      0x800U
+#define F_DATA     0x1000U /* a string without NUL: target or attribute name */
+#define F_VALUE    0x2000U
+#define F_NAMES    0x4000U
+#define F_IDS      0x8000U
+#define F_NAMED    0x10000U /* not a field: name may not be empty */
 #define F_NO_NAMES 0x20000U /* not a field: names may be none */
 
 #define F_OBJ (F_NODE | F_NAME)
@@ -51,10 +51,11 @@ static const struct op_desc {
     [GP_WALK] = {"walk", F_FLAGS | F_NODE | F_NAMES, R_FOUND | R_ON_ERR, GP_W_OPEN},
     [GP_STATS] = {"stats", F_NODE | F_NAMES, R_FOUND, 0},
     [GP_GETATTR] = {"getattr", F_OBJ, R_ATTR, 0},
-    [GP_READDIR] = {"readdir", F_FLAGS | F_OBJ | F_NODE2 | F_OFFSET | F_COUNT | F_NAMES | F_NO_NAMES,
+    [GP_READDIR] = {"readdir",
+                    F_FLAGS | F_OBJ | F_NODE2 | F_OFFSET | F_COUNT | F_NAMES | F_NO_NAMES,
                     R_NODE | R_COUNT | R_ATTR | R_DATA | R_MORE,
                     GP_RD_ATTR_DIRS | GP_RD_ATTR_ALL | GP_RD_TREE},
-    [GP_OPEN] = {"open", F_FLAGS | F_OBJ, R_NODE | R_ATTR, 127},
+    [GP_OPEN] = {"open", F_FLAGS | F_OBJ | F_NAMES | F_NO_NAMES | F_IDS, R_NODE | R_ATTR, 127},
     [GP_CREATE] = {"create", F_FLAGS | F_NEW, R_NODE | R_ATTR, 127},
     [GP_MKDIR] = {"mkdir", F_NEW, R_NODE | R_ATTR, 0},
     [GP_MKNOD] = {"mknod", F_NEW | F_RDEV, R_ATTR, 0},
@@ -252,6 +253,8 @@ static bool req_is_ok(const struct gp_req *r, u32 f)
     if ((f & F_NAME) && r->name.size == 0 && (f & F_NAMED))
         return false;
     switch (r->op) {
+    case GP_OPEN:
+        return r->nids == r->nnames && (r->nnames == 0 || r->flags == GP_O_READ);
     case GP_LINK:
     case GP_RENAME:
         return r->name2.size > 0;

@@ -35,7 +35,7 @@ struct statx;
 #define GP_MAX_TARGET 4095U /* of a symbolic link */
 #define GP_MAX_WALK   32U   /* names in one GP_WALK or GP_STATS */
 #define GP_MAX_FORGET 128U
-#define GP_MAX_FDS    2U
+#define GP_MAX_FDS    33U    /* an open's own, and one for each of its names */
 #define GP_MAX_VALUE  61440U /* an extended attribute's value, or a list of names */
 
 enum gp_op {
@@ -44,14 +44,16 @@ enum gp_op {
     GP_FORGET, /* ids → nothing */
     GP_WALK, /* node, names → an attr for each found (attrs), err of the next; ids for directories
               */
-    GP_STATS,    /* node, names: all children of one directory → a result for each */
-    GP_GETATTR,  /* node, name → attr */
+    GP_STATS,   /* node, names: all children of one directory → a result for each */
+    GP_GETATTR, /* node, name → attr */
     GP_READDIR, /* node, name, offset, flags GP_RD_*, count, node2, names
                    → node, attr, data: entries, more: sections */
-    GP_OPEN,     /* node, name, flags GP_O_* → fd, attr, node when GP_O_NODE */
-    GP_CREATE,   /* node, name, mode, uid, gid, flags → fd, attr */
-    GP_MKDIR,    /* node, name, mode, uid, gid → node, attr */
-    GP_MKNOD,    /* node, name, mode, uid, gid, rdev → attr */
+    GP_OPEN,   /* node, name, flags GP_O_*, names, ids → fd, attr, node when GP_O_NODE; with flags
+                 GP_O_READ alone also an fd for reading of each file (ids[k], names[k]) that is
+                 regular and can be opened, in no order that counts */
+    GP_CREATE, /* node, name, mode, uid, gid, flags → fd, attr */
+    GP_MKDIR,  /* node, name, mode, uid, gid → node, attr */
+    GP_MKNOD,  /* node, name, mode, uid, gid, rdev → attr */
     GP_SYMLINK,  /* node, name, data: target, uid, gid → attr */
     GP_LINK,     /* node, name: existing; node2, name2: new → attr */
     GP_UNLINK,   /* node, name, flags GP_U_*, victim → node when GP_U_PIN, attr of what remains */

@@ -126,6 +126,40 @@ TEST(open_donates_a_fd)
     stop();
 }
 
+TEST(open_donates_fds_of_others)
+{
+    static const char *const others[] = {"g", "p", "l", "d", "none", "h", "big"};
+    start("", GOFER_RDONLY, NULL);
+    shell("echo f >f; echo gg >g; mkfifo p; ln -s f l; mkdir d; echo hhh >h; mkdir big");
+    begin(GP_OPEN, "f");
+    call.req.flags = GP_O_READ;
+    call.req.nnames = call.req.nids = ARRAY_SIZE(others);
+    for (u32 i = 0; i < ARRAY_SIZE(others); i++) {
+        call.req.names[i] = str(others[i]);
+        call.req.ids[i] = strcmp(others[i], "big") ? call.req.node : 0xdead0001ULL;
+    }
+    CHECK_EQ(ask(), 0);
+    CHECK_EQ(call.nfds, 3);
+    for (s64 size = 4; size >= 2; size--) { /* what was asked for is the first */
+        struct stat st;
+        int fd = gofer_call_take_fd(&call);
+        CHECK_EQ(fstat(fd, &st), 0);
+        CHECK_EQ(st.st_size, size);
+        CHECK_EQ(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+        close(fd);
+    }
+    done();
+    begin(GP_OPEN, "none");
+    call.req.flags = GP_O_READ;
+    call.req.nnames = call.req.nids = 1;
+    call.req.names[0] = str("g");
+    call.req.ids[0] = call.req.node;
+    CHECK_EQ(ask(), -LX_ENOENT);
+    CHECK_EQ(call.nfds, 0);
+    done();
+    stop();
+}
+
 static u32 list_all(u64 node, const char *name, u32 flags, u32 *ret_ncalls)
 {
     s64 pos = 0;

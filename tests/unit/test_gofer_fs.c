@@ -619,6 +619,140 @@ TEST(fds_are_bounded)
     stop();
 }
 
+/* Lists dir and opens its regular files in that order, or sorted; the round trips that took. */
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct vfix_entry *)a)->name, ((const struct vfix_entry *)b)->name);
+}
+
+static u64 open_all(const char *dir, int n, bool is_sorted)
+{
+    u64 before = gofer_super_ncalls(sb);
+    int nentries = list(dir, entries, 300, 300), nopened = 0;
+    if (is_sorted)
+        qsort(entries, (size_t)nentries, sizeof(entries[0]), by_name);
+    for (int i = 0; i < nentries; i++) {
+        char name[300], buf[32];
+        struct file *f;
+        if (entries[i].type != LX_DT_REG)
+            continue;
+        snprintf(name, sizeof(name), "%s/%.200s", dir, entries[i].name);
+        CHECK_EQ(vfix_open(name, LX_O_RDONLY, 0, &f), 0);
+        s64 size = file_pread(f, buf, sizeof(buf) - 1, 0);
+        CHECK(size > 0);
+        buf[size] = 0;
+        CHECK(!strcmp(buf, entries[i].name)); /* each has its name in it */
+        file_put(f);
+        nopened++;
+    }
+    CHECK_EQ(nopened, n);
+    return gofer_super_ncalls(sb) - before;
+}
+
+/* Fds of this process of files that have no name any more. */
+static int count_nameless(void)
+{
+    int n = 0;
+    for (int fd = 0; fd < 20000; fd++) {
+        struct stat st;
+        n += fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 0;
+    }
+    return n;
+}
+
+#define MAKE_FILES                                                                                 \
+    "for i in $(seq 100 199); do printf f$i >%s/f$i; done; mkfifo %s/p; ln -s f100 %s/l"
+
+static void make_files(const char *dir)
+{
+    char cmd[300];
+    snprintf(cmd, sizeof(cmd), "mkdir %s; " MAKE_FILES, dir, dir, dir, dir);
+    shell(cmd);
+}
+
+TEST(files_opened_in_a_row_come_ahead)
+{
+    start(GOFER_RDONLY, 0);
+    make_files("a");
+    make_files("b");
+    make_files("c");
+    CHECK(open_all("a", 100, false) < 35); /* of which 20 or so are for attributes */
+    CHECK(open_all("b", 100, true) < 35);
+    CHECK(open_all("c", 100, false) < 25);
+    stop();
+}
+
+TEST(shared_mode_opens_nothing_ahead)
+{
+    start(0, GOFER_SHARED);
+    make_files("a");
+    u64 n = open_all("a", 100, false);
+    if (!is_direct())
+        CHECK(n >= 100);
+    stop();
+}
+
+/* What the guest itself does to files whose fds are here already. */
+TEST(what_came_ahead_follows_changes)
+{
+    struct file *f;
+    struct path p;
+    char buf[16] = "", name[300];
+    start(0, 0);
+    make_files("a");
+    int n = list("a", entries, 300, 300), nopened = 0, first = n;
+    for (int i = 0; i < n && nopened < 4; i++) {
+        if (entries[i].type != LX_DT_REG)
+            continue;
+        snprintf(name, sizeof(name), "a/%.200s", entries[i].name);
+        CHECK_EQ(vfix_open(name, LX_O_RDONLY, 0, &f), 0);
+        file_put(f);
+        nopened++;
+        first = i + 1;
+    }
+    char next[5][300];
+    int k = 0;
+    for (int i = first; i < n && k < 5; i++) {
+        if (entries[i].type == LX_DT_REG)
+            snprintf(next[k++], sizeof(next[0]), "a/%.200s", entries[i].name);
+    }
+    CHECK_EQ(k, 5);
+    /* Gone at once on the host, by removal and by replacement. */
+    CHECK_EQ(vfs_unlink(LX_AT_FDCWD, next[0]), 0);
+    CHECK_EQ(vfix_open(next[0], LX_O_RDONLY, 0, &f), -LX_ENOENT);
+    CHECK_EQ(vfs_rename(LX_AT_FDCWD, next[1], LX_AT_FDCWD, next[2], 0), 0);
+    CHECK_EQ(count_nameless(), 0);
+    CHECK_EQ(vfix_open(next[2], LX_O_RDONLY, 0, &f), 0);
+    CHECK_EQ(file_pread(f, buf, 15, 0), 4);
+    CHECK(!strcmp(buf, next[1] + 2));
+    file_put(f);
+    CHECK_EQ(vfix_open(next[1], LX_O_RDONLY, 0, &f), -LX_ENOENT);
+    /* A new file of an old name is another one. */
+    CHECK_EQ(vfix_open(next[0], LX_O_WRONLY | LX_O_CREAT | LX_O_EXCL, 0644, &f), 0);
+    CHECK_EQ(file_pwrite(f, "new", 3, 0), 3);
+    file_put(f);
+    CHECK_EQ(vfix_open(next[0], LX_O_RDONLY, 0, &f), 0);
+    CHECK_EQ(file_pread(f, buf, 15, 0), 3);
+    CHECK(!memcmp(buf, "new", 3));
+    file_put(f);
+    /* Writes and truncation. */
+    CHECK_EQ(vfix_open(next[3], LX_O_WRONLY, 0, &f), 0);
+    CHECK_EQ(file_pwrite(f, "0123456789", 10, 0), 10);
+    file_put(f);
+    CHECK_EQ(vfix_open(next[3], LX_O_RDONLY, 0, &f), 0);
+    CHECK_EQ(file_pread(f, buf, 15, 0), 10);
+    file_put(f);
+    CHECK_EQ(vfs_walk(LX_AT_FDCWD, next[4], 0, &p), 0);
+    CHECK_EQ(vfs_truncate(&p, 1), 0);
+    path_put(&p);
+    CHECK_EQ(vfix_open(next[4], LX_O_RDONLY, 0, &f), 0);
+    CHECK_EQ(file_pread(f, buf, 15, 0), 1);
+    file_put(f);
+    gofer_super_renew(sb);
+    check_same(next[3] + 0);
+    stop();
+}
+
 TEST(deep_trees)
 {
     enum { DEPTH = 3000 };

@@ -44,6 +44,7 @@ TEST(request_round_trip_of_every_op)
                               .names = {str("a"), str("b")},
                               .nids = 2,
                               .ids = {7, 8}};
+        req.flags = op == GP_OPEN ? GP_O_READ : 0;
         req.set = (struct gp_set){.valid = GP_S_MODE | GP_S_SIZE, .mode = 0755, .size = 99};
         size_t n = gp_req_encode(&req, buf, sizeof(buf));
         CHECK(n > 0);
@@ -101,6 +102,15 @@ TEST(flags_and_modes_are_bounded)
 {
     memset(&req, 0, sizeof(req));
     req = (struct gp_req){.op = GP_OPEN, .flags = 0x80000000U, .node = 1, .name = str("x")};
+    CHECK(!gp_req_decode(buf, gp_req_encode(&req, buf, sizeof(buf)), &back));
+    req = (struct gp_req){.op = GP_OPEN, .flags = GP_O_READ, .node = 1, .name = str("x")};
+    req.nnames = req.nids = 1;
+    req.names[0] = str("y");
+    CHECK(gp_req_decode(buf, gp_req_encode(&req, buf, sizeof(buf)), &back));
+    req.flags = GP_O_READ | GP_O_WRITE; /* others are for reading only */
+    CHECK(!gp_req_decode(buf, gp_req_encode(&req, buf, sizeof(buf)), &back));
+    req.flags = GP_O_READ;
+    req.nids = 0; /* each in a directory */
     CHECK(!gp_req_decode(buf, gp_req_encode(&req, buf, sizeof(buf)), &back));
     req = (struct gp_req){.op = GP_MKDIR, .node = 1, .name = str("x"), .mode = 0170000};
     CHECK(!gp_req_decode(buf, gp_req_encode(&req, buf, sizeof(buf)), &back));
