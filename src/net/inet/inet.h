@@ -244,9 +244,19 @@ void inet_sock_done(struct inet_sock *i);
 int inet_setsockopt(struct sock *sk, s32 level, s32 name, const struct optval *val) must_check;
 int inet_getsockopt(struct sock *sk, s32 level, s32 name, struct optval *val) must_check;
 bool inet_is_member(struct inet_sock *i, const ipaddr *group);
-/* Has any socket of the namespace joined the group? */
+/* group.c. Has any socket of the namespace joined the group? */
 bool inet_is_joined(struct net_ns *ns, const ipaddr *group);
 void inet_leave_all(struct inet_sock *i);
+/* ifindex 0: join by the route to the group, leave the first found. -LX_EINVAL, -LX_ENODEV,
+ * -LX_EADDRINUSE, -LX_ENOBUFS; -LX_EADDRNOTAVAIL. */
+int inet_join(struct inet_sock *i, const ipaddr *group, s32 ifindex) must_check;
+int inet_leave(struct inet_sock *i, const ipaddr *group, s32 ifindex) must_check;
+s32 inet_group_ifindex(struct net_ns *ns, const ipaddr *group); /* -LX_ENODEV */
+struct stk_iface;
+/* A router wants to know of a group (NULL: of all of a family) within this time. */
+void inet_groups_asked(struct stk_iface *ifc, const ipaddr *group, bool is_v6, s64 within_ns);
+bool inet_groups_tick(struct net_ns *ns, s64 now); /* true: some is left to say */
+void inet_groups_free(struct inet_ns *n);
 
 /* Families of socks */
 int tcp_create(struct net_ns *ns, u16 family, struct sock **ret_sk) must_check;

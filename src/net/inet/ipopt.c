@@ -8,6 +8,7 @@
 #include "net/filter/ct.h"
 #include "net/filter/iptables.h"
 #include "net/inet/inet.h"
+#include "net/stack/stack.h"
 
 struct lx_ip_mreqn {
     u32 group, addr;
@@ -87,119 +88,17 @@ static int read_ip_int(const struct optval *val, s32 *ret)
 
 /* ---- memberships --------------------------------------------------------------------------- */
 
-bool inet_is_member(struct inet_sock *i, const ipaddr *group)
-{
-    MUTEX_GUARD(&i->sk.lock);
-    for (u32 n = 0; n < i->nmembers; n++) {
-        if (ipaddr_equal(&i->members[n].group, group))
-            return true;
-    }
-    return false;
-}
-
-struct mc_group {
-    struct list node;
-    ipaddr group;
-    u32 count;
-};
-
-/* REQUIRES mc_lock. */
-static struct mc_group *find_group(struct inet_ns *n, const ipaddr *group)
-{
-    struct mc_group *g;
-    list_for_each(g, &n->groups, node) {
-        if (ipaddr_equal(&g->group, group))
-            return g;
-    }
-    return NULL;
-}
-
-bool inet_is_joined(struct net_ns *ns, const ipaddr *group)
-{
-    static const ipaddr all6 = {.b = {0xff, 2, [15] = 1}};
-    ipaddr all4 = ipaddr_v4(net32(0xe0000001));
-    if (ipaddr_equal(group, &all4) || ipaddr_equal(group, &all6))
-        return true;
-    MUTEX_GUARD(&ns->inet_ns->mc_lock);
-    return find_group(ns->inet_ns, group);
-}
-
-static int count_group(struct net_ns *ns, const ipaddr *group)
-{
-    struct inet_ns *n = ns->inet_ns;
-    MUTEX_GUARD(&n->mc_lock);
-    struct mc_group *g = find_group(n, group);
-    if (!g) {
-        g = calloc(1, sizeof(*g));
-        if (!g)
-            return -LX_ENOBUFS;
-        g->group = *group;
-        list_add_tail(&n->groups, &g->node);
-    }
-    g->count++;
-    return 0;
-}
-
-static void uncount_group(struct net_ns *ns, const ipaddr *group)
-{
-    struct inet_ns *n = ns->inet_ns;
-    MUTEX_GUARD(&n->mc_lock);
-    struct mc_group *g = find_group(n, group);
-    if (g && --g->count == 0) {
-        list_del(&g->node);
-        free(g);
-    }
-}
-
-void inet_leave_all(struct inet_sock *i)
-{
-    while (i->nmembers)
-        uncount_group(i->sk.ns, &i->members[--i->nmembers].group);
-}
-
-static int join(struct inet_sock *i, const ipaddr *group, s32 ifindex)
-{
-    if (!ipaddr_is_multicast(group))
-        return -LX_EINVAL;
-    if (!ifindex)
-        return -LX_ENODEV; /* the loopback is nobody's route to a group */
-    if (!netdev_exists(i->sk.ns, ifindex))
-        return -LX_ENODEV;
-    if (inet_is_member(i, group))
-        return -LX_EADDRINUSE;
-    int r = count_group(i->sk.ns, group);
-    if (r < 0)
-        return r;
-    MUTEX_GUARD(&i->sk.lock);
-    if (i->nmembers == MC_MAX) {
-        uncount_group(i->sk.ns, group);
-        return -LX_ENOBUFS;
-    }
-    i->members[i->nmembers++] = (struct mc_member){*group, ifindex};
-    return 0;
-}
-
-static int leave(struct inet_sock *i, const ipaddr *group, s32 ifindex)
-{
-    MUTEX_GUARD(&i->sk.lock);
-    for (u32 n = 0; n < i->nmembers; n++) {
-        if (ipaddr_equal(&i->members[n].group, group) &&
-            (!ifindex || i->members[n].ifindex == ifindex)) {
-            uncount_group(i->sk.ns, group);
-            i->members[n] = i->members[--i->nmembers];
-            return 0;
-        }
-    }
-    return -LX_EADDRNOTAVAIL;
-}
-
-/* The interface of an IPv4 request: by index, else by address. */
+/* The interface of an IPv4 request: by index, by its address, or that of the route to the group.
+ * -LX_ENODEV. */
 static s32 mreq_ifindex(struct net_ns *ns, const struct lx_ip_mreqn *m)
 {
-    ipaddr a = ipaddr_v4(m->addr);
+    ipaddr a = ipaddr_v4(m->addr), group = ipaddr_v4(m->group);
     if (m->ifindex)
         return m->ifindex;
-    return m->addr && ipaddr_is_local(ns, &a) ? LO_IFINDEX : 0;
+    if (!m->addr)
+        return inet_group_ifindex(ns, &group);
+    s32 index = stk_index_of_addr(ns->stack, &a);
+    return index ? index : -LX_ENODEV;
 }
 
 static int ip_membership(struct inet_sock *i, s32 name, const struct optval *val)
@@ -211,8 +110,16 @@ static int ip_membership(struct inet_sock *i, s32 name, const struct optval *val
     if (r < 0)
         return r;
     ipaddr g = ipaddr_v4(m.group);
+    if (name != LX_IP_ADD_MEMBERSHIP) {
+        s32 from = mreq_ifindex(i->sk.ns, &m);
+        if (from < 0)
+            return m.addr ? -LX_EADDRNOTAVAIL : from;
+        return inet_leave(i, &g, m.ifindex || m.addr ? from : 0);
+    }
+    if (!ipaddr_is_multicast(&g))
+        return -LX_EINVAL;
     s32 ifindex = mreq_ifindex(i->sk.ns, &m);
-    return name == LX_IP_ADD_MEMBERSHIP ? join(i, &g, ifindex) : leave(i, &g, ifindex);
+    return ifindex < 0 ? ifindex : inet_join(i, &g, ifindex);
 }
 
 static int ip6_membership(struct inet_sock *i, s32 name, const struct optval *val)
@@ -224,7 +131,8 @@ static int ip6_membership(struct inet_sock *i, s32 name, const struct optval *va
     ipaddr g = m.group;
     if (ipaddr_is_v4(&g))
         return -LX_EINVAL;
-    return name == LX_IPV6_ADD_MEMBERSHIP ? join(i, &g, m.ifindex) : leave(i, &g, m.ifindex);
+    return name == LX_IPV6_ADD_MEMBERSHIP ? inet_join(i, &g, m.ifindex)
+                                          : inet_leave(i, &g, m.ifindex);
 }
 
 static int group_membership(struct inet_sock *i, s32 name, const struct optval *val)
@@ -240,7 +148,8 @@ static int group_membership(struct inet_sock *i, s32 name, const struct optval *
         a = g.group.in6.addr;
     else
         return -LX_EINVAL;
-    return name == LX_MCAST_JOIN_GROUP ? join(i, &a, (s32)g.ifindex) : leave(i, &a, (s32)g.ifindex);
+    return name == LX_MCAST_JOIN_GROUP ? inet_join(i, &a, (s32)g.ifindex)
+                                       : inet_leave(i, &a, (s32)g.ifindex);
 }
 
 static int set_multicast_if(struct inet_sock *i, const struct optval *val)
@@ -262,7 +171,7 @@ static int set_multicast_if(struct inet_sock *i, const struct optval *val)
         return 0;
     }
     s32 ifindex = mreq_ifindex(i->sk.ns, &m);
-    if (!ifindex)
+    if (ifindex <= 0)
         return -LX_EADDRNOTAVAIL;
     if (!netdev_exists(i->sk.ns, ifindex))
         return m.ifindex ? -LX_EADDRNOTAVAIL : -LX_ENODEV;

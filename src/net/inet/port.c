@@ -67,6 +67,7 @@ void inet_ns_free(struct inet_ns *n)
     struct tcp_wait *w;
     while ((w = list_first(&n->tcp.wait_fifo, struct tcp_wait, fifo_node)))
         tcp_wait_drop(&n->tcp, w);
+    inet_groups_free(n);
     free(n);
 }
 

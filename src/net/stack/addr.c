@@ -219,8 +219,10 @@ int stk_addr_add(struct netstack *stk, const struct stk_addr *a)
     if (err < 0)
         return err;
     stk_tell_addr(stk, true, &n);
-    if (stk_is_up(ifc))
+    if (stk_is_up(ifc)) {
         stk_addr_connect(stk, &n);
+        stk_group_of_addr(ifc, &n.addr, GROUP_JOINED);
+    }
     return 0;
 }
 
@@ -251,7 +253,10 @@ static bool take(struct netstack *stk, bool (*fits)(const struct stk_addr *, con
 
 static void gone(struct netstack *stk, const struct stk_addr *a)
 {
+    struct stk_iface *ifc = stk_iface(stk, a->ifindex);
     disconnect(stk, a);
+    if (ifc)
+        stk_group_of_addr(ifc, &a->addr, GROUP_LEFT);
     stk_tell_addr(stk, false, a);
 }
 
@@ -310,6 +315,30 @@ bool stk_addr_first(struct netstack *stk, s32 ifindex, struct stk_addr *ret)
     }
     rwlock_rdunlock(&stk->cfg_lock);
     return is_found;
+}
+
+s32 stk_index_of_addr(struct netstack *stk, const ipaddr *a)
+{
+    s32 index = 0;
+    rwlock_rdlock(&stk->cfg_lock);
+    for (u32 i = 0; i < stk->naddrs && !index; i++)
+        if (covers(&stk->addrs[i], a))
+            index = stk->addrs[i].ifindex;
+    rwlock_rdunlock(&stk->cfg_lock);
+    return index;
+}
+
+ipaddr stk_link_local(struct stk_iface *ifc)
+{
+    struct netstack *stk = ifc->stk;
+    ipaddr r = {0};
+    rwlock_rdlock(&stk->cfg_lock);
+    for (u32 i = 0; i < stk->naddrs && ipaddr_is_any(&r); i++)
+        if (stk->addrs[i].ifindex == ifc->index && stk->addrs[i].family == LX_AF_INET6 &&
+            ipaddr_is_link_local(&stk->addrs[i].addr))
+            r = stk->addrs[i].addr;
+    rwlock_rdunlock(&stk->cfg_lock);
+    return r;
 }
 
 u32 stk_addrs(struct netstack *stk, u32 from, struct stk_addr *ret, u32 max)

@@ -194,6 +194,7 @@ static void went_up(struct stk_iface *ifc)
             stk_addr_connect(ifc->stk, &a);
     if (ifc->has_carrier)
         add_link_local(ifc);
+    stk_groups_up(ifc);
 }
 
 static void went_down(struct stk_iface *ifc)

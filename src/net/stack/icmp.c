@@ -416,6 +416,9 @@ void icmp6_input(struct rxpkt *p)
     case ND_ADVERT:
         nd_input(p);
         break;
+    case 130:
+        mld_input(p);
+        break;
     }
 }
 

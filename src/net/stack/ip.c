@@ -452,6 +452,10 @@ void ip_deliver(struct rxpkt *p)
         if (!is_v4)
             icmp6_input(p);
         break;
+    case PROTO_IGMP:
+        if (is_v4)
+            igmp_input(p);
+        break;
     default:
         if (!inet_has_raw(stk->ns))
             icmp_unreachable(p, LX_ICMP_PROT_UNREACH);

@@ -57,6 +57,8 @@ static void tick(struct timer *timer)
     bool is_busy = neigh_tick(stk, now);
     is_busy |= frag_tick(stk, now);
     is_busy |= syn_tick(stk, now);
+    is_busy |= inet_groups_tick(stk->ns, now);
+    is_busy |= stk_groups_tick(stk, now);
     if (is_busy)
         stk_need_tick(stk);
 }
@@ -218,6 +220,7 @@ int netstack_start(struct netstack *stk)
         int r = stk->ifaces[i]->kind == DEV_LINK ? link_start(stk->ifaces[i]) : 0;
         if (r < 0)
             return r;
+        stk_groups_up(stk->ifaces[i]);
     }
     return 0;
 }

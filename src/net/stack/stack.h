@@ -72,6 +72,8 @@ struct stk_iface {
     struct list pending_node;   /* guarded by the worker's lock, as the queue of what arrived */
     struct list rxq;
     u32 rxq_frames, rxq_bytes;
+    _Atomic s64 igmp_v1_until_ns, igmp_v2_until_ns, mld_v1_until_ns; /* older routers are there */
+    _Atomic s64 mld_answer_ns; /* when a router is told the groups of addresses; 0: none asked */
     int fd; /* DEV_LINK; owned */
     _Atomic u64 rx_packets, rx_bytes, rx_dropped, rx_errors, rx_multicast;
     _Atomic u64 tx_packets, tx_bytes, tx_dropped;
@@ -307,6 +309,19 @@ bool ip_forward(struct rxpkt *p) must_check;
 /* tcp.c: a reset answers the segment p, if its checksum is right and it is none itself. */
 void stk_tcp_reject(struct rxpkt *p);
 
+/* ---- group.c ------------------------------------------------------------------------------- */
+
+enum group_change { GROUP_THERE, GROUP_JOINED, GROUP_LEFT };
+/* Tells routers; nothing where there are none, or of groups that are never reported. */
+void stk_group_report(struct stk_iface *ifc, const ipaddr *group, enum group_change change);
+/* The group in which neighbours look for an address of IPv6. */
+void stk_group_of_addr(struct stk_iface *ifc, const ipaddr *addr, enum group_change change);
+/* The interface is up: all that is so. */
+void stk_groups_up(struct stk_iface *ifc);
+bool stk_groups_tick(struct netstack *stk, s64 now); /* true: some is left to say */
+void igmp_input(struct rxpkt *p);
+void mld_input(struct rxpkt *p); /* its checksum is right */
+
 /* ---- link.c -------------------------------------------------------------------------------- */
 
 int link_start(struct stk_iface *ifc) must_check;
@@ -437,6 +452,8 @@ void stk_addr_connect(struct netstack *stk, const struct stk_addr *a);
 /* All of an interface; family 0: of both. */
 void stk_addr_flush(struct netstack *stk, s32 ifindex, u8 family);
 bool stk_addr_first(struct netstack *stk, s32 ifindex, struct stk_addr *ret); /* of IPv4 */
+s32 stk_index_of_addr(struct netstack *stk, const ipaddr *a); /* whose it is; 0: nobody's */
+ipaddr stk_link_local(struct stk_iface *ifc);                 /* of IPv6; any: it has none */
 u32 stk_addrs(struct netstack *stk, u32 from, struct stk_addr *ret, u32 max);
 bool stk_is_local(struct netstack *stk, const ipaddr *a);
 bool stk_is_iface_addr(struct stk_iface *ifc, const ipaddr *a);
