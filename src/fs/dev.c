@@ -189,6 +189,8 @@ static const struct node {
     {"urandom", LX_S_IFCHR | 0666, MKDEV(MEM_MAJOR, MEM_URANDOM), NULL},
     {"tty", LX_S_IFCHR | 0666, MKDEV(TTY_AUX_MAJOR, 0), NULL},
     {"fuse", LX_S_IFCHR | 0666, MKDEV(10, 229), NULL},
+    {"net", LX_S_IFDIR | 0755, 0, NULL},
+    {"net/tun", LX_S_IFCHR | 0666, MKDEV(10, 200), NULL},
     {"pts", LX_S_IFDIR | 0755, 0, NULL},
     {"shm", LX_S_IFDIR | 01777, 0, NULL},
     {"mqueue", LX_S_IFDIR | 01777, 0, NULL},
@@ -201,11 +203,12 @@ static const struct node {
 static const struct node console_node = {"console", LX_S_IFCHR | 0600, MKDEV(TTY_AUX_MAJOR, 1),
                                          NULL};
 
-static int make_node(struct super *sb, const struct node *n)
+/* A node of a directory. */
+static int make_in(struct dentry *parent, const char *name, const struct node *n)
 {
-    struct inode *dir = sb->root->inode;
+    struct inode *dir = parent->inode;
     struct dentry *d;
-    int r = dentry_lookup(sb->root, n->name, strlen(n->name), &d);
+    int r = dentry_lookup(parent, name, strlen(name), &d);
     if (r < 0)
         return r;
     mutex_lock(&dir->lock);
@@ -219,6 +222,20 @@ static int make_node(struct super *sb, const struct node *n)
         r = dir->ops->mknod ? dir->ops->mknod(dir, d, n->mode, n->rdev) : -LX_EPERM;
     mutex_unlock(&dir->lock);
     dentry_put(d);
+    return r;
+}
+
+static int make_node(struct super *sb, const struct node *n)
+{
+    const char *slash = strchr(n->name, '/');
+    struct dentry *parent;
+    if (!slash)
+        return make_in(sb->root, n->name, n);
+    int r = dentry_lookup(sb->root, n->name, (size_t)(slash - n->name), &parent);
+    if (r < 0)
+        return r;
+    r = parent->inode ? make_in(parent, slash + 1, n) : -LX_ENOENT;
+    dentry_put(parent);
     return r;
 }
 

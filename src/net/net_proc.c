@@ -31,6 +31,10 @@ void np_emit(const struct net_proc_out *o, const char *fmt, ...)
     o->puts(o->arg, line);
 }
 
+/* Lines of IPv4 are padded, those of IPv6 and of raw sockets are not. */
+#define TCP_WIDTH(family)           ((family) == LX_AF_INET ? 149 : 0)
+#define DGRAM_WIDTH(family, is_raw) ((family) == LX_AF_INET && !(is_raw) ? 127 : 0)
+
 /* A line padded with spaces to `width` before its newline. */
 static void emit_padded(const struct net_proc_out *o, int width, const char *line)
 {
@@ -107,7 +111,7 @@ static bool tcp_line(const struct net_proc_out *o, struct sock *sk, u32 nr)
              "%4u: %s %s %02X %08X:%08X 00:00000000 00000000 %5u %8d %llu 1 %016d %s", nr, local,
              remote, state, tx, rx, uid_for_reader(sk->uid), 0, (unsigned long long)sk->ino, 0,
              tail);
-    emit_padded(o, 149, line);
+    emit_padded(o, TCP_WIDTH(sk->family), line);
     return true;
 }
 
@@ -132,7 +136,7 @@ static bool walk_waits(struct net_ns *ns, u16 family, const struct net_proc_out 
         u64 ticks = (u64)(MAX(w->expires_ns - now, (s64)0) / (NSEC_PER_SEC / 100));
         snprintf(line, sizeof(line), "%4u: %s %s %02X %08X:%08X 03:%08llX %08X %5d %8d 0 3 %016d",
                  nr++, local, remote, w->state, 0, 0, (unsigned long long)ticks, 0, 0, 0, 0);
-        emit_padded(o, 149, line);
+        emit_padded(o, TCP_WIDTH(family), line);
         *cursor = CURSOR_WAITS | (u64)nr << COOKIE_BITS | at;
     }
     return true;
@@ -142,7 +146,7 @@ static void print_tcp_family(struct net_ns *ns, const struct net_proc_out *o, u6
                              u16 family)
 {
     if (*cursor == 0)
-        emit_padded(o, 149,
+        emit_padded(o, TCP_WIDTH(family),
                     family == LX_AF_INET
                         ? "  sl  local_address rem_address   st tx_queue rx_queue tr "
                           "tm->when retrnsmt   uid  timeout inode"
@@ -183,7 +187,7 @@ static bool dgram_line(const struct net_proc_out *o, struct sock *sk, u32 nr)
              "%5u: %s %s %02X %08X:%08X 00:00000000 00000000 %5u %8d %llu 2 %016d %u", nr, local,
              remote, sock_state(sk), sk->wmem, sk->rmem, uid_for_reader(sk->uid), 0,
              (unsigned long long)sk->ino, 0, sk->drops);
-    emit_padded(o, 127, line);
+    emit_padded(o, DGRAM_WIDTH(sk->family, sk->type == LX_SOCK_RAW), line);
     return true;
 }
 
@@ -201,8 +205,11 @@ static void print_dgrams(struct net_ns *ns, const struct net_proc_out *o, u64 *c
                          s32 protocol, line_fn fn)
 {
     if (*cursor == 0)
-        emit_padded(o, 127,
-                    family == LX_AF_INET
+        emit_padded(o, DGRAM_WIDTH(family, fn == raw_line),
+                    fn == raw_line && family == LX_AF_INET
+                        ? "  sl  local_address rem_address   st tx_queue rx_queue tr "
+                          "tm->when retrnsmt   uid  timeout inode ref pointer drops"
+                    : family == LX_AF_INET
                         ? "   sl  local_address rem_address   st tx_queue rx_queue tr "
                           "tm->when retrnsmt   uid  timeout inode ref pointer drops"
                         : "  sl  local_address                         remote_address"
@@ -387,23 +394,34 @@ static void print_snmp(struct net_ns *ns, const struct net_proc_out *o, u64 *cur
         o, "Ip: Forwarding DefaultTTL InReceives InHdrErrors InAddrErrors ForwDatagrams "
            "InUnknownProtos InDiscards InDelivers OutRequests OutDiscards OutNoRoutes ReasmTimeout "
            "ReasmReqds ReasmOKs ReasmFails FragOKs FragFails FragCreates OutTransmits\n");
-    np_emit(o, "Ip: %d %lld 0 0 0 %llu 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+    const struct netstack *k = ns->stack; /* what went by packets: both families together */
+    np_emit(o, "Ip: %d %lld %llu %llu %llu %llu 0 %llu %llu %llu %llu %llu 0 ",
             net_sysctl(ns, NSYS_FORWARD4) ? 1 : 2, (long long)net_sysctl(ns, NSYS_TTL),
-            get(&ns->stack->ip_forwarded));
+            get(&k->ip_in), get(&k->ip_in_hdr_errors), get(&k->ip_in_addr_errors),
+            get(&k->ip_forwarded), get(&k->ip_in_discards), get(&k->ip_in_delivers),
+            get(&k->ip_out), get(&k->ip_out_discards), get(&k->ip_no_routes));
+    np_emit(o, "%llu %llu %llu %llu %llu %llu %llu\n", get(&k->ip_reasm_reqds),
+            get(&k->ip_reasm_oks), get(&k->ip_reasm_fails), get(&k->ip_frag_oks),
+            get(&k->ip_frag_fails), get(&k->ip_frag_creates),
+            get(&k->ip_out) + get(&k->ip_forwarded));
     np_emit(
         o, "Icmp: InMsgs InErrors InCsumErrors InDestUnreachs InTimeExcds InParmProbs InSrcQuenchs "
            "InRedirects InEchos InEchoReps InTimestamps InTimestampReps InAddrMasks InAddrMaskReps "
            "OutMsgs OutErrors OutRateLimitGlobal OutRateLimitHost OutDestUnreachs OutTimeExcds "
            "OutParmProbs OutSrcQuenchs OutRedirects OutEchos OutEchoReps OutTimestamps "
            "OutTimestampReps OutAddrMasks OutAddrMaskReps\n");
-    np_emit(o, "Icmp: 0 0 0 %llu 0 0 0 0 0 0 0 0 0 0 %llu 0 0 0 %llu 0 0 0 0 0 0 0 0 0 0\n",
-            get(&n->udp_no_ports), get(&n->udp_no_ports), get(&n->udp_no_ports));
+    np_emit(
+        o, "Icmp: %llu %llu 0 %llu 0 0 0 0 %llu 0 0 0 0 0 %llu 0 0 0 %llu 0 0 0 0 0 %llu 0 0 0 0\n",
+        get(&k->icmp_in), get(&k->icmp_in_errors), get(&n->udp_no_ports) + get(&k->icmp_in_unreach),
+        get(&k->icmp_in_echos), get(&n->udp_no_ports) + get(&k->icmp_out),
+        get(&n->udp_no_ports) + get(&k->icmp_out_unreach), get(&k->icmp_out_echo_reps));
     np_emit(o, "Tcp: RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails "
                "EstabResets CurrEstab InSegs OutSegs RetransSegs InErrs OutRsts InCsumErrors\n");
-    np_emit(o, "Tcp: 1 200 120000 -1 %llu %llu %llu %llu %u %llu %llu 0 0 %llu 0\n",
+    np_emit(o, "Tcp: 1 200 120000 -1 %llu %llu %llu %llu %u %llu %llu %llu %llu %llu 0\n",
             get(&n->tcp_active_opens), get(&n->tcp_passive_opens), get(&n->tcp_attempt_fails),
             get(&n->tcp_estab_resets), c4.tcp_up + c6.tcp_up, get(&n->tcp_in_segs),
-            get(&n->tcp_out_segs), get(&n->tcp_out_rsts));
+            get(&n->tcp_out_segs), get(&k->tcp_retrans_segs), get(&k->tcp_in_errs),
+            get(&n->tcp_out_rsts));
     np_emit(o,
             "Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors SndbufErrors InCsumErrors "
             "IgnoredMulti MemErrors\n");
@@ -421,8 +439,9 @@ static void print_netstat(struct net_ns *ns, const struct net_proc_out *o, u64 *
             "TcpExt: SyncookiesSent SyncookiesRecv SyncookiesFailed EmbryonicRsts PruneCalled TW "
             "TWRecycled TWKilled DelayedACKs DelayedACKLocked DelayedACKLost ListenOverflows "
             "ListenDrops TCPTimeouts\n");
-    np_emit(o, "TcpExt: 0 0 0 0 0 %u 0 0 0 0 0 %llu %llu 0\n", n->tcp.nwaits,
-            get(&n->tcp_listen_overflows), get(&n->tcp_listen_overflows));
+    np_emit(o, "TcpExt: 0 0 0 0 0 %u 0 0 0 0 0 %llu %llu %llu\n", n->tcp.nwaits,
+            get(&n->tcp_listen_overflows), get(&n->tcp_listen_overflows),
+            get(&ns->stack->tcp_timeouts));
     np_emit(o,
             "IpExt: InNoRoutes InTruncatedPkts InMcastPkts OutMcastPkts InBcastPkts OutBcastPkts "
             "InOctets OutOctets\nIpExt: 0 0 0 0 0 0 0 0\n");

@@ -41,6 +41,7 @@
 #define LX_TUNSETPERSIST   0x400454cbU
 #define LX_TUNSETOWNER     0x400454ccU
 #define LX_TUNSETGROUP     0x400454ceU
+#define LX_IFF_NOFILTER    0x1000 /* no program is attached */
 #define LX_TUNGETFEATURES  0x800454cfU
 #define LX_TUNSETOFFLOAD   0x400454d0U
 #define LX_TUNGETIFF       0x800454d2U
@@ -410,7 +411,8 @@ static s64 get_iff(struct tun_file *t, u64 arg)
     const struct stk_iface *ifc = t->ifc;
     if (ifc) {
         memcpy(q.name, ifc->name, sizeof(q.name));
-        q.flags = (u16)(t->flags | (ifc->is_persistent ? LX_IFF_PERSIST : 0));
+        q.flags = (u16)(t->flags | (ifc->is_persistent ? LX_IFF_PERSIST : 0) |
+                        LX_IFF_NOFILTER);
     }
     rwlock_rdunlock(&wire_lock);
     return q.name[0] ? copy_out(uaddr(arg), &q, sizeof(q)) : -LX_EBADFD;

@@ -356,3 +356,31 @@ TEST(raw_udp_and_icmp_error)
     close(r);
     close(i);
 }
+
+/* What raw sockets of IPv6 take and tell. */
+TEST(raw_ipv6)
+{
+    struct sockaddr_in6 lo = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT}, got;
+    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t len = sizeof(got);
+    char packet[40] = {0x60, [6] = 253, [7] = 9, [23] = 1, [39] = 1};
+    int s = socket(AF_INET6, SOCK_RAW, 253), on = 1;
+    if (s < 0 && (errno == EPERM || errno == EAFNOSUPPORT))
+        SKIP("no raw sockets of IPv6");
+    CHECK(s >= 0 && bind(s, (struct sockaddr *)&lo, sizeof(lo)) == 0);
+    CHECK(getsockname(s, (struct sockaddr *)&got, &len) == 0 && ntohs(got.sin6_port) == 253);
+    CHECK_ERR(connect(s, (struct sockaddr *)&v4, sizeof(lo)), EAFNOSUPPORT);
+    CHECK_ERR(sendto(s, "x", 1, 0, (struct sockaddr *)&v4, sizeof(v4)), EINVAL);
+    CHECK_ERR(setsockopt(s, IPPROTO_IP, IP_TTL, &on, sizeof(on)), ENOPROTOOPT);
+    CHECK(connect(s, (struct sockaddr *)&lo, sizeof(lo)) == 0 && shutdown(s, SHUT_WR) == 0);
+    CHECK_EQ(write(s, "still", 5), 5); /* no protocol that could be shut */
+    CHECK(recv(s, packet + 34, 5, 0) == 5 && !memcmp(packet + 34, "still", 5));
+    /* With a header of the sender's. */
+    int r = socket(AF_INET6, SOCK_RAW, IPPROTO_RAW);
+    memset(packet + 34, 0, 5);
+    CHECK_ERR(sendto(r, packet, 39, 0, (struct sockaddr *)&lo, sizeof(lo)), EINVAL);
+    CHECK_EQ(sendto(r, packet, 40, 0, (struct sockaddr *)&lo, sizeof(lo)), 40);
+    CHECK_EQ(recv(s, packet, sizeof(packet), 0), 0);
+    close(r);
+    close(s);
+}

@@ -3,6 +3,7 @@
 # and that a group's datagrams arrive. A native run is the oracle for the words.
 . "$(dirname "$0")/lib.inc"
 here=$(dirname "$0")
+trap "" PIPE # who is told may be gone: that is said
 cat > member.py <<'PY'
 import socket, struct, sys
 four, six = bytes([239, 1, 2, 3]), socket.inet_pton(socket.AF_INET6, 'ff05::1:3')

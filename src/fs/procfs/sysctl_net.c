@@ -197,6 +197,7 @@ static const struct pnode ipv4_table[] = {
     I("tcp_mtu_probing", 0),
     B("tcp_no_metrics_save", 0),
     I("tcp_orphan_retries", 0),
+    N("tcp_recovery", 1, 0, 255),
     I("tcp_retries1", 3),
     I("tcp_retries2", 15),
     S("tcp_rmem", "4096\t131072\t6291456"),
@@ -225,8 +226,10 @@ static const struct pnode ipv6_all[] = IPV6_CONF, ipv6_default[] = IPV6_CONF, ip
 static const struct pnode ipv6_conf[] = {PDIR("all", ipv6_all), PDIR("default", ipv6_default),
                                          PDIR("eth0", ipv6_eth0), PDIR("lo", ipv6_lo)};
 static const struct pnode ipv6_table[] = {
+    N("auto_flowlabels", 1, 0, 3),
     B("bindv6only", 0),
     PDIR("conf", ipv6_conf),
+    I("ip6frag_time", 60),
     B("ip_nonlocal_bind", 0),
 };
 static const struct pnode unix_table[] = {I("max_dgram_qlen", 512)};

@@ -29,6 +29,8 @@ struct lx_sock_extended_err {
 
 /* ---- connections --------------------------------------------------------------------------- */
 
+#define SIN6_LEN_RFC2133 24U /* without the scope */
+
 static int disconnect(struct inet_sock *i)
 {
     struct inet_table *t = inet_table_of(i);
@@ -60,7 +62,7 @@ int dgram_connect(struct sock *sk, const union saddr *addr, u32 len, bool is_non
     if (inet_is_v6(i) && addr->family == LX_AF_INET) {
         if (len < sizeof(addr->in))
             return -LX_EINVAL;
-        if (inet_opt(i) & IPF6_V6ONLY)
+        if (inet_opt(i) & IPF6_V6ONLY || sk->type == LX_SOCK_RAW)
             return -LX_EAFNOSUPPORT;
         d = (struct inet_dest){.addr = ipaddr_v4(addr->in.addr), .port = net16(addr->in.port)};
     } else {
@@ -199,6 +201,8 @@ static int name_dest(struct inet_sock *i, const struct smsg *m, struct inet_dest
     const union saddr *sa = m->name;
     u32 len = m->name_len;
     if (inet_is_v6(i) && sa->family == LX_AF_INET) {
+        if (i->sk.type == LX_SOCK_RAW)
+            return len < SIN6_LEN_RFC2133 ? -LX_EINVAL : -LX_EAFNOSUPPORT;
         if (inet_opt(i) & IPF6_V6ONLY)
             return -LX_ENETUNREACH;
         if (len < sizeof(sa->in))

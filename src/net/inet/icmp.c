@@ -14,13 +14,13 @@
 #include "net/inet/wire.h"
 #include "net/stack/stack.h"
 
-#define IP_HDR      WIRE_IP4
-#define IP_MAX      65535
+#define IP_HDR WIRE_IP4
+#define IP_MAX 65535
 
-#define ECHO_REQ4   LX_ICMP_ECHO
-#define ECHO_REP4   LX_ICMP_ECHOREPLY
-#define ECHO_REQ6   LX_ICMPV6_ECHO_REQUEST
-#define ECHO_REP6   LX_ICMPV6_ECHO_REPLY
+#define ECHO_REQ4 LX_ICMP_ECHO
+#define ECHO_REP4 LX_ICMP_ECHOREPLY
+#define ECHO_REQ6 LX_ICMPV6_ECHO_REQUEST
+#define ECHO_REP6 LX_ICMPV6_ECHO_REPLY
 
 static const struct sock_ops ping_ops, raw_ops;
 
@@ -86,6 +86,19 @@ static bool is_filtered(struct inet_sock *i, s32 protocol, u8 type)
     return i->icmp6_filter[type / 32] >> (type % 32) & 1;
 }
 
+/* IPV6_CHECKSUM: the kernel looks at the sum where the socket says that it is. */
+static bool is_sum_right(const struct inet_sock *i, const u8 *p, u32 size,
+                         const struct dgram_cb *cb)
+{
+    u8 tail[8] = {0};
+    if (!inet_is_v6(i) || i->checksum_off < 0 || i->sk.protocol == LX_IPPROTO_ICMPV6)
+        return true; /* those were looked at */
+    wr32(tail, size);
+    tail[7] = (u8)i->sk.protocol;
+    u64 sum = csum_add(csum_add(csum_add(0, cb->saddr.b, 16), cb->daddr.b, 16), tail, 8);
+    return csum_fold(csum_add(sum, p, size)) == 0xffff;
+}
+
 /* ip: the header as its sender wrote it (20 bytes), or NULL: one is made. */
 static void deliver_raw(struct net_ns *ns, s32 protocol, const u8 *ip, const u8 *p, u32 size,
                         const struct dgram_cb *cb)
@@ -97,9 +110,9 @@ static void deliver_raw(struct net_ns *ns, s32 protocol, const u8 *ip, const u8 
     if (!wire_is_watched(ns))
         return;
     MUTEX_GUARD(&n->raw_lock);
-    list_for_each(i, &n->raw, port_node) {
+    list_for_each (i, &n->raw, port_node) {
         if (i->sk.protocol != protocol || inet_is_v6(i) == is_v4 || !dgram_score(i, cb) ||
-            (size && is_filtered(i, protocol, p[0])))
+            (size && is_filtered(i, protocol, p[0])) || !is_sum_right(i, p, size, cb))
             continue;
         struct nmsg *m = nmsg_new(size + head, NULL);
         if (!m)
@@ -129,7 +142,7 @@ static void deliver_ping(struct net_ns *ns, const u8 *p, u32 size, const struct 
     mutex_lock(&t->lock);
     struct port_bucket *b = inet_find_bucket(t, get16(p + 4));
     if (b) {
-        list_for_each(i, &b->holders, port_node) {
+        list_for_each (i, &b->holders, port_node) {
             if (!dgram_score(i, cb))
                 continue;
             sock_get(&i->sk);
@@ -148,7 +161,8 @@ static void deliver_ping(struct net_ns *ns, const u8 *p, u32 size, const struct 
         sock_put(&to->sk);
 }
 
-void icmp_arrived(struct net_ns *ns, s32 protocol, const u8 *data, u32 size, const struct dgram_cb *cb)
+void icmp_arrived(struct net_ns *ns, s32 protocol, const u8 *data, u32 size,
+                  const struct dgram_cb *cb)
 {
     bool is_v4 = ipaddr_is_v4(&cb->daddr);
     raw_deliver(ns, protocol, data, size, cb);
@@ -185,7 +199,8 @@ void icmp_show_error(struct net_ns *ns, const struct wire *about, const struct d
     (void)!icmp_input(ns, NULL, buf, ICMP_HDR + n, &back); /* lost */
 }
 
-/* What rules make of a packet over the loopback. 0; 1: lost; -LX_EPERM: lost, and its sender is told. */
+/* What rules make of a packet over the loopback. 0; 1: lost; -LX_EPERM: lost, and its sender is
+ * told. */
 static int judge(struct net_ns *ns, const struct sock *from, u8 protocol, u8 *p, u32 size,
                  struct dgram_cb *cb, enum nf_why why)
 {
@@ -217,7 +232,8 @@ bool icmp_error_passes(struct net_ns *ns, const struct dgram_cb *about, u8 type,
 }
 
 /* Raw socks see the message, requests are answered. -LX_EPERM: a rule of OUTPUT drops it. */
-int icmp_input(struct net_ns *ns, const struct sock *from, u8 *p, u32 size, const struct dgram_cb *sent)
+int icmp_input(struct net_ns *ns, const struct sock *from, u8 *p, u32 size,
+               const struct dgram_cb *sent)
 {
     struct dgram_cb own = *sent, *cb = &own;
     bool is_v4 = ipaddr_is_v4(&cb->daddr);
@@ -266,9 +282,14 @@ static int read_payload(struct smsg *m, u64 size, u8 **ret_buf)
 
 static struct dgram_cb cb_of(const struct dgram_send *s)
 {
-    return (struct dgram_cb){
-        .saddr = s->src, .daddr = s->dest.addr, .tos = (u8)s->tos, .ttl = (u8)s->ttl,
-        .ifindex = s->oif ? s->oif : ipaddr_is_link_local(&s->dest.addr) ? (s32)s->dest.scope_id : 0};
+    return (struct dgram_cb){.saddr = s->src,
+                             .daddr = s->dest.addr,
+                             .tos = (u8)s->tos,
+                             .ttl = (u8)s->ttl,
+                             .ifindex = s->oif ? s->oif
+                                        : ipaddr_is_link_local(&s->dest.addr)
+                                            ? (s32)s->dest.scope_id
+                                            : 0};
 }
 
 static s64 ping_send(struct sock *sk, struct smsg *m)
@@ -332,6 +353,23 @@ static int take_header(u8 *buf, u64 size, struct dgram_cb *cb, u8 *ret_protocol,
     return 0;
 }
 
+/* The same of IPv6: extension headers are the sender's too and come with the payload. */
+static int take_header6(const u8 *buf, u64 size, struct dgram_cb *cb, u8 *ret_protocol,
+                        u32 *ret_head)
+{
+    ipaddr src;
+    if (size < IP6_HLEN)
+        return -LX_EINVAL;
+    memcpy(src.b, buf + 8, 16);
+    if (!ipaddr_is_any(&src))
+        cb->saddr = src;
+    cb->tos = (u8)(rd16(buf) >> 4);
+    cb->ttl = buf[7];
+    *ret_protocol = buf[6];
+    *ret_head = IP6_HLEN;
+    return 0;
+}
+
 static s64 raw_send(struct sock *sk, struct smsg *m)
 {
     struct inet_sock *i = inet_sk(sk);
@@ -344,9 +382,10 @@ static s64 raw_send(struct sock *sk, struct smsg *m)
     if (m->flags & LX_MSG_OOB)
         return -LX_EOPNOTSUPP;
     int r = dgram_prepare(i, m, &s);
-    if (r == 0 && sock_shut(sk) & SHUT_SND)
-        r = -LX_EPIPE;
-    bool is_hdr = inet_opt(i) & IPF_HDRINCL && !inet_is_v6(i);
+    bool is_hdr6 = inet_is_v6(i) && sk->protocol == LX_IPPROTO_RAW;
+    bool is_hdr = (inet_opt(i) & IPF_HDRINCL && !inet_is_v6(i)) || is_hdr6;
+    if (r == 0 && is_hdr && sock_shut(sk) & SHUT_SND)
+        r = -LX_EPIPE; /* others do not ask, as on Linux */
     if (r == 0 && !is_hdr && size > (inet_is_v6(i) ? IP_MAX : IP_MAX - IP_HDR))
         r = -LX_EMSGSIZE;
     if (r == 0)
@@ -354,7 +393,9 @@ static s64 raw_send(struct sock *sk, struct smsg *m)
     if (r < 0)
         return r;
     struct dgram_cb cb = cb_of(&s);
-    if (is_hdr)
+    if (is_hdr6)
+        r = take_header6(buf, size, &cb, &protocol, &head);
+    else if (is_hdr)
         r = take_header(buf, size, &cb, &protocol, &head);
     if (r == 0) {
         u8 *p = buf + head;

@@ -155,7 +155,8 @@ int inet_getname(struct sock *sk, union saddr *ret, u32 *ret_len)
     struct inet_sock *i = inet_sk(sk);
     MUTEX_GUARD(&sk->lock);
     const ipaddr *a = ipaddr_is_any(&i->saddr) ? &i->rcv_saddr : &i->saddr;
-    inet_fill_sockaddr(sk->family, a, i->sport, i->scope_id, ret, ret_len);
+    u16 port = sk->type == LX_SOCK_RAW ? (u16)sk->protocol : i->sport;
+    inet_fill_sockaddr(sk->family, a, port, i->scope_id, ret, ret_len);
     return 0;
 }
 

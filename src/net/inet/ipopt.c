@@ -646,6 +646,8 @@ int inet_setsockopt(struct sock *sk, s32 level, s32 name, const struct optval *v
     struct inet_sock *i = inet_sk(sk);
     switch (level) {
     case LX_IPPROTO_IP:
+        if (inet_is_v6(i) && sk->type == LX_SOCK_RAW)
+            return -LX_ENOPROTOOPT;
         return ipt_is_option(XT_V4, name) && !inet_is_v6(i) ? ipt_setsockopt(sk, XT_V4, name, val)
                                                             : ip_set(i, name, val);
     case LX_IPPROTO_IPV6:
@@ -671,6 +673,8 @@ int inet_getsockopt(struct sock *sk, s32 level, s32 name, struct optval *val)
     struct inet_sock *i = inet_sk(sk);
     switch (level) {
     case LX_IPPROTO_IP:
+        if (inet_is_v6(i) && sk->type == LX_SOCK_RAW)
+            return -LX_ENOPROTOOPT;
         if (name == LX_SO_ORIGINAL_DST)
             return original_dst(i, val);
         return ipt_is_option(XT_V4, name) && !inet_is_v6(i) ? ipt_getsockopt(sk, XT_V4, name, val)

@@ -214,6 +214,13 @@ void tcp_fin(struct tcp_sock *t)
         tcp_undefer_locked(e->peer);
 }
 
+static void count_reset(struct tcp_sock *t)
+{
+    u32 state = sock_state(&t->in.sk);
+    if (state == SOCK_ESTABLISHED || state == SOCK_CLOSE_WAIT)
+        atomic_fetch_add_explicit(&t->in.sk.ns->inet_ns->tcp_estab_resets, 1, memory_order_relaxed);
+}
+
 void tcp_rst(struct tcp_sock *t, int err)
 {
     struct inet_table *tab = inet_table_of(&t->in);
@@ -228,6 +235,8 @@ void tcp_rst(struct tcp_sock *t, int err)
             tcp_show_rst(t);
         if (nf_is_on(p->in.sk.ns, NF_ALL)) /* whatever they say of it: it is seen */
             (void)!tcp_judge(t, TCP_STEP_RST, 0, 0);
+        count_reset(t);
+        count_reset(p);
         if (state != SOCK_CLOSED)
             tcp_done(p, state == SOCK_CLOSE_WAIT ? LX_EPIPE : LX_ECONNRESET);
         atomic_fetch_add_explicit(&t->in.sk.ns->inet_ns->tcp_out_rsts, 1, memory_order_relaxed);

@@ -540,7 +540,10 @@ static void send_syn(struct tcp_sock *t, struct tcp_sock *child)
     } else if (r == -LX_EAGAIN) {
         enter_syn_q(t, l);
     } else if (r < 0) {
+        STAT(i->sk.ns, tcp_active_opens);
         STAT(i->sk.ns, tcp_attempt_fails);
+        if (r == -LX_ECONNREFUSED)
+            STAT(i->sk.ns, tcp_out_rsts);
         tcp_done(t, -r);
     }
     tcp_put(l);

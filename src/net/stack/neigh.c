@@ -336,8 +336,9 @@ void neigh_learn(struct stk_iface *ifc, const ipaddr *addr, const u8 mac[6], boo
     struct neigh_table *t = ifc->stk->neighs;
     struct list waiting;
     list_init(&waiting);
-    if (mac[0] & 1)
-        return; /* a group is nobody's address */
+    static const u8 everybody[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    if (!memcmp(mac, everybody, 6))
+        return; /* nobody's; a group's may be that of a cluster of hosts */
     mutex_lock(&t->lock);
     struct neigh *n = find(ifc->stk, addr, ifc->index);
     if (!n && is_new)
