@@ -359,8 +359,10 @@ int gofer_setattr(struct inode *i, const struct iattr *a)
             r = gofer_apply_attr(gofer_of(i), &call.resp->attr);
         gofer_call_done(s->conn, &call);
     }
-    if (r == 0 && (a->valid & ATTR_SIZE))
-        atomic_store_explicit(&i->size, a->size, memory_order_relaxed);
+    if (r == 0 && (a->valid & ATTR_SIZE)) {
+        atomic_fetch_add(&gofer_of(i)->size_seq, 1);
+        atomic_store(&i->size, a->size);
+    }
     return r;
 }
 

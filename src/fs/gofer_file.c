@@ -24,6 +24,7 @@ struct gofer_file {
     struct gofer_fd *io;  /* reads and writes */
     struct gofer_fd *map; /* of a file that is open for writing: its read fd, once needed; atomic */
     bool is_writer;
+    _Atomic u64 seen_err; /* io->sync_err as this file has been told of it */
 };
 
 /* ---- host fds ------------------------------------------------------------------------------ */
@@ -45,6 +46,7 @@ static struct gofer_fd *fd_wrap(int fd, bool is_readable, bool is_writable)
     }
     ref_init(&f->ref);
     f->fd = fd;
+    f->sync_err = 0;
     f->is_readable = is_readable;
     f->is_writable = is_writable;
     return f;
@@ -314,6 +316,7 @@ static int reg_open(struct inode *i, struct file *f)
         free(gf);
         return r;
     }
+    gf->seen_err = atomic_load(&gf->io->sync_err);
     f->priv = gf;
     return 0;
 }
@@ -335,7 +338,7 @@ static void reg_release(struct file *f)
 
 /* ---- reading and writing ------------------------------------------------------------------- */
 
-static const struct gofer_file *file_of(const struct file *f)
+static struct gofer_file *file_of(const struct file *f)
 {
     return f->priv;
 }
@@ -377,7 +380,8 @@ static s64 reg_read(struct file *f, struct uio *to, s64 *off)
 
 static void grow_size(struct inode *i, u64 end)
 {
-    u64 size = atomic_load_explicit(&i->size, memory_order_relaxed);
+    u64 size = atomic_load(&i->size);
+    atomic_fetch_add(&gofer_of(i)->size_seq, 1);
     while (end > size && !atomic_compare_exchange_weak(&i->size, &size, end)) {
     }
 }
@@ -458,11 +462,27 @@ static s64 reg_seek(struct file *f, s64 off, int whence)
     return generic_seek(f, off, whence);
 }
 
+/* The result r of a sync as f is to be told: an error that another file of this fd met, too. */
+static int tell_sync(struct gofer_file *gf, int r)
+{
+    u64 err = atomic_load(&gf->io->sync_err);
+    if (r == -LX_EIO || r == -LX_ENOSPC || r == -LX_EDQUOT) {
+        u64 next;
+        do {
+            next = ((err >> 32) + 1) << 32 | (u32)-r;
+        } while (!atomic_compare_exchange_weak(&gf->io->sync_err, &err, next));
+        atomic_store(&gf->seen_err, next);
+    } else if (r == 0 && atomic_exchange(&gf->seen_err, err) != err) {
+        r = -(int)(u32)err;
+    }
+    return r;
+}
+
 static int reg_fsync(struct file *f, bool is_data_only)
 {
     if (!file_of(f)->is_writer && (gofer_sb_of(f->inode->sb)->export_flags & GP_EXPORT_RDONLY))
         return 0;
-    return host_fsync(file_of(f)->io->fd, is_data_only);
+    return tell_sync(file_of(f), host_fsync(file_of(f)->io->fd, is_data_only));
 }
 
 static int reg_fallocate(struct file *f, u32 mode, s64 off, s64 len)
@@ -471,8 +491,9 @@ static int reg_fallocate(struct file *f, u32 mode, s64 off, s64 len)
     if (r == 0) {
         gofer_mark_stale(f->inode);
         struct statx sx; /* collapse and insert move the end as well */
+        atomic_fetch_add(&gofer_of(f->inode)->size_seq, 1);
         if (host_fstatx(file_of(f)->io->fd, STATX_SIZE, &sx) == 0)
-            atomic_store_explicit(&f->inode->size, sx.stx_size, memory_order_relaxed);
+            atomic_store(&f->inode->size, sx.stx_size);
     }
     return r;
 }

@@ -62,17 +62,23 @@ static bool is_same_object(const struct gofer_inode *gi, const struct gp_attr *a
            (a->btime.sec == gi->btime.sec && a->btime.nsec == gi->btime.nsec);
 }
 
-/* The size is ours to move while files are open for writing: a write may have passed the answer. */
-static void store_attr(struct gofer_inode *gi, const struct gp_attr *a)
+/*
+ * The size is ours to move while files are open for writing: a write may have passed the answer.
+ * When it is known that none has (size_seq, as read before the question, is what it was), another
+ * of the host's may have made the file shorter.
+ */
+static void store_attr(struct gofer_inode *gi, const struct gp_attr *a, const u32 *size_seq)
 {
     struct inode *i = gi->inode;
+    u64 size = atomic_load(&i->size);
     MUTEX_GUARD(&gi->lock);
     i->mode = a->mode;
     i->uid = a->uid;
     i->gid = a->gid;
     atomic_store_explicit(&i->nlink, (u32)a->nlink, memory_order_relaxed);
-    u64 size = atomic_load_explicit(&i->size, memory_order_relaxed);
-    if (gi->nwriters == 0 || a->size > size)
+    if (size_seq && *size_seq == atomic_load(&gi->size_seq))
+        (void)atomic_compare_exchange_strong(&i->size, &size, a->size); /* else: changed just now */
+    else if (gi->nwriters == 0 || a->size > atomic_load(&i->size))
         atomic_store_explicit(&i->size, a->size, memory_order_relaxed);
     i->blocks = a->blocks;
     i->atime = ktime_of(&a->atime);
@@ -83,12 +89,17 @@ static void store_attr(struct gofer_inode *gi, const struct gp_attr *a)
     gi->attributes_mask = a->attributes_mask;
 }
 
-int gofer_apply_attr(struct gofer_inode *gi, const struct gp_attr *a)
+static int apply_attr(struct gofer_inode *gi, const struct gp_attr *a, const u32 *size_seq)
 {
     if (!is_same_object(gi, a))
         return -LX_ESTALE;
-    store_attr(gi, a);
+    store_attr(gi, a, size_seq);
     return 0;
+}
+
+int gofer_apply_attr(struct gofer_inode *gi, const struct gp_attr *a)
+{
+    return apply_attr(gi, a, NULL);
 }
 
 void gofer_mark_stale(struct inode *i)
@@ -105,6 +116,7 @@ int gofer_refresh(struct inode *i)
     /* By the fd only what ids are not needed of: this process sees them through its own user
      * namespace. In exclusive mode nobody else changes them. */
     struct gofer_fd *f = gofer_is_shared(s) ? NULL : gofer_fd_any(gi);
+    u32 size_seq = atomic_load(&gi->size_seq);
     int r;
     if (f) {
         struct statx sx;
@@ -114,14 +126,14 @@ int gofer_refresh(struct inode *i)
             gp_attr_from_statx(&a, &sx);
             a.uid = i->uid;
             a.gid = i->gid;
-            r = gp_attr_is_ok(&a) ? gofer_apply_attr(gi, &a) : -LX_EIO;
+            r = gp_attr_is_ok(&a) ? apply_attr(gi, &a, &size_seq) : -LX_EIO;
         }
         gofer_fd_put(f);
     } else {
         struct gofer_call call = {.req = {.op = GP_GETATTR}};
         r = gofer_call_on(i, &call);
         if (r == 0)
-            r = gofer_apply_attr(gi, &call.resp->attr);
+            r = apply_attr(gi, &call.resp->attr, &size_seq);
         gofer_call_done(s->conn, &call);
     }
     if (r < 0)
@@ -267,7 +279,7 @@ static struct gofer_inode *inode_alloc(struct super *sb, const struct gp_attr *a
     i->priv = gi;
     i->rdev = a->rdev;
     i->btime = ktime_of(&a->btime);
-    store_attr(gi, a);
+    store_attr(gi, a, NULL);
     if (target.size > 0) { /* without memory for it, readlink asks */
         gi->target = malloc(target.size + 1);
         if (gi->target) {
@@ -298,7 +310,7 @@ int gofer_inode_make(struct super *sb, const struct gp_attr *a, struct inode *di
         return -LX_ENOMEM;
     }
     if (!is_fresh)
-        store_attr(gi, a);
+        store_attr(gi, a, NULL);
     gofer_give_node(gi, node);
     if (dir && !gofer_has_place(gi, dir, name)) {
         int r = gofer_set_place(gi, dir, name);

@@ -40,6 +40,9 @@ struct gofer_fd { /* a donated host fd, shared by open files */
     struct ref ref;
     int fd;
     bool is_writable, is_readable;
+    /* What a sync of the host failed with, and above it how often one did: the host tells each open
+     * file of its own once, and all of ours that share this one are to hear of it. */
+    _Atomic u64 sync_err;
 };
 
 /* A host fd that came before its file was opened; it is the object's whose numbers it has. */
@@ -151,9 +154,10 @@ struct gofer_inode {
     u32 place_seq;            /* counts changes of the place */
     struct gofer_fd *rd, *wr; /* guarded by lock; rd is the cache's, wr lives while nwriters > 0 */
     u32 nwriters;
-    struct list fd_lru;  /* guarded by sb.fd_lock */
-    _Atomic u32 dir_seq; /* of a directory: counts our changes of its names */
-    u32 listed_at;       /* of a directory: sb.nlisted when it was last listed; by sb.list_lock */
+    _Atomic u32 size_seq; /* counts our changes of the size, before each */
+    struct list fd_lru;   /* guarded by sb.fd_lock */
+    _Atomic u32 dir_seq;  /* of a directory: counts our changes of its names */
+    u32 listed_at;        /* of a directory: sb.nlisted when it was last listed; by sb.list_lock */
     u32 nlookups, lookup_seq;        /* of a directory: round trips that looked up names in it since
                                         change_seq was lookup_seq; by inode.lock */
     struct gofer_inode *next_doomed; /* of one thread's evictions */
