@@ -12,6 +12,7 @@
 #include "fs/fuse.h"
 #include "fs/pipe.h"
 #include "fs/tty_int.h"
+#include "vfs/file.h"
 #include "vfs/special.h"
 
 #define MEM_MAJOR 1U
@@ -59,7 +60,8 @@ static s64 random_read(struct file *f, struct uio *to, s64 *off)
     s64 done = 0;
     while (left > 0) {
         size_t part = MIN(left, sizeof(buf));
-        ssize_t got = getrandom(buf, part, 0); /* at most 256 bytes are never interrupted; more may be */
+        ssize_t got =
+            getrandom(buf, part, 0); /* at most 256 bytes are never interrupted; more may be */
         if (got <= 0)
             return done ? done : -LX_EIO;
         s64 n = uio_copy_to(to, buf, (u64)got);
@@ -117,10 +119,20 @@ static u32 random_poll(struct file *f)
     return WAIT_IN | WAIT_RDNORM | WAIT_OUT | WAIT_WRNORM;
 }
 
-static const struct file_ops null_fops = {.read = null_read, .write = null_write, .seek = mem_seek};
-static const struct file_ops zero_fops = {.read = zero_read, .write = null_write, .seek = mem_seek};
+/* Of those that never wait, as on Linux all but /dev/full. */
+static int nowait_open(struct inode *i, struct file *f)
+{
+    f->mode |= FMODE_NOWAIT;
+    return 0;
+}
+
+static const struct file_ops null_fops = {
+    .open = nowait_open, .read = null_read, .write = null_write, .seek = mem_seek};
+static const struct file_ops zero_fops = {
+    .open = nowait_open, .read = zero_read, .write = null_write, .seek = mem_seek};
 static const struct file_ops full_fops = {.read = zero_read, .write = full_write, .seek = mem_seek};
-static const struct file_ops random_fops = {.read = random_read,
+static const struct file_ops random_fops = {.open = nowait_open,
+                                            .read = random_read,
                                             .write = random_write,
                                             .seek = mem_seek,
                                             .poll = random_poll,

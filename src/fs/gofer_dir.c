@@ -439,6 +439,7 @@ static int dir_fsync(struct file *f, bool is_data_only)
 }
 
 const struct file_ops gofer_dir_fops = {
+    .ioctl = gofer_ioctl,
     .open = dir_open,
     .release = dir_release,
     .readdir = dir_readdir,

@@ -17,6 +17,8 @@
 
 #include "fs/gofer_priv.h"
 #include "host/fdio.h"
+#include "vfs/file.h"
+#include "vfs/file_flags.h"
 
 #define SHRINK_SCAN 64U /* fds in use that are passed over before giving up */
 
@@ -318,6 +320,7 @@ static int reg_open(struct inode *i, struct file *f)
     }
     gf->seen_err = atomic_load(&gf->io->sync_err);
     f->priv = gf;
+    f->mode |= FMODE_NOWAIT;
     return 0;
 }
 
@@ -354,6 +357,12 @@ static void note_read(struct inode *i)
         gofer_mark_stale(i);
 }
 
+/* RWF_NOWAIT: the host is to say whether it would wait. O_NONBLOCK means nothing to a file. */
+static bool is_nowait(void)
+{
+    return vfs_io_set & LX_O_NONBLOCK;
+}
+
 static s64 reg_read(struct file *f, struct uio *to, s64 *off)
 {
     size_t cap;
@@ -361,7 +370,9 @@ static s64 reg_read(struct file *f, struct uio *to, s64 *off)
     while (to->left > 0) {
         char *buf = uio_bounce(&cap);
         size_t want = MIN((u64)cap, to->left);
-        s64 n = host_pread(file_of(f)->io->fd, buf, want, *off);
+        int fd = file_of(f)->io->fd;
+        s64 n =
+            is_nowait() ? host_pread_nowait(fd, buf, want, *off) : host_pread(fd, buf, want, *off);
         if (n <= 0) {
             r = n;
             break;
@@ -395,7 +406,7 @@ static u32 write_flags(const struct file *f)
         rwf |= RWF_DSYNC;
     if (flags & LX_O_APPEND)
         rwf |= RWF_APPEND;
-    return rwf;
+    return is_nowait() ? rwf | RWF_NOWAIT : rwf;
 }
 
 /* One piece; advances *off. An append happens at the host's end of file, wherever that is by now.
@@ -540,7 +551,13 @@ static int reg_stable_fd(struct file *f, int *ret_fd)
     return reg_host_fd(f, 0, atomic_load(&f->inode->size), false, ret_fd, &offset);
 }
 
+s64 gofer_ioctl(struct file *f, u32 cmd, u64 arg)
+{
+    return file_flags_ioctl(f, cmd, arg, NULL);
+}
+
 const struct file_ops gofer_reg_fops = {
+    .ioctl = gofer_ioctl,
     .open = reg_open,
     .release = reg_release,
     .read = reg_read,

@@ -292,6 +292,7 @@ extern const struct file_ops gofer_reg_fops, gofer_dir_fops;
 extern const struct inode_ops gofer_dir_iops, gofer_file_iops, gofer_link_iops;
 extern const struct dentry_ops gofer_shared_dops;
 
+s64 gofer_ioctl(struct file *f, u32 cmd, u64 arg) must_check;
 void gofer_fd_put(struct gofer_fd *f);
 /* A holder of its own for fd, which is consumed. NULL: no memory. */
 struct gofer_fd *gofer_fd_new(int fd);

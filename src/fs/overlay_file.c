@@ -7,7 +7,9 @@
 
 #include "fs/overlay_int.h"
 #include "fs/overlay_readdir.h"
+#include "fs/tmpfs.h"
 #include "vfs/file.h"
+#include "vfs/file_flags.h"
 #include "vfs/special.h"
 
 #define REAL_FLAGS (LX_O_APPEND | LX_O_NONBLOCK | LX_O_DIRECT | LX_O_SYNC | LX_O_NOATIME)
@@ -209,7 +211,29 @@ static int ovl_fallocate(struct file *f, u32 mode, s64 off, s64 len)
     return r;
 }
 
+static int set_flags(struct inode *i, u32 flags)
+{
+    int r = ovl_copy_up(i, UINT64_MAX);
+    if (r < 0)
+        return r;
+    struct inode *real = ovl_node(i)->upper.dentry->inode;
+    mutex_lock(&real->lock);
+    r = tmpfs_set_flags(real, flags);
+    mutex_unlock(&real->lock);
+    if (r == 0)
+        ovl_mirror(i);
+    return r;
+}
+
+static s64 ovl_ioctl(struct file *f, u32 cmd, u64 arg)
+{
+    const struct path *upper = &ovl_sb(f->inode->sb)->upper;
+    bool is_kept = upper->dentry && upper->dentry->sb->type == &tmpfs_type;
+    return file_flags_ioctl(f, cmd, arg, is_kept ? set_flags : NULL);
+}
+
 const struct file_ops ovl_file_fops = {
+    .ioctl = ovl_ioctl,
     .open = ovl_open,
     .release = ovl_release,
     .read = ovl_read,
@@ -285,6 +309,7 @@ static int dir_fsync(struct file *f, bool is_data_only)
 }
 
 const struct file_ops ovl_dir_fops = {
+    .ioctl = ovl_ioctl,
     .open = dir_open,
     .release = ovl_release,
     .readdir = dir_readdir,

@@ -5,6 +5,7 @@
 #include "abi/sched.h"
 #include "fs/overlay_int.h"
 #include "vfs/acl.h"
+#include "vfs/file_flags.h"
 
 /* Under the real inode's lock, so that a mirror that read older values cannot overwrite a newer
  * one. */
@@ -24,7 +25,9 @@ void ovl_mirror(struct inode *i)
     i->atime = st.atime;
     i->mtime = st.mtime;
     i->ctime = st.ctime;
-    i->flags |= real->dentry->inode->flags & INODE_PRIV_XATTR;
+    u32 flags = atomic_load(&real->dentry->inode->flags);
+    i->flags |= flags & INODE_PRIV_XATTR;
+    inode_set_file_flags(i, flags & INODE_FILE_FLAGS);
     for (int k = 0; k < 2; k++) {
         struct acl *a = inode_get_acl(real->dentry->inode, k);
         if (a != (k ? i->default_acl : i->acl))

@@ -18,6 +18,7 @@
 #include "abi/sched.h"
 #include "fs/tmpfs_int.h"
 #include "vfs/acl.h"
+#include "vfs/file_flags.h"
 #include "vfs/special.h"
 
 #define XATTR_LIMIT (128U << 10) /* bytes an inode */
@@ -94,6 +95,8 @@ int tmpfs_inode_new(struct super *sb, const struct inode *dir, u32 mode, u64 rde
         return -LX_ENOSPC;
     }
     inode_init_owner(i, dir, mode);
+    if (dir && (is_dir || is_reg))
+        inode_set_file_flags(i, dir->flags & (INODE_NODUMP | INODE_NOATIME));
     i->rdev = rdev;
     i->priv = t;
     xattr_store_init(&t->xattrs);
@@ -131,6 +134,11 @@ int tmpfs_getattr(struct inode *i, struct kstat *st)
 {
     inode_fill_stat(i, st);
     st->has_btime = true;
+    u32 flags = atomic_load(&i->flags);
+    st->attributes_mask |= LX_STATX_ATTR_APPEND | LX_STATX_ATTR_IMMUTABLE | LX_STATX_ATTR_NODUMP;
+    st->attributes |= (flags & INODE_APPEND ? LX_STATX_ATTR_APPEND : 0) |
+                      (flags & INODE_IMMUTABLE ? LX_STATX_ATTR_IMMUTABLE : 0) |
+                      (flags & INODE_NODUMP ? LX_STATX_ATTR_NODUMP : 0);
     if ((i->mode & LX_S_IFMT) == LX_S_IFREG)
         st->blocks = tmpfs_data_pages(&tmpfs_node(i)->data) * (PAGE_SIZE / 512);
     return 0;
@@ -161,6 +169,18 @@ int tmpfs_setattr(struct inode *i, const struct iattr *a)
     }
     inode_apply_attr(i, &rest);
     return 0;
+}
+
+int tmpfs_set_flags(struct inode *i, u32 flags)
+{
+    inode_set_file_flags(i, flags);
+    i->ctime = ktime_now();
+    return 0;
+}
+
+s64 tmpfs_ioctl(struct file *f, u32 cmd, u64 arg)
+{
+    return file_flags_ioctl(f, cmd, arg, tmpfs_set_flags);
 }
 
 static s64 tmpfs_readlink(struct inode *i, char *buf, size_t size)

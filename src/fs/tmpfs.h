@@ -14,5 +14,7 @@ void tmpfs_set_memory(u64 bytes);
 /* memfd_create(2): flags LX_MFD_CLOEXEC, ALLOW_SEALING, NOEXEC_SEAL, EXEC (checked by the caller).
  */
 int tmpfs_memfd_new(const char *name, u32 mfd_flags, struct file **ret_f) must_check;
+/* Flags of a file of a tmpfs (file_flags.h); i->lock held. */
+int tmpfs_set_flags(struct inode *i, u32 flags) must_check;
 
 #endif

@@ -420,6 +420,7 @@ static int dir_fsync(struct file *f, bool is_data_only)
 }
 
 const struct file_ops tmpfs_dir_fops = {
+    .ioctl = tmpfs_ioctl,
     .readdir = dir_readdir,
     .seek = cursor_seek,
     .fsync = dir_fsync,

@@ -204,6 +204,7 @@ static s64 file_fcntl(struct file *f, int cmd, u64 arg)
 }
 
 const struct file_ops tmpfs_file_fops = {
+    .ioctl = tmpfs_ioctl,
     .read = file_read,
     .write = file_write,
     .seek = file_seek,

@@ -127,6 +127,7 @@ int tmpfs_setxattr(struct inode *i, const char *name, const void *val, size_t si
 s64 tmpfs_listxattr(struct inode *i, char *buf, size_t size) must_check;
 int tmpfs_removexattr(struct inode *i, const char *name) must_check;
 int tmpfs_set_acl(struct inode *i, bool is_default, struct acl *a) must_check;
+s64 tmpfs_ioctl(struct file *f, u32 cmd, u64 arg) must_check;
 /* A new inode takes what dir's default list gives. */
 int tmpfs_inherit_acl(struct inode *i, struct inode *dir) must_check;
 

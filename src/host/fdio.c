@@ -37,6 +37,12 @@ s64 host_pread(int fd, void *buf, size_t size, s64 off)
     return HOST_CALL(pread(fd, buf, size, off));
 }
 
+s64 host_pread_nowait(int fd, void *buf, size_t size, s64 off)
+{
+    struct iovec iov = {buf, size};
+    return HOST_CALL(preadv2(fd, &iov, 1, off, RWF_NOWAIT));
+}
+
 s64 host_pwrite(int fd, const void *buf, size_t size, s64 off, u32 flags)
 {
     if (flags == 0)

@@ -16,6 +16,8 @@ struct timespec;
 void host_close(int fd); /* harmless on -1 */
 int host_dup(int fd) must_check;
 s64 host_pread(int fd, void *buf, size_t size, s64 off) must_check;
+/* -LX_EAGAIN where that would wait for a disk. */
+s64 host_pread_nowait(int fd, void *buf, size_t size, s64 off) must_check;
 /* flags: RWF_APPEND, RWF_SYNC, RWF_DSYNC as on the host; with RWF_APPEND off is ignored. */
 s64 host_pwrite(int fd, const void *buf, size_t size, s64 off, u32 flags) must_check;
 s64 host_lseek(int fd, s64 off, int whence) must_check;

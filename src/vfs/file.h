@@ -8,6 +8,8 @@
  * called. */
 int file_new_at(struct path *p, const struct file_ops *ops, void *priv, u32 flags, u32 fmode,
                 struct file **ret_f) must_check;
+/* Of file.mode, beside those of vfs.h: can tell whether a read or write would wait (RWF_NOWAIT). */
+#define FMODE_NOWAIT 8192U
 /* O_* of the open(2) whose file ops->create is making on this thread; 0: not from open. */
 extern _Thread_local u32 vfs_create_flags;
 /* Replace a context's root or working directory (checked by the caller); refs p. */

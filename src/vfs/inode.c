@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "vfs/acl.h"
 #include "vfs/fast.h"
+#include "vfs/file_flags.h"
 #include "vfs/internal.h"
 #include "vfs/locks.h"
 #include "vfs/notify.h"
@@ -263,7 +264,8 @@ void path_accessed(const struct path *p)
 {
     struct inode *i = p->dentry->inode;
     u32 mf = p->mnt->flags;
-    if ((mf & (LX_MS_NOATIME | LX_MS_RDONLY)) || (i->sb->flags & SB_RDONLY))
+    if ((mf & (LX_MS_NOATIME | LX_MS_RDONLY)) || (i->sb->flags & SB_RDONLY) ||
+        (i->flags & INODE_NOATIME))
         return;
     bool is_dir = (i->mode & LX_S_IFMT) == LX_S_IFDIR;
     if (is_dir && (mf & LX_MS_NODIRATIME))

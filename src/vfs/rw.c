@@ -145,8 +145,8 @@ static int begin_flags(struct file *f, u32 rw)
         return -LX_EOPNOTSUPP;
     if ((rw & LX_RWF_APPEND) && (rw & LX_RWF_NOAPPEND))
         return -LX_EINVAL;
-    /* Others might wait for a disk. */
-    if ((rw & LX_RWF_NOWAIT) && type != LX_S_IFIFO && type != LX_S_IFSOCK)
+    if ((rw & LX_RWF_NOWAIT) && type != LX_S_IFIFO && type != LX_S_IFSOCK &&
+        !(f->mode & FMODE_NOWAIT))
         return -LX_EOPNOTSUPP;
     if ((rw & LX_RWF_NOAPPEND) && (f->inode->flags & INODE_APPEND))
         return -LX_EPERM;

@@ -317,6 +317,12 @@ TEST(rw_flags)
     CHECK_EQ(preadv2(p[0], &r, 1, -1, RWF_NOWAIT), 2);
     CHECK_ERR(preadv2(p[0], &r, 1, 0, 0), ESPIPE);
     CHECK_EQ(fcntl(p[0], F_GETFL) & O_NONBLOCK, 0);
+    int null = open("/dev/null", O_RDWR), full = open("/dev/full", O_RDWR), proc = open("/proc/self/stat", O_RDONLY);
+    CHECK_EQ(preadv2(null, &r, 1, 0, RWF_NOWAIT), 0);
+    CHECK_EQ(pwritev2(null, &w, 1, 0, RWF_NOWAIT), 2);
+    CHECK_ERR(pwritev2(full, &w, 1, 0, RWF_NOWAIT), EOPNOTSUPP);
+    CHECK_ERR(preadv2(proc, &r, 1, 0, RWF_NOWAIT), EOPNOTSUPP);
+    CHECK_EQ(close(null) | close(full) | close(proc), 0);
     close(p[0]);
     close(p[1]);
     unlink("rwf");
