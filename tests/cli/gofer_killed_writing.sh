@@ -45,7 +45,7 @@ for i in $(seq 0 $((n - 1))); do
     [ "$(wc -l < w/r$i)" = 1000 ] && [ "$(sort -u w/r$i)" = "record $i" ] || { bad "r$i is not whole"; break; }
 done
 check "$(tail -c 4 w/held)" "last" "what was written through an open file"
-[ "$(wc -l < err)" = 1 ] && grep -q "gofer has gone" err || bad "not one sentence: $(cat err)"
+[ "$(wc -l < err)" = 1 ] && grep -q "its files are gone (EIO)" err || bad "not one sentence: $(cat err)"
 # A container: its root and its mounts are the gofer's; the attendant reports the program's end.
 . "$(dirname "$0")/oci.inc"
 make_bundle '["sh", "-c", "i=0; while echo $i > /tmp/f; do i=$((i + 1)); cat /tmp/f > /dev/null; done; exit 7"]'

@@ -1,6 +1,7 @@
 # Faults of the host below a sandbox's files: a full disk, errors of the device, files cut short under
 # mappings. What a program sees is what it sees natively, and the sandbox lives on.
-# timeout: 240
+# timeout: 400
+# tier: test
 [ "$(id -u)" = 0 ] && [ -e /dev/loop-control ] || { echo "needs root and loop devices"; exit 77; }
 # All mounts are in a namespace of this script's own: they end with it.
 [ -n "${HOST_FAULTS:-}" ] || exec env HOST_FAULTS=1 unshare -m --propagation private bash "$0" "$@"
