@@ -79,8 +79,16 @@ static void *scribbled(size_t size)
     return p;
 }
 
+/* In a child: none of them is left over, holding the output of this program open. */
+static void end_with(pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(0);
+}
+
 /* An ordinary user without signals and with little memory. */
-static void begin(unsigned salt)
+static void begin(pid_t parent, unsigned salt)
 {
     struct rlimit as = {1UL << 31, 1UL << 31}, core = {0, 0};
     sigset_t all;
@@ -90,7 +98,7 @@ static void begin(unsigned salt)
     if (geteuid() == 0)
         EXPECT(setgid(45672) == 0 && setuid(45672) == 0);
     prctl(PR_SET_DUMPABLE, 1);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    end_with(parent);
     setrlimit(RLIMIT_AS, &as);
     setrlimit(RLIMIT_CORE, &core);
     sigfillset(&all);
@@ -106,15 +114,18 @@ static void in_children(void (*fn)(unsigned))
     unsigned char mine[4096];
     memset(mine, 0x5a, sizeof(mine));
     unsigned n = CHILDREN * setting("FUZZ_ROUNDS", 1);
+    pid_t self = getpid();
     for (unsigned salt = 0; salt < n; salt++) {
         pid_t pid = fork();
         if (pid == 0) {
-            begin(salt);
+            begin(self, salt);
             fn(salt);
             _exit(0);
         }
         CHECK(pid > 0);
-        int st = wait_status(pid);
+        int st;
+        while (waitpid(pid, &st, WUNTRACED) == pid && WIFSTOPPED(st))
+            kill(pid, SIGCONT); /* it had itself stopped */
         CHECK(!WIFEXITED(st) || WEXITSTATUS(st) == 0);
     }
     for (size_t i = 0; i < sizeof(mine); i++)
@@ -253,9 +264,9 @@ TEST(queues_and_their_notices)
 
 static pid_t sleeper(void)
 {
-    pid_t pid = fork();
+    pid_t self = getpid(), pid = fork();
     if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        end_with(self);
         for (;;)
             pause();
     }
@@ -300,6 +311,7 @@ static int listener_of_child(pid_t *ret_pid)
 {
     int s[2];
     EXPECT(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0);
+    pid_t self = getpid();
     *ret_pid = fork();
     EXPECT(*ret_pid >= 0);
     union {
@@ -317,7 +329,7 @@ static int listener_of_child(pid_t *ret_pid)
             BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
         };
         struct sock_fprog prog = {4, f};
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        end_with(self);
         EXPECT(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
         int fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &prog);
         EXPECT(fd >= 0);
@@ -395,9 +407,9 @@ static volatile int traced_data[1024];
 
 static pid_t busy_child(void)
 {
-    pid_t pid = fork();
+    pid_t self = getpid(), pid = fork();
     if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        end_with(self);
         for (;;) {
             traced_data[1]++;
             syscall(SYS_getppid);
