@@ -27,6 +27,9 @@
 #define CREDIT_MAX  8
 #define PROBE_EVERY 64 /* sleeps between two tries to spin */
 #define PIN_AFTER   3  /* sleeps in a row before the thread follows the application's core */
+/* Sleeps before it follows once more: with another core idle the host may wake the application
+ * there each time, and each move costs more than a wake on another core. */
+#define REPIN_AFTER 16
 
 static u64 cycles_per_us = 2000;
 static _Atomic int nspinning;
@@ -39,6 +42,7 @@ static _Atomic u32 wake_cycles;
 #define PIN_INHERITED (-2)
 static _Thread_local int my_pin = PIN_INHERITED; /* cpu that this thread is bound to */
 static _Thread_local int my_avoid = -1;          /* cpu that it keeps away from */
+static _Thread_local u32 my_stay; /* sleeps left until it may leave my_pin for another */
 
 static inline u64 rdtsc(void)
 {
@@ -97,12 +101,17 @@ static void place_on(u32 cpu)
 {
     if (my_pin == (int)cpu || cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &all_cpus))
         return;
+    if (my_pin >= 0 && my_stay) {
+        my_stay--;
+        return;
+    }
     cpu_set_t one;
     CPU_ZERO(&one);
     CPU_SET(cpu, &one);
     if (sched_setaffinity(0, sizeof(one), &one) == 0) {
         my_pin = (int)cpu;
         my_avoid = -1;
+        my_stay = REPIN_AFTER;
     }
 }
 
