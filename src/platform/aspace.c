@@ -209,7 +209,9 @@ int order_run(struct aspace *as, u32 count, s64 *ret_values)
     aspace_settle(as);
     if (atomic_load(&as->is_dead))
         return -LX_ESRCH;
-    bind_helper(as);
+    /* The first one's process is still setting itself up, and does that beside us. */
+    if (as->seq)
+        bind_helper(as);
     for (u32 i = 0; i < count; i++)
         if (as->ord->ops[i].nr == LX_NR_sched_setaffinity && as->ord->ops[i].kind == OP_SYSCALL)
             as->helper_cpu = -1;

@@ -27,8 +27,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "abi/mm.h"
 #include "abi/errno.h"
+#include "abi/mm.h"
 #include "abi/nr.h"
 #include "base/log.h"
 #include "platform/internal.h"
@@ -221,9 +221,9 @@ static void make_const(struct stub_const *c)
 
 /*
  * Tells the host where the command line of this process, and of all that are forked from it, is: in
- * a page of its own. The end of the arguments is behind their first byte and not before a NUL, which
- * the kernel takes for setproctitle(3): it shows the text up to its NUL, as far as the environment's
- * end. Where the kernel does not know the call, ps shows no command line.
+ * a page of its own. The end of the arguments is behind their first byte and not before a NUL,
+ * which the kernel takes for setproctitle(3): it shows the text up to its NUL, as far as the
+ * environment's end. Where the kernel does not know the call, ps shows no command line.
  */
 static void place_title(void)
 {
@@ -328,13 +328,15 @@ static int start_zygote(void)
         return r;
     zygote->pid = (pid_t)pid;
     atomic_store(&zygote->is_settled, 1);
-    r = reaper_watch(zygote);
-    if (r < 0)
-        return r;
+    return reaper_watch(zygote);
+}
+
+static int await_zygote(void)
+{
     return (int)helper_call(zygote, LX_NR_sched_yield, 0, 0, 0, 0, 0, 0);
 }
 
-int platform_init(const struct platform_config *cfg)
+int platform_start(const struct platform_config *cfg)
 {
     if (zygote)
         return -LX_EBUSY;
@@ -357,19 +359,41 @@ int platform_init(const struct platform_config *cfg)
         choose_vdso_place();
         r = start_zygote();
     }
-    if (r < 0 && zygote && atomic_load(&zygote->is_dead) && vdso_shift) {
-        /* This host does not let the vDSO move. */
-        platform_vdso.vvar -= platform_vdso.vvar_size ? vdso_shift : 0;
-        platform_vdso.vdso -= vdso_shift;
-        vdso_shift = 0;
-        aspace_put(zygote);
-        r = start_zygote();
-    }
     if (r == 0)
         r = spare_start();
     if (r < 0)
         log_error("platform: cannot start the first stub: error %d", -r);
     return r;
+}
+
+/* This host does not let the vDSO move. */
+static int start_unmoved(void)
+{
+    platform_vdso.vvar -= platform_vdso.vvar_size ? vdso_shift : 0;
+    platform_vdso.vdso -= vdso_shift;
+    vdso_shift = 0;
+    spare_stop();
+    aspace_put(zygote);
+    int r = start_zygote();
+    if (r == 0)
+        r = await_zygote();
+    return r == 0 ? spare_start() : r;
+}
+
+int platform_settle(void)
+{
+    int r = await_zygote();
+    if (r < 0 && atomic_load(&zygote->is_dead) && vdso_shift)
+        r = start_unmoved();
+    if (r < 0)
+        log_error("platform: the first stub does not start: error %d", -r);
+    return r;
+}
+
+int platform_init(const struct platform_config *cfg)
+{
+    int r = platform_start(cfg);
+    return r == 0 ? platform_settle() : r;
 }
 
 void platform_shutdown(void)

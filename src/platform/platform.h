@@ -48,14 +48,19 @@ struct platform_config {
     bool is_patching_off;   /* --patch=off: every call takes the SIGSYS path (debugging) */
 };
 
-/* Reads what platform_init needs of /proc; for a caller that gives /proc up before it. */
+/* Reads what platform_start needs of /proc; for a caller that gives /proc up before it. */
 int platform_probe(void) must_check;
 
 /*
- * Starts the zygote. Called once, before the Sentry installs its own filter
- * and while it may still exec (a memfd). Every stub process is a child of the calling
- * process in its pid namespace and shares its fd table.
+ * Starts the zygote, which sets itself up meanwhile. Called once, before the Sentry installs its own
+ * filter. Every stub process is a child of the calling process in its pid namespace and shares its fd
+ * table.
  */
+int platform_start(const struct platform_config *cfg) must_check;
+/* Waits for the zygote, or starts another that this host lets live: before the filter too. No guest
+ * may run before. */
+int platform_settle(void) must_check;
+/* Both. */
 int platform_init(const struct platform_config *cfg) must_check;
 void platform_shutdown(void);
 

@@ -119,6 +119,7 @@ static void *refill_main(void *arg)
 int spare_start(void)
 {
     pthread_attr_t attr;
+    pool.is_stopping = false;
     list_add_tail(&pool.families, &first_family.node);
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, 64 << 10);

@@ -593,6 +593,7 @@ static struct link *first_link;
 static void *first_main(void *arg)
 {
     struct link *l = arg;
+    jail_settle();
     struct request *q = malloc(sizeof(*q));
     while (q && receive(l->fd, q)) {
         close_fds(q);

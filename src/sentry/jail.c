@@ -34,6 +34,7 @@
 #endif
 
 static int self_fd_dir = -1;
+static int self_fd_tree = -1; /* the mount that it is in */
 
 static int reopen_read_only(int fd)
 {
@@ -53,10 +54,10 @@ int jail_empty_root(const char **ret_step)
         (int)syscall(SYS_open_tree, AT_FDCWD, "/proc/self/fd", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (tree < 0)
         return -errno;
+    self_fd_tree = tree;
     self_fd_dir = openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (self_fd_dir < 0)
         return -errno;
-    close(tree);
     vfs_host_reopen_ro = reopen_read_only;
     *ret_step = "make an empty root";
     /* /proc is the one directory that is sure to exist. */
@@ -69,6 +70,13 @@ int jail_empty_root(const char **ret_step)
               MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         return -errno;
     return 0;
+}
+
+void jail_settle(void)
+{
+    if (self_fd_tree >= 0)
+        close(self_fd_tree);
+    self_fd_tree = -1;
 }
 
 int jail_drop_privileges(const char **ret_step)
@@ -97,7 +105,7 @@ int jail_drop_privileges(const char **ret_step)
 
 #define IOCTL(cmd)                                                                                 \
     {                                                                                              \
-        .nr = SYS_ioctl, .conds = {{1, SECCOMP_EQ32, cmd, 0} }                                     \
+        .nr = SYS_ioctl, .conds = { {1, SECCOMP_EQ32, cmd, 0} }                                    \
     }
 
 /*
@@ -250,8 +258,8 @@ static void on_sigsys(int sig, siginfo_t *info, void *uc)
 
 int jail_install_filter(bool is_directfs, bool is_listening, bool is_host_net)
 {
-    struct seccomp_rule all[ARRAY_SIZE(rules) + ARRAY_SIZE(directfs_rules) + ARRAY_SIZE(listen_rules) +
-                            HOSTNET_MAX_RULES];
+    struct seccomp_rule all[ARRAY_SIZE(rules) + ARRAY_SIZE(directfs_rules) +
+                            ARRAY_SIZE(listen_rules) + HOSTNET_MAX_RULES];
     size_t n = 0;
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++)
         all[n++] = rules[i];

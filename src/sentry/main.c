@@ -78,6 +78,9 @@ static int boot_first(struct bootcfg *cfg, struct container **ret_c, struct boot
     } else {
         (*ret_c)->is_start_asked = true;
     }
+    r = platform_settle();
+    if (r < 0)
+        return boot_fail(e, 125, r, "start the platform's first stub", NULL);
     r = jail_install_filter(is_directfs, is_listening, root_net_ns->host);
     if (r < 0)
         return boot_fail(e, 125, r,
@@ -207,7 +210,7 @@ int sentry_main(void)
         .is_patching_off = cfg.flags & BOOT_PATCH_OFF,
     };
     int own_adj = offer_stubs(oom_fd, cfg.container.process.oom_score_adj);
-    r = platform_init(&pc);
+    r = platform_start(&pc);
     if (r < 0)
         return fail("start the platform's first stub", r);
     keep_from_oom(oom_fd, own_adj);

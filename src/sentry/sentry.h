@@ -18,6 +18,8 @@ int sentry_main(void);
 int jail_empty_root(const char **ret_step) must_check;
 int jail_drop_privileges(const char **ret_step) must_check;
 int jail_install_filter(bool is_directfs, bool is_listening, bool is_host_net) must_check;
+/* Ends a mount that was only needed to make the root: that waits for the host's other processors. */
+void jail_settle(void);
 /* Prints the sentry's filter, for docs/SECURITY.md. */
 void jail_print_filter(int fd);
 
