@@ -211,6 +211,7 @@ bool uctx_exchange(struct uctx *ctx, u32 cmd);
 
 /* ---- wait.c ----- */
 
+#define CREDIT_FIRST 2 /* what a new uctx has */
 void wait_init(void);
 /* The cpus that this process may use. */
 const void *wait_all_cpus(size_t *ret_size);

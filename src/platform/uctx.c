@@ -104,7 +104,8 @@ struct uctx *uctx_alloc(struct aspace *as, u32 slot)
     ctx->ch = (struct stub_channel *)(void *)p;
     ctx->window = p + SLOT_WINDOW;
     ctx->ch->state = CH_SENTRY;
-    ctx->credit = 2;
+    ctx->ch->cpu = UINT32_MAX; /* none, until it hands over */
+    ctx->credit = CREDIT_FIRST;
     ctx->stub_credit = 2;
     list_add_tail(&as->ctxs, &ctx->node);
     atomic_fetch_add(&as->nthreads, 1);

@@ -2,7 +2,7 @@
  * How a Sentry thread waits for its application thread, and where it runs.
  *
  * With an idle core it spins for as long as two wakes on another core take (30 to 100 µs), which
- * answers a short call in well under a microsecond; it then keeps away from the application's core.
+ * answers a short call in well under a microsecond; it then keeps off the application's core.
  * Otherwise it sleeps, and moves to the application's core, where a wake costs
  * a context switch and not an interrupt to another (virtual) core.
  *
@@ -130,6 +130,14 @@ static void place_off(u32 cpu)
 /* ---- waiting
  * -------------------------------------------------------------------------------------- */
 
+/* Its spins have not paid yet, and it has hardly slept. To leave the application's core for a spin
+ * costs a running thread many times what a sleep there does, and many a process makes a call or
+ * two. */
+static bool is_young(const struct uctx *ctx)
+{
+    return ctx->credit <= CREDIT_FIRST && ctx->nslept < PIN_AFTER;
+}
+
 static bool may_spin(struct uctx *ctx)
 {
     if (max_spinning < 1)
@@ -183,8 +191,10 @@ void wait_for_event(struct uctx *ctx)
         my_pin = -1;
         (void)!sched_setaffinity(0, sizeof(all_cpus), &all_cpus);
     }
-    if (may_spin(ctx)) {
-        place_off(ch->cpu);
+    bool is_same_core = sched_getcpu() == (int)ch->cpu;
+    if (!(is_same_core && is_young(ctx)) && may_spin(ctx)) {
+        if (is_same_core)
+            place_off(ch->cpu);
         bool has_come = spin(ctx);
         atomic_fetch_sub(&nspinning, 1);
         if (has_come) {
