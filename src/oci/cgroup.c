@@ -547,6 +547,9 @@ int oci_cgroup_destroy(struct oci_cgroup *cg, struct err *e)
     for (u32 i = 0; i < cg->ndirs; i++) {
         const char *dir = cg->dirs[i].path;
         int failed = 0;
+        /* Most have nothing in them: there is no need to look. */
+        if (rmdir(dir) == 0)
+            continue;
         for (int try = 0; try < REMOVE_TRIES; try++) {
             const struct timespec pause = {
                 0, 10 * NSEC_PER_MSEC}; /* the kernel ends processes in its own time */
