@@ -27,6 +27,7 @@
 #include "abi/sched.h"
 #include "abi/signal.h"
 #include "abi/tty.h"
+#include "base/offer.h"
 #include "vfs/account.h"
 #include "vfs/special.h"
 
@@ -49,6 +50,7 @@ struct pipe {
     u32 nfiles;                   /* guarded by inode->lock of the FIFO; frees at 0 */
     struct account *user;         /* owned */
     struct waitq wait;
+    struct offer *offer;          /* guarded by lock; a reader that sleeps, or NULL */
 };
 
 static _Atomic u32 nslots_used;
@@ -345,6 +347,51 @@ static s64 take_available(struct pipe *p, struct mover *m, u64 size) REQUIRES(p-
     return (s64)done;
 }
 
+/* A reader that sleeps, and what it reads into. */
+struct pipe_reading {
+    struct offer offer;
+    struct pipe *p;
+    struct mover *m;
+    u64 size;
+    s64 got;
+};
+
+static s64 attempt(struct offer *o)
+{
+    struct pipe_reading *r = container_of(o, struct pipe_reading, offer);
+    mutex_lock(&r->p->lock);
+    bool was_full = is_full(r->p);
+    s64 n = take_available(r->p, r->m, r->size);
+    bool is_room_new = was_full && !is_full(r->p);
+    mutex_unlock(&r->p->lock);
+    if (n > 0)
+        wake_writers(r->p, is_room_new);
+    r->got = n;
+    return n ? n : OFFER_AGAIN;
+}
+
+static bool can_read_any(void *arg)
+{
+    return can_read(arg);
+}
+
+/* As pipe_sleep; the size of what was read when the call has been answered. */
+static s64 sleep_to_read(struct pipe *p, struct mover *m, u64 size)
+{
+    if (!m->uio || m->uio->is_kernel)
+        return pipe_sleep(p, EV_READ, can_read);
+    struct pipe_reading rd = {.offer = {.attempt = attempt}, .p = p, .m = m, .size = size};
+    struct offer_place place = {.lock = &p->lock,
+                                .slot = &p->offer,
+                                .q = &p->wait,
+                                .events = EV_READ | WAIT_HUP | WAIT_ERR,
+                                .is_exclusive = true,
+                                .is_ready = can_read_any,
+                                .arg = p};
+    int r = offer_wait(&place, &rd.offer, NO_DEADLINE);
+    return r > 0 ? rd.got : r;
+}
+
 static s64 pipe_read_from(struct pipe *p, struct mover *m, u64 size, bool is_nonblock)
 {
     bool has_slept = false;
@@ -366,8 +413,8 @@ static s64 pipe_read_from(struct pipe *p, struct mover *m, u64 size, bool is_non
             return n;
         if (is_nonblock)
             return -LX_EAGAIN;
-        int r = pipe_sleep(p, EV_READ, can_read);
-        if (r < 0)
+        s64 r = sleep_to_read(p, m, size);
+        if (r != 0)
             return r;
         has_slept = true;
     }
@@ -423,9 +470,13 @@ static s64 pipe_write_to(struct pipe *p, struct mover *m, u64 size, bool is_pack
         bool was_empty = is_empty(p);
         s64 n = is_broken ? -LX_EPIPE : put_available(p, m, size - done, is_packet, done == 0);
         bool is_room_left = has_slept && !is_full(p);
+        bool is_last = n > 0 && done + (u64)n == size && size <= OFFER_MAX_BYTES;
+        struct offer *o = is_last ? offer_take(&p->offer) : NULL;
         mutex_unlock(&p->lock);
         if (n > 0) {
-            wake_readers(p, was_empty);
+            if (o)
+                offer_complete(o);
+            waitq_wake_n(&p->wait, EV_READ, o ? UINT32_MAX : was_empty);
             done += (u64)n;
         }
         if (is_room_left)

@@ -18,10 +18,48 @@
 
 #include "abi/nr.h"
 #include "base/log.h"
+#include "base/offer.h"
 #include "kern/ptrace.h"
 #include "kern/seccomp.h"
+#include "platform/answer.h"
 
 static _Thread_local jmp_buf thread_bottom;
+
+/* For a blocked read that whoever brings the bytes may answer (base/offer.h). */
+static _Thread_local struct own_answer {
+    struct answerer a;
+    struct task *t;
+    bool is_given;  /* the application has its answer and runs */
+} own_answer;
+
+static bool answer_begin(struct answerer *a)
+{
+    struct task *t = container_of(a, struct own_answer, a)->t;
+    /* A kick sets is_kicked before it kicks the uctx: it is seen here, or by the stub. */
+    return !atomic_load(&t->is_kicked) && !atomic_load(&t->call_work) && !t->ptrace &&
+           uctx_answer_begin(t->uctx) &&
+           (likely(!atomic_load(&t->is_kicked)) || (uctx_answer_cancel(t->uctx), false));
+}
+
+static void answer_give(struct answerer *a, s64 result)
+{
+    struct own_answer *o = container_of(a, struct own_answer, a);
+    uctx_answer(o->t->uctx, result);
+    o->is_given = true;
+}
+
+static void answer_cancel(struct answerer *a)
+{
+    uctx_answer_cancel(container_of(a, struct own_answer, a)->t->uctx);
+}
+
+/* Is the answer of the call what its read returns, and no more? */
+static bool may_be_answered(const struct uevent *ev)
+{
+    return ev->kind == UEV_SYSCALL &&
+           (ev->nr == LX_NR_read || (ev->nr == LX_NR_recvfrom && !ev->args[4])) &&
+           !(kern_hooks.fastpath_off & FASTPATH_OFF_STRACE);
+}
 
 /* What there is to finish on the way back to the application. */
 struct unfinished {
@@ -159,9 +197,12 @@ static void handle_call(struct task *t, struct uevent *ev)
 {
     t->cur_nr = ev->nr;
     memcpy(t->cur_args, ev->args, sizeof(t->cur_args));
+    offer_answerer = may_be_answered(ev) ? &own_answer.a : NULL;
     s64 r = ev->kind == UEV_FUTEX ? futex_interrupted(t, ev) : make_call(t, ev);
     for (;;) {
         park_do_work();
+        if (own_answer.is_given)
+            break;
         if (likely(!atomic_load_explicit(&t->is_kicked, memory_order_acquire) &&
                    !t->is_result_set && !is_restart(r))) {
             uctx_set_result(t->uctx, r);
@@ -254,12 +295,19 @@ static noreturn_fn void run_loop(struct task *t)
 {
     struct uevent ev;
     for (;;) {
-        if (unlikely(atomic_load_explicit(&t->is_kicked, memory_order_acquire))) {
+        if (unlikely(atomic_load_explicit(&t->is_kicked, memory_order_acquire)) &&
+            !own_answer.is_given) {
             struct unfinished none = {0};
             work(t, &none);
         }
-        bool is_step = unlikely(t->ptrace != NULL) && ptrace_arm_step(t);
-        uctx_run(t->uctx, &ev);
+        bool is_step =
+            unlikely(t->ptrace != NULL) && !own_answer.is_given && ptrace_arm_step(t);
+        if (own_answer.is_given) {
+            own_answer.is_given = false;
+            uctx_await(t->uctx, &ev); /* a kick since then has gone to the application */
+        } else {
+            uctx_run(t->uctx, &ev);
+        }
         if (unlikely(is_step))
             ptrace_disarm_step(t);
         if (likely(ev.kind == UEV_SYSCALL)) {
@@ -317,6 +365,8 @@ void task_main(void *arg)
 {
     struct task *t = arg;
     task_set_current(t);
+    own_answer.a = (struct answerer){answer_begin, answer_give, answer_cancel};
+    own_answer.t = t;
     if (setjmp(thread_bottom) == 0) {
         usage_task_start(t);
         task_started(t);

@@ -16,6 +16,7 @@
 
 #include "base/list.h"
 #include "base/lock.h"
+#include "base/offer.h"
 #include "base/ref.h"
 #include "mm/uio.h"
 #include "net/scm.h"
@@ -34,6 +35,7 @@ struct bq {
     struct mutex lock;
     struct list chunks;        /* guarded by lock, as all below */
     struct list marks;         /* bq_mark, by start */
+    struct offer *offer;       /* a reader that waits for bytes, or NULL */
     struct list *hint;         /* a chunk's node, or NULL; where bq_peek was last */
     u64 hint_pos;              /* the position of its first byte */
     u64 head, tail;            /* bytes [head, tail) are queued */
@@ -113,6 +115,19 @@ void bq_purge(struct bq *q);
 u64 bq_append(struct bq *q, const void *data, u64 size) must_check;
 u64 bq_peek(struct bq *q, u64 pos, u64 max, struct iovec *iov, u32 niov, u32 *ret_n);
 bool bq_drop(struct bq *q, u64 size, u64 wake_at);
+
+/* The writer has done with `size` new bytes: a reader that has offered to be answered is. No locks. */
+static inline bool bq_answer(struct bq *q, u64 size)
+{
+    if (size > OFFER_MAX_BYTES)
+        return false;
+    mutex_lock(&q->lock);
+    struct offer *o = offer_take(&q->offer);
+    mutex_unlock(&q->lock);
+    if (o)
+        offer_complete(o);
+    return o != NULL;
+}
 
 /* The mark that covers pos, or NULL; *ret_next: where the next mark begins (or UINT64_MAX). */
 struct bq_mark *bq_mark_at(struct bq *q, u64 pos, u64 *ret_next) REQUIRES(q->lock);

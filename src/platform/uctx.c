@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "base/spin.h"
 #include "host/futex.h"
+#include "platform/answer.h"
 #include "platform/internal.h"
 #include "platform/patch.h"
 
@@ -234,26 +235,37 @@ static void judge_answer(struct uctx *ctx, u32 limit)
         ctx->stub_credit -= ctx->stub_credit > 0;
 }
 
-bool uctx_exchange(struct uctx *ctx, u32 cmd)
+/* Gives the thread its command. */
+static void hand_over(struct uctx *ctx, u32 cmd, u32 limit)
 {
     volatile struct stub_channel *ch = ctx->ch;
-    struct aspace *as = ctx->as;
-    aspace_settle(as);
-    if (atomic_load(&as->is_dead))
-        return false;
     ch->cmd = cmd;
     if (cmd > CMD_NONE)
         ch->nwin = 0;
-    spin_for_us = NULL;
-    u32 limit = wait_spin_cycles();
-    judge_answer(ctx, limit);
     ch->spin = ctx->credit > 0 && ctx->stub_credit > 0 ? limit : 0;
     __atomic_store_n(&ch->state, CH_APP, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&ch->is_app_waiting, __ATOMIC_SEQ_CST))
         host_futex_wake(&ch->state, 1);
+}
+
+static void await(struct uctx *ctx)
+{
     wait_for_event(ctx);
     ctx->event_at = event_time(ctx);
-    spin_for_us = &ch->spin;
+    spin_for_us = &ctx->ch->spin;
+}
+
+bool uctx_exchange(struct uctx *ctx, u32 cmd)
+{
+    struct aspace *as = ctx->as;
+    aspace_settle(as);
+    if (atomic_load(&as->is_dead))
+        return false;
+    spin_for_us = NULL;
+    u32 limit = wait_spin_cycles();
+    judge_answer(ctx, limit);
+    hand_over(ctx, cmd, limit);
+    await(ctx);
     if (cmd > CMD_NONE)
         ctx->is_tramp = false; /* commands are obeyed in a signal frame */
     return !atomic_load(&as->is_dead);
@@ -476,6 +488,56 @@ static bool read_event(struct uctx *ctx, struct uevent *ev)
     return false;
 }
 
+/* What the thread has come with. True: nothing to tell, it must run on. */
+static bool take_event(struct uctx *ctx, bool is_alive, struct uevent *ret_ev)
+{
+    *ret_ev = (struct uevent){.kind = UEV_KICK};
+    atomic_store(&ctx->is_in_app, 0);
+    if (!is_alive) {
+        ret_ev->kind = UEV_DEAD;
+        ret_ev->wait_status = ctx->as->wait_status;
+        ctx->is_syscall = false;
+        return false;
+    }
+    if (read_event(ctx, ret_ev))
+        return true; /* a kick meanwhile is still set, and ends the next round */
+    atomic_store(&ctx->kick, 0);
+    return false;
+}
+
+bool uctx_answer_begin(struct uctx *ctx)
+{
+    struct aspace *as = ctx->as;
+    if (!atomic_load(&as->is_settled) || atomic_load(&as->is_dead) || !ctx->is_syscall ||
+        ctx->is_dirty || ctx->nmmcalls || ctx->rseq.nr || ctx->patch.is_set)
+        return false;
+    atomic_store(&ctx->is_in_app, 1); /* from here on a kick goes to the stub, too */
+    if (likely(!__atomic_load_n(&as->gate, __ATOMIC_SEQ_CST) && !atomic_load(&ctx->kick)))
+        return true;
+    atomic_store(&ctx->is_in_app, 0);
+    return false;
+}
+
+void uctx_answer_cancel(struct uctx *ctx)
+{
+    atomic_store(&ctx->is_in_app, 0);
+}
+
+/* How long it took says nothing of what short calls take. */
+void uctx_answer(struct uctx *ctx, s64 result)
+{
+    uctx_set_result(ctx, result);
+    hand_over(ctx, prepare_resume(ctx), wait_spin_cycles());
+}
+
+void uctx_await(struct uctx *ctx, struct uevent *ret_ev)
+{
+    spin_for_us = NULL;
+    await(ctx);
+    if (take_event(ctx, !atomic_load(&ctx->as->is_dead), ret_ev))
+        uctx_run(ctx, ret_ev);
+}
+
 void uctx_run(struct uctx *ctx, struct uevent *ret_ev)
 {
     struct aspace *as = ctx->as;
@@ -490,18 +552,8 @@ void uctx_run(struct uctx *ctx, struct uevent *ret_ev)
             ctx->is_syscall = false;
             return;
         }
-        bool is_alive = uctx_exchange(ctx, prepare_resume(ctx));
-        atomic_store(&ctx->is_in_app, 0);
-        if (!is_alive) {
-            ret_ev->kind = UEV_DEAD;
-            ret_ev->wait_status = as->wait_status;
-            ctx->is_syscall = false;
+        if (!take_event(ctx, uctx_exchange(ctx, prepare_resume(ctx)), ret_ev))
             return;
-        }
-        if (read_event(ctx, ret_ev))
-            continue; /* a kick meanwhile is still set, and ends the next round */
-        atomic_store(&ctx->kick, 0);
-        return;
     }
 }
 

@@ -285,7 +285,8 @@ static s64 send_bytes(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, u64
                 e->peer->rx_stamp_ns = sock_real_ns();
             if (unlikely(e->peer->is_deferred))
                 tcp_undefer(e->peer);
-            waitq_wake(&psk->wq, WAIT_READABLE);
+            if (sent < size || size > OFFER_MAX_BYTES)
+                waitq_wake(&psk->wq, WAIT_READABLE);
             continue;
         }
         if (r < 0)
@@ -304,6 +305,10 @@ static s64 send_bytes(struct tcp_sock *t, struct tcp_end *e, struct smsg *m, u64
         }
     }
     mutex_unlock(&q->wlock);
+    if (sent == size && size <= OFFER_MAX_BYTES && !e->conn) {
+        (void)bq_answer(q, size);
+        waitq_wake(&e->peer->in.sk.wq, WAIT_READABLE);
+    }
     atomic_fetch_add_explicit(&t->bytes_out, sent, memory_order_relaxed);
     return sent ? (s64)sent : r;
 }
@@ -384,6 +389,7 @@ s64 tcp_send(struct sock *sk, struct smsg *m)
 /* ---- receiving ----------------------------------------------------------------------------- */
 
 struct reading {
+    struct offer offer;
     struct tcp_sock *t;
     struct tcp_end *e;
     struct smsg *m;
@@ -448,8 +454,9 @@ bool tcp_is_end_held(struct tcp_end *e)
     return e->rx->hold != UINT64_MAX;
 }
 
-static bool can_recv(struct reading *r)
+static bool can_recv(void *arg)
 {
+    struct reading *r = arg;
     struct sock *sk = &r->t->in.sk;
     struct bq *q = r->e->rx;
     bool is_over = sock_shut(sk) & SHUT_RCV || sock_state(sk) == SOCK_CLOSED;
@@ -494,6 +501,35 @@ static void tell_sender(struct reading *r)
     r->is_wake = false;
 }
 
+/* What is there now, for a reader that sleeps. */
+static s64 attempt(struct offer *o)
+{
+    struct reading *r = container_of(o, struct reading, offer);
+    s64 err = 0;
+    MUTEX_GUARD(&r->e->rx->rlock);
+    while (read_piece(r, &err) == STEP_GO)
+        ;
+    return r->copied ? (s64)r->copied : err ? err : OFFER_AGAIN;
+}
+
+/* Sleeps until there is something to read. 1: the call has been answered. */
+static int wait_bytes(struct reading *r, u64 target, s64 deadline)
+{
+    struct sock *sk = &r->t->in.sk;
+    if (r->is_peek || target > 1)
+        return wait_event_interruptible(&sk->wq, WAIT_READABLE | WAIT_HUP | WAIT_ERR, can_recv(r),
+                                        deadline);
+    struct bq *q = r->e->rx;
+    struct offer_place p = {.lock = &q->lock,
+                            .slot = &q->offer,
+                            .q = &sk->wq,
+                            .events = WAIT_READABLE | WAIT_HUP | WAIT_ERR,
+                            .is_ready = can_recv,
+                            .arg = r};
+    r->offer.attempt = attempt;
+    return offer_wait(&p, &r->offer, deadline);
+}
+
 static s64 read_bytes(struct reading *r, u64 target, s64 deadline)
 {
     struct sock *sk = &r->t->in.sk;
@@ -522,8 +558,9 @@ static s64 read_bytes(struct reading *r, u64 target, s64 deadline)
         }
         mutex_unlock(&q->rlock);
         tell_sender(r);
-        int w = wait_event_interruptible(&sk->wq, WAIT_READABLE | WAIT_HUP | WAIT_ERR, can_recv(r),
-                                         deadline);
+        int w = wait_bytes(r, target, deadline);
+        if (w > 0)
+            return (s64)r->copied;
         mutex_lock(&q->rlock);
         if (w < 0) {
             err = sock_wait_error(w, deadline);

@@ -38,7 +38,8 @@ static s64 send_bytes(struct unix_sock *u, struct smsg *m, u64 size, struct scm 
         r = bq_write(q, m->uio, size - sent, scm);
         if (r > 0) {
             sent += (u64)r;
-            waitq_wake(&u->peer->sk.wq, WAKE_READER);
+            if (sent < size || size > OFFER_MAX_BYTES)
+                waitq_wake(&u->peer->sk.wq, WAKE_READER);
             continue;
         }
         if (r < 0)
@@ -55,6 +56,10 @@ static s64 send_bytes(struct unix_sock *u, struct smsg *m, u64 size, struct scm 
             break;
     }
     mutex_unlock(&q->wlock);
+    if (sent == size && size && size <= OFFER_MAX_BYTES) {
+        (void)bq_answer(q, size);
+        waitq_wake(&u->peer->sk.wq, WAKE_READER);
+    }
     if (sent)
         return (s64)sent;
     return r == -LX_EPIPE ? sock_epipe(m) : r;
@@ -130,6 +135,7 @@ s64 unix_stream_send(struct sock *sk, struct smsg *m)
 /* ---- receiving ----------------------------------------------------------------------------- */
 
 struct reading {
+    struct offer offer;
     struct unix_sock *u;
     struct bq *q;
     struct smsg *m;
@@ -248,8 +254,9 @@ static enum step read_piece(struct reading *r, s64 *ret_err)
     return (u64)c < n || has_files || r->copied == r->want ? STEP_STOP : STEP_GO;
 }
 
-static bool can_recv(struct reading *r)
+static bool can_recv(void *arg)
 {
+    struct reading *r = arg;
     struct sock *sk = &r->u->sk;
     if (atomic_load(&sk->err) || sock_shut(sk) & SHUT_RCV)
         return true;
@@ -261,6 +268,34 @@ static bool has_bytes(struct reading *r)
 {
     MUTEX_GUARD(&r->q->lock);
     return r->q->tail > r->q->head + r->skip;
+}
+
+/* What is there now, for a reader that sleeps. */
+static s64 attempt(struct offer *o)
+{
+    struct reading *r = container_of(o, struct reading, offer);
+    s64 err = 0;
+    MUTEX_GUARD(&r->q->rlock);
+    while (read_piece(r, &err) == STEP_GO)
+        ;
+    return r->copied ? (s64)r->copied : err ? err : OFFER_AGAIN;
+}
+
+/* Sleeps until there is something to read. 1: the call has been answered. */
+static int wait_bytes(struct reading *r, u64 target, s64 deadline)
+{
+    struct sock *sk = &r->u->sk;
+    u32 events = WAIT_READABLE | WAIT_HUP | WAIT_ERR;
+    if (r->is_peek || r->is_creds || target > 1)
+        return wait_event_interruptible(&sk->wq, events, can_recv(r), deadline);
+    struct offer_place p = {.lock = &r->q->lock,
+                            .slot = &r->q->offer,
+                            .q = &sk->wq,
+                            .events = events,
+                            .is_ready = can_recv,
+                            .arg = r};
+    r->offer.attempt = attempt;
+    return offer_wait(&p, &r->offer, deadline);
 }
 
 static s64 read_bytes(struct reading *r, u64 target, s64 deadline)
@@ -287,8 +322,9 @@ static s64 read_bytes(struct reading *r, u64 target, s64 deadline)
             break;
         }
         mutex_unlock(&r->q->rlock);
-        int w = wait_event_interruptible(&sk->wq, WAIT_READABLE | WAIT_HUP | WAIT_ERR, can_recv(r),
-                                         deadline);
+        int w = wait_bytes(r, target, deadline);
+        if (w > 0)
+            return (s64)r->copied;
         mutex_lock(&r->q->rlock);
         if (w < 0) {
             err = sock_wait_error(w, deadline);
