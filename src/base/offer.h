@@ -3,8 +3,8 @@
  *
  * A reader that finds nothing leaves an offer in a slot of the object (one a slot) and sleeps. Who
  * brings bytes takes the offer out, makes the attempt for the reader and gives the
- * answer to the application at once; the reader's own thread is woken after that, and finds that it has
- * only to unwind. So the application waits for one wake, not for two in a row.
+ * answer to the application at once; the reader's own thread is woken after that, and finds that it
+ * has only to unwind. So the application waits for one wake, not for two in a row.
  *
  *     reader                                   waker
  *       offer_wait: puts the offer, sleeps       offer_take under the slot's lock
@@ -12,8 +12,8 @@
  *       wakes, and if the offer was taken        wakes the queue the reader sleeps in
  *       waits for the end of its completion
  *
- * Only calls whose answer is the attempt's result and nothing else may be offered: offer_answerer says
- * so. What the call does afterwards, its own thread does beside the application.
+ * Only calls whose answer is the attempt's result and nothing else may be offered: offer_answerer
+ * says so. What the call does afterwards, its own thread does beside the application.
  */
 #ifndef BASE_OFFER_H
 #define BASE_OFFER_H
@@ -46,7 +46,7 @@ struct offer {
 enum { OFFER_NONE, OFFER_OPEN, OFFER_TAKEN, OFFER_OVER };
 
 struct offer_place {
-    struct mutex *lock;  /* guards *slot; a leaf */
+    struct mutex *lock; /* guards *slot; a leaf */
     struct offer **slot;
     struct waitq *q;
     u32 events;
@@ -56,8 +56,8 @@ struct offer_place {
 };
 
 /*
- * Sleeps until is_ready, as wait_event_interruptible, with the offer in its slot if that is free and
- * the call may be offered. 1: the call has been answered, and the attempt's effects are done.
+ * Sleeps until is_ready, as wait_event_interruptible, with the offer in its slot if that is free
+ * and the call may be offered. 1: the call has been answered, and the attempt's effects are done.
  */
 int offer_wait(const struct offer_place *p, struct offer *o, s64 deadline_ns) must_check;
 
@@ -72,7 +72,8 @@ static inline struct offer *offer_take(struct offer **slot)
     return o;
 }
 
-/* Without locks. The offer is gone afterwards, and its owner's queue must be woken: all who sleep. */
+/* Without locks. The offer is gone afterwards, and its owner's queue must be woken: all who sleep.
+ */
 void offer_complete(struct offer *o);
 
 #endif
