@@ -52,6 +52,10 @@ int gofer_create(struct inode *dir, struct dentry *d, u32 mode)
     int r = begin_new(dir, d, mode, &call.req);
     if (r == 0)
         r = gofer_call_dir(s, &call);
+    /* Made, but there was no room here for its fd: the open that follows asks again, and makes
+     * some. */
+    if (r == -LX_ENFILE && call.resp && call.resp->err == 0)
+        r = 0;
     if (r == 0)
         r = finish_new(dir, d, &call, 0, no_bytes, &i);
     if (r == 0) {
@@ -149,7 +153,10 @@ int gofer_tmpfile(struct inode *dir, u32 mode, struct inode **ret_i)
         int fd = gofer_call_take_fd(&call);
         r = fd < 0 ? -LX_EIO : gofer_fd_adopt(gofer_of(i), fd);
     }
+    /* Made, but there was no room here for its fd. */
+    u64 lost = r == -LX_ENFILE && !i && call.resp && call.resp->err == 0 ? call.resp->node : 0;
     gofer_call_done(s->conn, &call);
+    gofer_forget(s->conn, lost);
     if (r < 0)
         inode_put(i);
     else
