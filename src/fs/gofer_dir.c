@@ -308,6 +308,7 @@ static int ask_batch(struct inode *dir, s64 pos, u32 flags, struct gofer_list **
  * Names of a directory are being looked up one by one. When that has cost about
  * as much as a listing with all attributes would, the listing is worth having: at worst the cost is
  * doubled. A round trip is taken for the time of eleven entries; a directory of one block has few.
+ * When such listings have paid, the next is asked for by the first round trip.
  */
 static bool is_worth_listing(struct inode *dir)
 {
@@ -318,7 +319,8 @@ static bool is_worth_listing(struct inode *dir)
         gi->lookup_seq = seq;
         gi->nlookups = 0;
     }
-    return ++gi->nlookups >= (size <= 4096 ? 4 : 4 + size / 500);
+    u64 min = gofer_list_lookups_pay(gofer_sb_of(dir->sb)) ? 1 : 4;
+    return ++gi->nlookups >= (size <= 4096 ? min : min + size / 500);
 }
 
 static int find_listed(struct inode *dir, struct wire_bytes name, struct gofer_hint *hint)
@@ -329,6 +331,7 @@ static int find_listed(struct inode *dir, struct wire_bytes name, struct gofer_h
     int r = ask_batch(dir, 0, GP_RD_ATTR_ALL, &l, &is_last);
     if (r < 0)
         return r == -LX_EACCES ? 0 : r; /* a directory that can be searched but not read */
+    gofer_list_for_lookups(gofer_sb_of(dir->sb), l);
     gofer_list_put(l);
     gofer_list_hint(gofer_sb_of(dir->sb), gofer_of(dir), name, hint);
     return 0;

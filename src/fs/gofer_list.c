@@ -119,6 +119,10 @@ static struct list *bucket_of(struct gofer_sb *s, u64 dev, u64 ino)
     return &s->list_buckets[(h >> 40) % GOFER_LIST_BUCKETS];
 }
 
+#define WORTH_USES                                                                                 \
+    4U /* lookups answered by a listing that was asked for by lookups, to have paid */
+#define WORTH_MIN 2U
+
 /* Takes l out; its node id is returned for the caller to give back after the lock. */
 static u64 take_out(struct gofer_sb *s, struct gofer_list *l)
 {
@@ -129,6 +133,8 @@ static u64 take_out(struct gofer_sb *s, struct gofer_list *l)
     s->list_bytes -= cost_of(l);
     if (l->was_ahead) /* fetched for nothing */
         s->ahead_size = MAX(s->ahead_size / 2, AHEAD_MIN);
+    if (l->is_for_lookups && l->nused < WORTH_USES)
+        s->nworth = 0;
     s->nattrs += l->nattrs;
     s->nattrs_used += l->nused;
     gofer_list_put(l);
@@ -156,6 +162,18 @@ static void touch(struct gofer_sb *s, struct gofer_list *l)
 {
     list_del(&l->lru);
     list_add_tail(&s->list_lru, &l->lru);
+}
+
+void gofer_list_for_lookups(struct gofer_sb *s, struct gofer_list *l)
+{
+    MUTEX_GUARD(&s->list_lock);
+    l->is_for_lookups = true;
+}
+
+bool gofer_list_lookups_pay(struct gofer_sb *s)
+{
+    MUTEX_GUARD(&s->list_lock);
+    return s->nworth >= WORTH_MIN;
 }
 
 struct gofer_list *gofer_list_find(struct gofer_sb *s, struct gofer_inode *gi)
@@ -407,6 +425,8 @@ void gofer_list_hint(struct gofer_sb *s, struct gofer_inode *gi, struct wire_byt
     if (ret->e.has_attr) {
         ret->is_found = true;
         l->nused++;
+        if (l->is_for_lookups && l->nused == WORTH_USES)
+            s->nworth++;
     } else {
         l->nmisses = is_in_row ? l->nmisses + 1 : 0;
         if (l->nmisses == 1)

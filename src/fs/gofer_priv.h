@@ -75,6 +75,7 @@ struct gofer_list {
     u32 nattrs, nused; /* attributes of files in it, and lookups answered from them; by list_lock */
     bool is_whole;     /* all of the directory */
     bool was_ahead;    /* came unasked, and has not been used */
+    bool is_for_lookups; /* asked for because names were looked up; by list_lock */
     u32 cursor, nmisses; /* where lookups last found a name, and how many in a row; by list_lock */
     struct gofer_index
         *index; /* owned; made when a name is looked for out of order; by list_lock */
@@ -124,6 +125,7 @@ struct gofer_sb {
         nattrs_used; /* attributes that came with listings since this was judged, and their uses */
     u32 nopened;     /* files asked for, in a row, each the next of its directory in open_order */
     u32 open_order;
+    u32 nworth;  /* listings asked for by lookups that have paid, in a row */
     u32 nwalked; /* in a row, of children of directories listed not long ago */
 };
 
@@ -244,6 +246,10 @@ u32 gofer_list_ahead(struct gofer_sb *s, struct gofer_inode *gi);
  */
 struct gofer_list *gofer_list_siblings(struct gofer_sb *s, struct gofer_inode *gi,
                                        struct gp_req *q) must_check;
+/* l was asked for because names were looked up: whether that pays will be counted. */
+void gofer_list_for_lookups(struct gofer_sb *s, struct gofer_list *l);
+/* Have the last such listings paid? */
+bool gofer_list_lookups_pay(struct gofer_sb *s);
 /* What the kept listings know of (gi, name) when a lookup has missed the dentry cache. */
 #define GOFER_AHEAD_NAMES (GP_MAX_WALK - 1)
 struct gofer_hint {
