@@ -474,22 +474,26 @@ static void trace_any(pid_t pid, int is_wild)
     syscall(SYS_ptrace, req, pid, addr, data);
 }
 
+/* Takes a stop of it, if there is one; a new one if it has ended. */
+static pid_t or_another(pid_t pid)
+{
+    int st;
+    return waitpid(pid, &st, __WALL | WNOHANG) == pid && !WIFSTOPPED(st) ? busy_child() : pid;
+}
+
 static void tracing(unsigned salt)
 {
     int is_wild = (int)setting("FUZZ_WILD", 0);
     pid_t pid = busy_child();
     for (int i = 0; i < PEOPLE_CALLS; i++) {
-        int st;
         if (i % 20 == 0)
             syscall(SYS_ptrace, PTRACE_SEIZE, pid, 0, 0);
         if (i % 10 == 1)
             syscall(SYS_ptrace, PTRACE_INTERRUPT, pid, 0, 0);
         if (i % 10 == 2)
-            waitpid(pid, &st, __WALL | WNOHANG);
+            pid = or_another(pid);
         trace_any(pid, is_wild);
-        pid_t r = waitpid(pid, &st, __WALL | WNOHANG);
-        if (r == pid && !WIFSTOPPED(st))
-            pid = busy_child();
+        pid = or_another(pid);
     }
     /* It ends whatever state it is in. */
     for (;;) {
