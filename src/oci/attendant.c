@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "oci/procview.h"
 #include "oci/rootns.h"
 #include "wire/control.h"
 
@@ -79,9 +80,11 @@ bool attend_link(int link, int sig_fd, int tty, struct ctl_msg *ret_m)
 {
     static u8 buf[CTL_MAX_MSG];
     for (;;) {
-        struct pollfd fds[] = {{link, POLLIN, 0}, {sig_fd, POLLIN, 0}};
-        if (poll(fds, 2, -1) < 0)
+        struct pollfd fds[] = {{link, POLLIN, 0}, {sig_fd, POLLIN, 0}, {procview_fd(), POLLIN, 0}};
+        if (poll(fds, 3, -1) < 0)
             continue;
+        if (fds[2].revents)
+            procview_serve(link);
         if (fds[1].revents & POLLIN)
             on_signal(link, sig_fd, tty);
         if (!(fds[0].revents & (POLLIN | POLLHUP | POLLERR)))
@@ -93,6 +96,8 @@ bool attend_link(int link, int sig_fd, int tty, struct ctl_msg *ret_m)
             return true;
         if (ret_m->type == CTL_STARTED)
             tell_size(link, tty);
+        else if (ret_m->type == CTL_VIEW)
+            procview_answer(link, ret_m);
     }
 }
 

@@ -7,8 +7,11 @@
 #include <sched.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "oci/procview.h"
 
 /* Where a bind mount stands, below the root whatever links the image has; -1: there is no such
  * place on the host. */
@@ -38,6 +41,32 @@ static int bind_tree(int root, const struct boot_mount *m, const struct sandbox_
     return r < 0 ? err_errno(e, "cannot mount '%s' on '%s'", tree->path, m->target) : 0;
 }
 
+/* What stands there for programs of the host that look around below the root: the processes, and a
+ * /dev that is no more than its directories. Best effort: an image need not have the places. */
+static void mount_views(int root)
+{
+    static const char *const dirs[] = {"pts", "shm", "mqueue"};
+    char path[32];
+    int fuse = procview_open(), proc = find_target(root, "/proc"), dev = find_target(root, "/dev");
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", dev);
+    bool is_dev =
+        dev >= 0 && fuse >= 0 &&
+        mount("none", path, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=64k,mode=755") == 0;
+    if (dev >= 0)
+        close(dev);
+    dev = is_dev ? find_target(root, "/dev") : -1;
+    for (size_t i = 0; dev >= 0 && i < ARRAY_SIZE(dirs); i++)
+        (void)!mkdirat(dev, dirs[i], 0755);
+    if (fuse >= 0 && proc >= 0)
+        (void)procview_mount(fuse, proc);
+    else if (fuse >= 0)
+        close(fuse);
+    if (dev >= 0)
+        close(dev);
+    if (proc >= 0)
+        close(proc);
+}
+
 int rootns_enter(const struct sandbox_params *p, struct err *e)
 {
     if (unshare(CLONE_NEWNS) < 0)
@@ -52,6 +81,7 @@ int rootns_enter(const struct sandbox_params *p, struct err *e)
     if (root < 0)
         return err_errno(e, "cannot open the container's root");
     int r = 0;
+    mount_views(root);
     const struct boot_container *c = &p->boot->container;
     for (u32 i = 0; i < c->nmounts && r == 0; i++)
         if (c->mounts[i].attach > 0 && (u32)c->mounts[i].attach <= p->ntrees)

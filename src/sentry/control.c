@@ -150,9 +150,24 @@ static void link_signal(struct link *l, int signo)
     tgroup_put(g);
 }
 
+#define VIEW_BATCH (CTL_MAX_DATA / sizeof(struct ctl_view))
+
+static void link_view(struct link *l, s32 first)
+{
+    struct ctl_view *views = calloc(VIEW_BATCH, sizeof(*views));
+    u32 at = (u32)MAX(first, 0);
+    u32 all = views ? container_view(l->c, at, views, VIEW_BATCH) : 0;
+    u32 n = at < all ? MIN(all - at, (u32)VIEW_BATCH) : 0;
+    send_data(l->fd, CTL_VIEW, (s32)all, (s32)at, views, n * sizeof(*views));
+    free(views);
+}
+
 static void link_message(struct link *l, const struct ctl_msg *m)
 {
     switch (m->type) {
+    case CTL_VIEW:
+        link_view(l, m->a);
+        break;
     case CTL_SIGNAL:
         link_signal(l, m->a);
         break;

@@ -130,6 +130,9 @@ int container_pause(struct container *c) must_check;
 int container_resume(struct container *c) must_check;
 /* Fills at most max; how many there are. */
 u32 container_ps(struct container *c, struct ctl_proc *procs, u32 max);
+/* view.c: max of them at most, from the first'th on; how many there are in all, zombies too. What is not
+ * told has the pid 0. */
+u32 container_view(struct container *c, u32 first, struct ctl_view *ret, u32 max);
 void container_stats(struct container *c, struct ctl_stats *ret);
 
 /* control.c */

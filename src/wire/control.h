@@ -51,6 +51,8 @@ enum ctl_type {
     CTL_WAIT,
     CTL_NET, /* interfaces for a sandbox whose first container has not started. fds: a netcfg, then what each
                 interface's frames come and go by */
+    CTL_VIEW, /* on a link: a: from the how manieth process on; the answer has the type, too, a: how many there are,
+                 b: the first one told, data: struct ctl_view each */
     CTL_OK,
     CTL_NTYPES,
 };
@@ -70,6 +72,20 @@ struct ctl_proc {
     u64 start_ns, cpu_ns; /* since the sandbox began; used */
     s32 tty;              /* number of its pts, -1: none */
     char cmd[100];        /* NUL-terminated */
+};
+
+/* A process as the host is shown it below the container's root (oci/procview.h). */
+struct ctl_view {
+    s32 pid, ppid, pgrp, session;
+    u32 uid[4], gid[4]; /* real, effective, saved, of the file system */
+    u64 caps[5];        /* inheritable, permitted, effective, bounding, ambient */
+    u64 start_ns, user_ns, system_ns; /* since the host began; used */
+    u32 ntasks;
+    s32 tty, nice; /* device number, 0: none */
+    u8 state, is_no_new_privs, seccomp, pad;
+    u32 nargs; /* bytes of args */
+    char comm[16]; /* NUL-terminated */
+    char args[256]; /* each NUL-terminated, but for one that is cut */
 };
 
 /* What a container may use from now on; the host's cgroups have it already. */

@@ -312,6 +312,8 @@ def top():
     has(r.out, r'^1 +sh ')
     has(r.out, r'sleep +sleep 777')
     has(podman('top', 'box', '-o', 'pid,comm').out, r'^ +1 sh')
+    has(podman('top', 'box').out, r'^root +1 +0 .*sh -c sleep 777')
+    has(podman('top', 'box', 'user', 'group', 'ppid', 'capeff', 'nice', 'seccomp', 'args').out, r'^root +root +1 .*CHOWN.* 0 +filter +sleep 777')
     remove('box')
 
 

@@ -82,6 +82,5 @@ s64 write_coredump_filter(struct file *f, const struct pinode *pi, char *buf, si
 s64 write_timerslack(struct file *f, const struct pinode *pi, char *buf, size_t size, s64 off);
 
 /* What a task is doing, as one letter of "RSDTtZX". */
-char task_state_letter(struct task *t);
 
 #endif

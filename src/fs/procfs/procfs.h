@@ -21,6 +21,10 @@ struct pid *procfs_pid_of_dir(struct file *f);
  */
 int procfs_may_join_cgroup(int fd) must_check;
 
+struct task;
+/* As /proc/PID/stat has it: R, S, D, T, t, Z or X. Takes t->ptr_lock. */
+char task_state_letter(struct task *t);
+
 /* Registers the file system types "proc", "sysfs", "cgroup2" and "cgroup". */
 int procfs_init(void) must_check;
 
