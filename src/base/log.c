@@ -10,7 +10,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#define LOG_MAX (64ULL << 20) /* bytes of one process: guests can make it say things for ever */
+
 enum log_level log_level = LOG_WARN;
+static _Atomic unsigned long long nwritten;
 static int log_fd = 2;
 static const char *log_name = "cvisor";
 
@@ -24,7 +27,8 @@ void log_set_name(const char *static_name)
     log_name = static_name;
 }
 
-__attribute__((format(printf, 2, 0))) static void log_line(const char *tag, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void log_line(const char *tag, const char *fmt,
+                                                           va_list ap)
 {
     char line[1024];
     struct timespec now;
@@ -38,6 +42,12 @@ __attribute__((format(printf, 2, 0))) static void log_line(const char *tag, cons
     if (n > (int)sizeof(line) - 2)
         n = (int)sizeof(line) - 2;
     line[n++] = '\n';
+    unsigned long long before = atomic_fetch_add(&nwritten, (unsigned long long)n);
+    if (before >= LOG_MAX)
+        return;
+    if (before + (unsigned long long)n >= LOG_MAX)
+        n = snprintf(line, sizeof(line), "%s: the log is full: nothing more is written\n",
+                     log_name);
     if (write(log_fd, line, (size_t)n) < 0)
         return; /* there is nowhere left to complain to */
 }

@@ -164,6 +164,62 @@ static int add_devices(const struct oci_spec *spec, struct oci_boot *b, struct e
     return 0;
 }
 
+static u32 rule_flags(const struct oci_device_rule *r)
+{
+    static const struct {
+        char letter;
+        u32 flag;
+    } accesses[] = {{'m', BOOT_DR_MKNOD}, {'r', BOOT_DR_READ}, {'w', BOOT_DR_WRITE}};
+    u32 flags = r->is_allow ? BOOT_DR_ALLOW : 0;
+    for (size_t i = 0; i < ARRAY_SIZE(accesses); i++)
+        if (strchr(r->access, accesses[i].letter))
+            flags |= accesses[i].flag;
+    if (r->type != 'b')
+        flags |= BOOT_DR_CHAR;
+    if (r->type != 'c')
+        flags |= BOOT_DR_BLOCK;
+    return flags;
+}
+
+/* Those of the bundle, then what every container may have whatever they say (config-linux.md,
+ * "Default Devices"; nodes of any kind can be made, as with other runtimes). */
+static int add_device_rules(const struct oci_resources *res, struct oci_boot *b, struct err *e)
+{
+    static const struct boot_dev_rule always[] = {
+        {BOOT_DR_ALLOW | BOOT_DR_MKNOD | BOOT_DR_CHAR | BOOT_DR_BLOCK, UINT32_MAX, UINT32_MAX},
+#define NODE(major_, minor_)                                                                       \
+    {BOOT_DR_ALLOW | BOOT_DR_MKNOD | BOOT_DR_READ | BOOT_DR_WRITE | BOOT_DR_CHAR, major_, minor_}
+        NODE(1, 3),
+        NODE(1, 5),
+        NODE(1, 7),
+        NODE(1, 8),
+        NODE(1, 9), /* null, zero, full, random, urandom */
+        NODE(5, 0),
+        NODE(5, 1),
+        NODE(5, 2),
+        NODE(136, UINT32_MAX), /* tty, console, ptmx, pts */
+        NODE(10, 200),         /* net/tun */
+#undef NODE
+    };
+    u32 n = res->devices.n;
+    if (n == 0)
+        return 0;
+    struct boot_dev_rule *rules = calloc(n + ARRAY_SIZE(always), sizeof(*rules));
+    if (!rules)
+        return err_set(e, "out of memory");
+    for (u32 i = 0; i < n; i++) {
+        const struct oci_device_rule *r = &res->devices.v[i];
+        bool is_all = r->type == 'a'; /* whose numbers mean nothing */
+        rules[i] = (struct boot_dev_rule){
+            rule_flags(r), is_all || !r->major.is_set ? UINT32_MAX : (u32)r->major.v,
+            is_all || !r->minor.is_set ? UINT32_MAX : (u32)r->minor.v};
+    }
+    memcpy(rules + n, always, sizeof(always));
+    b->container.dev_rules = rules;
+    b->container.ndev_rules = n + ARRAY_SIZE(always);
+    return 0;
+}
+
 static int add_sysctls(const struct oci_spec *spec, struct oci_boot *b, struct err *e)
 {
     u32 n = spec->linux_.sysctl.n;
@@ -297,7 +353,8 @@ int oci_to_boot(const struct oci_spec *spec, const char *bundle, const char *id,
     if (check_supported(spec, e) < 0 || oci_process_to_boot(&spec->process, &c->process, e) < 0 ||
         oci_filter_to_boot(&spec->linux_, &c->process, e) < 0 ||
         add_mounts(spec, bundle, &b, e) < 0 || add_devices(spec, &b, e) < 0 ||
-        add_sysctls(spec, &b, e) < 0 || add_idmaps(spec, &b, e) < 0)
+        add_device_rules(&spec->linux_.resources, &b, e) < 0 || add_sysctls(spec, &b, e) < 0 ||
+        add_idmaps(spec, &b, e) < 0)
         return -1;
     *ret = b;
     return 0;

@@ -566,6 +566,8 @@ int container_boot(struct boot_container *cfg, const int *lanes, bool is_first,
         return r;
     }
     c->id = take_ptr(cfg->id);
+    c->dev_rules = take_ptr(cfg->dev_rules);
+    c->ndev_rules = cfg->ndev_rules;
     c->first = cfg->process;
     cfg->process = (struct boot_process){0};
     *ret_c = c;

@@ -15,6 +15,7 @@
 #include "loader/loader.h"
 #include "platform/family.h"
 #include "sentry/sentry.h"
+#include "vfs/special.h"
 
 static void signal_all(struct container *c, int signo);
 
@@ -40,6 +41,7 @@ void container_put(struct container *c)
     tgroup_put(c->init);
     waitq_done(&c->wait);
     waitq_done(&c->freezer.wait);
+    free(c->dev_rules);
     free(c->id);
     free(c);
 }
@@ -75,6 +77,27 @@ struct stub_family *container_family(void *container)
 {
     return ((struct container *)container)->family;
 }
+
+/* The kernel's own work, without a task, is not asked about. */
+bool container_may_device(bool is_block, u32 major, u32 minor, u32 access)
+{
+    struct task *t = task_current();
+    const struct container *c = t ? t->tg->container : NULL;
+    u32 allowed = BOOT_DR_MKNOD | BOOT_DR_READ | BOOT_DR_WRITE,
+        kind = is_block ? BOOT_DR_BLOCK : BOOT_DR_CHAR;
+    for (u32 i = 0; c && i < c->ndev_rules; i++) {
+        const struct boot_dev_rule *r = &c->dev_rules[i];
+        u32 bits = r->flags & (BOOT_DR_MKNOD | BOOT_DR_READ | BOOT_DR_WRITE);
+        if (!(r->flags & kind) || (r->major != UINT32_MAX && r->major != major) ||
+            (r->minor != UINT32_MAX && r->minor != minor))
+            continue;
+        allowed = r->flags & BOOT_DR_ALLOW ? allowed | bits : allowed & ~bits;
+    }
+    return (access & ~allowed) == 0;
+}
+static_assert(BOOT_DR_MKNOD == DEVICE_MKNOD && BOOT_DR_READ == DEVICE_READ &&
+                  BOOT_DR_WRITE == DEVICE_WRITE,
+              "accesses have one name");
 
 struct container *container_find(const char *id, size_t size)
 {
@@ -270,7 +293,9 @@ static int check_ids(const struct boot_process *p, struct boot_error *e)
                  make_kgid(&root_user_ns, p->gid) != UINT32_MAX;
     for (u32 i = 0; i < p->ngroups; i++)
         is_ok = is_ok && make_kgid(&root_user_ns, p->groups[i]) != UINT32_MAX;
-    return is_ok ? 0 : boot_fail(e, 125, -LX_EINVAL, "take an identity that the user namespace lacks", NULL);
+    return is_ok ? 0
+                 : boot_fail(e, 125, -LX_EINVAL, "take an identity that the user namespace lacks",
+                             NULL);
 }
 
 static void close_fds(struct start_fds *fds)
@@ -422,7 +447,8 @@ int container_exec(struct container *c, struct boot_process *p, struct start_fds
         .seccomp_flags = p->seccomp_flags,
     };
     *ret_console = NULL;
-    /* Engines copy files into a root and then run something there: what was missing may have come. */
+    /* Engines copy files into a root and then run something there: what was missing may have come.
+     */
     if (p != &c->first)
         gofer_super_renew(c->fs->root.mnt->sb);
     int r = enter(c, &vt);

@@ -19,6 +19,7 @@
 #include "net/host/host.h"
 #include "net/stack/stack.h"
 #include "sentry/sentry.h"
+#include "vfs/special.h"
 #include "sys/strace.h"
 
 #define LINKS_TIME NSEC_PER_SEC
@@ -220,6 +221,7 @@ int sentry_main(void)
     r = boot_rooms(&e);
     boot_ids(&cfg);
     exec_family_of = container_family;
+    vfs_may_device = container_may_device;
     if (r == 0)
         r = boot_network(&cfg, &e);
     if (r == 0)

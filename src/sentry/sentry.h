@@ -71,6 +71,8 @@ struct container {
     bool is_pid_shared; /* its first process is not the first of a pid namespace */
     struct freezer freezer;
     struct task_limits limits;
+    struct boot_dev_rule *dev_rules; /* immutable, as their number */
+    u32 ndev_rules;
     struct fs_ctx *fs;  /* its root; immutable */
     struct nsproxy *ns; /* immutable */
     struct stub_family *family; /* owned: of stubs in control groups of its own; NULL: the first; immutable */
@@ -97,6 +99,8 @@ void container_publish(struct container *c);
  * it is published. */
 void container_join_cgroups(struct container *c, const int *fds, u32 nfds);
 struct stub_family *container_family(void *container);
+/* For vfs_may_device: the calling task's container. */
+bool container_may_device(bool is_block, u32 major, u32 minor, u32 access);
 
 /* The standard descriptors of a process to be started: host fds, -1: closed. Consumed. */
 struct start_fds {

@@ -12,6 +12,7 @@
 #include "vfs/file.h"
 #include "vfs/internal.h"
 #include "vfs/landlock.h"
+#include "vfs/special.h"
 #include "vfs/vfs.h"
 
 _Atomic s64 vfs_protected_symlinks = 1, vfs_protected_hardlinks = 1, vfs_protected_fifos = 1,
@@ -170,7 +171,9 @@ int vfs_mknod(int dirfd, const char *name, u32 mode, u64 rdev)
         bool is_whiteout = type == LX_S_IFCHR && rdev == 0;
         mode = type | acl_create_mode(dir, mode & 07777U);
         if ((type == LX_S_IFCHR || type == LX_S_IFBLK) && !is_whiteout &&
-            !vfs_capable(LX_CAP_MKNOD))
+            (!vfs_capable(LX_CAP_MKNOD) ||
+             (vfs_may_device &&
+              !vfs_may_device(type == LX_S_IFBLK, DEV_MAJOR(rdev), DEV_MINOR(rdev), DEVICE_MKNOD))))
             r = -LX_EPERM;
         else if (type == LX_S_IFREG)
             r = dir->ops->create ? dir->ops->create(dir, d, mode) : -LX_EACCES;

@@ -21,14 +21,14 @@ static u32 nchrdevs;
 static const struct file_ops *fifo_fops;
 
 void (*vfs_epoll_release)(struct file *f);
+bool (*vfs_may_device)(bool is_block, u32 major, u32 minor, u32 access);
 
 void special_set_fifo(const struct file_ops *fops)
 {
     fifo_fops = fops;
 }
 
-void chrdev_register(u32 major, u32 minor, u32 count, const char *name,
-                     const struct file_ops *fops)
+void chrdev_register(u32 major, u32 minor, u32 count, const char *name, const struct file_ops *fops)
 {
     if (nchrdevs == MAX_CHRDEVS)
         panic("too many character devices: %s", name);
@@ -66,6 +66,10 @@ static int chrdev_open(struct inode *i, struct file *f)
         const struct chrdev_range *c = &chrdevs[n];
         if (c->major != major || minor < c->minor || minor - c->minor >= c->count)
             continue;
+        u32 access =
+            (f->mode & FMODE_READ ? DEVICE_READ : 0) | (f->mode & FMODE_WRITE ? DEVICE_WRITE : 0);
+        if (vfs_may_device && !vfs_may_device(false, major, minor, access))
+            return -LX_EPERM;
         f->ops = c->fops;
         return c->fops->open ? c->fops->open(i, f) : 0;
     }

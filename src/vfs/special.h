@@ -26,6 +26,15 @@ s64 noop_seek(struct file *f, s64 off, int whence);
 s64 cursor_seek(struct file *f, s64 off, int whence) must_check;
 #define FMODE_NOOP_SEEK (FMODE_STREAM | FMODE_LSEEK)
 
+/*
+ * Set by the sentry, at start: whether the calling task's container may make or open a device (its
+ * rules, which are the devices control group's of other kernels). NULL: everything.
+ */
+#define DEVICE_MKNOD 1U
+#define DEVICE_READ  2U
+#define DEVICE_WRITE 4U
+extern bool (*vfs_may_device)(bool is_block, u32 major, u32 minor, u32 access);
+
 /* For /proc/devices: the i-th registered range; false past the end. */
 bool chrdev_describe(u32 i, u32 *ret_major, const char **ret_name);
 

@@ -219,6 +219,12 @@ static void container(struct codec *c, struct boot_container *b)
     if (array(c, &b->ndevices, &b->devices, sizeof(*b->devices), BOOT_MAX_MOUNTS))
         for (u32 i = 0; i < b->ndevices && !c->err; i++)
             device(c, &b->devices[i]);
+    if (array(c, &b->ndev_rules, &b->dev_rules, sizeof(*b->dev_rules), BOOT_MAX_MOUNTS))
+        for (u32 i = 0; i < b->ndev_rules && !c->err; i++) {
+            word(c, &b->dev_rules[i].flags);
+            word(c, &b->dev_rules[i].major);
+            word(c, &b->dev_rules[i].minor);
+        }
     strs(c, &b->nmasked, &b->masked, BOOT_MAX_MOUNTS);
     strs(c, &b->nreadonly, &b->readonly, BOOT_MAX_MOUNTS);
     if (array(c, &b->nsysctls, &b->sysctls, sizeof(*b->sysctls), BOOT_MAX_MOUNTS))
@@ -386,6 +392,7 @@ void boot_container_done(struct boot_container *c)
     for (u32 i = 0; c->devices && i < c->ndevices; i++)
         free(c->devices[i].path);
     free(c->devices);
+    free(c->dev_rules);
     free_strs(c->masked);
     free_strs(c->readonly);
     for (u32 i = 0; c->sysctls && i < c->nsysctls; i++) {

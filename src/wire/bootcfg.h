@@ -20,7 +20,8 @@
 #define BOOT_FD_LISTEN  7 /* with BOOT_LISTEN: where commands connect (wire/control.h) */
 #define BOOT_FD_CONSOLE                                                                            \
     8 /* with BOOT_CONSOLE: the host's terminal that the program's is bridged to */
-#define BOOT_FD_BROKER 9 /* with BOOT_HOST_NET or BOOT_RESOLVER: the network broker (netproto.h) */
+#define BOOT_FD_BROKER 9 /* with BOOT_HOST_NET or BOOT_RESOLVER: the network broker (netproto.h)   \
+                          */
 /* In a broker: 0 and 1 are /dev/null, 2 the log. */
 #define BOOT_FD_BROKER_LINK 3
 #define BOOT_FD_BROKER_NET  4 /* /proc/net of its namespace */
@@ -29,7 +30,8 @@
 #define BOOT_FD_GOFER_SELF 4
 /* In both; in a gofer, the trees besides the root come behind the lanes. */
 #define BOOT_FD_LANES 10 /* the first; container.nlanes of them */
-/* In a sentry: packet sockets of the interfaces that it takes over (netcfg.h); behind all others. */
+/* In a sentry: packet sockets of the interfaces that it takes over (netcfg.h); behind all others.
+ */
 #define BOOT_FD_NET 144
 
 #define BOOT_OOM_PROTECTED (-900) /* at or below: a sentry that the host's kernel spares */
@@ -42,7 +44,7 @@
 #define BOOT_MAX_INSNS   65536
 #define BOOT_MAX_NET     (2U << 20)
 #define BOOT_MAX_IDMAPS  340 /* ranges of a user namespace, as in the kernel */
-#define BOOT_MAX_PASSED  64 /* descriptors of the caller that a program gets, from 3 upward */
+#define BOOT_MAX_PASSED  64  /* descriptors of the caller that a program gets, from 3 upward */
 
 /* ---- a process ----------------------------------------------------------------------------- */
 
@@ -81,11 +83,11 @@ struct boot_process {
 /* ---- a container --------------------------------------------------------------------------- */
 
 /* boot_container.flags */
-#define BOOT_RW            1U /* root is the gofer's tree itself, writable; else an overlay on it */
-#define BOOT_ROOT_READONLY 2U /* the container sees its root read-only */
-#define BOOT_DIRECTFS      4U
-#define BOOT_ROOT_SHARED   8U  /* with BOOT_RW: the host may change the root's tree at any time */
-#define BOOT_DEV_NODES     16U /* fill /dev with the devices and links that every container has */
+#define BOOT_RW               1U /* root is the gofer's tree itself, writable; else an overlay on it */
+#define BOOT_ROOT_READONLY    2U /* the container sees its root read-only */
+#define BOOT_DIRECTFS         4U
+#define BOOT_ROOT_SHARED      8U /* with BOOT_RW: the host may change the root's tree at any time */
+#define BOOT_DEV_NODES        16U /* fill /dev with the devices and links that every container has */
 #define BOOT_MOUNTS_EXCLUSIVE 32U /* nobody else changes the trees of its bind mounts */
 /* Of a further container: System V objects and queues, or names, that are not the sandbox's first
  * container's. */
@@ -93,8 +95,8 @@ struct boot_process {
 #define BOOT_OWN_UTS 128U
 
 /* boot_mount.kind */
-#define BOOT_MOUNT_FS   0U /* a file system of the sentry: type, source, options */
-#define BOOT_MOUNT_TREE 1U /* tree `attach` of the gofer */
+#define BOOT_MOUNT_FS     0U /* a file system of the sentry: type, source, options */
+#define BOOT_MOUNT_TREE   1U /* tree `attach` of the gofer */
 #define BOOT_MOUNT_COPYUP 2U /* as FS, then filled with what was there */
 
 struct boot_mount {
@@ -112,6 +114,18 @@ struct boot_device {
     u32 uid, gid;
 };
 
+/* What is allowed or not from here on, of what a list of these says in order. */
+struct boot_dev_rule {
+    u32 flags;        /* BOOT_DR_* */
+    u32 major, minor; /* UINT32_MAX: all */
+};
+#define BOOT_DR_MKNOD 1U
+#define BOOT_DR_READ  2U
+#define BOOT_DR_WRITE 4U
+#define BOOT_DR_ALLOW 8U
+#define BOOT_DR_CHAR  16U
+#define BOOT_DR_BLOCK 32U
+
 struct boot_pair {
     char *name, *value;
 };
@@ -119,17 +133,20 @@ struct boot_pair {
 struct boot_container {
     u32 flags;
     u32 nlanes;
-    u32 ncgroups; /* a pod's further container: the last descriptors are cgroup.procs of its own groups */
-    u64 overlay_size;                /* bytes of the overlay's upper layer; 0: the default */
-    u64 memory_limit;                /* bytes; 0: none */
-    u64 pids_limit;                  /* tasks; 0: none */
+    u32 ncgroups;     /* a pod's further container: the last descriptors are cgroup.procs of its own
+                         groups */
+    u64 overlay_size; /* bytes of the overlay's upper layer; 0: the default */
+    u64 memory_limit; /* bytes; 0: none */
+    u64 pids_limit;   /* tasks; 0: none */
     u64 cpu_quota_us, cpu_period_us; /* 0: none */
-    u32 nmounts, ndevices, nmasked, nreadonly, nsysctls;
+    u32 nmounts, ndevices, nmasked, nreadonly, nsysctls, ndev_rules;
     char *id, *hostname, *domainname;
-    char *pid_ns_of; /* id of a container of the sandbox whose processes it shares; empty: its own */
+    char
+        *pid_ns_of; /* id of a container of the sandbox whose processes it shares; empty: its own */
     struct boot_mount *mounts;
     struct boot_device *devices;
-    char **masked, **readonly; /* paths */
+    struct boot_dev_rule *dev_rules; /* none: everything is allowed */
+    char **masked, **readonly;       /* paths */
     struct boot_pair *sysctls;
     struct boot_process process;
 };
@@ -140,11 +157,11 @@ struct boot_container {
 #define BOOT_STRACE     1U
 #define BOOT_PATCH_OFF  2U
 #define BOOT_MM_HELPER  4U
-#define BOOT_LISTEN     8U  /* commands may connect */
-#define BOOT_CONSOLE    16U /* the console is at BOOT_FD_CONSOLE; else 0 and 1 */
-#define BOOT_WAIT_START 32U /* the first program runs when CTL_START comes */
+#define BOOT_LISTEN     8U   /* commands may connect */
+#define BOOT_CONSOLE    16U  /* the console is at BOOT_FD_CONSOLE; else 0 and 1 */
+#define BOOT_WAIT_START 32U  /* the first program runs when CTL_START comes */
 #define BOOT_RESOLVER   128U /* the broker connects to the name server of the network taken over */
-#define BOOT_HOST_NET   64U /* internet sockets are the host's, made by the broker */
+#define BOOT_HOST_NET   64U  /* internet sockets are the host's, made by the broker */
 
 /* A range of ids: of the sandbox's, and what its user namespace's parent calls them. */
 struct boot_idmap {
@@ -154,13 +171,14 @@ struct boot_idmap {
 struct bootcfg {
     u32 flags;
     u32 log_level;
-    u32 own_uid, own_gid; /* what gofers call the owner whom the sentry itself sees as 0 (directfs) */
+    u32 own_uid,
+        own_gid; /* what gofers call the owner whom the sentry itself sees as 0 (directfs) */
     u32 nuid_map, ngid_map;
     struct boot_idmap *uid_map, *gid_map; /* the only ids that there are; none: all are */
-    u64 rlimit_nofile;               /* host's hard limit, for the descriptor cache */
-    struct boot_container container; /* the first */
+    u64 rlimit_nofile;                    /* host's hard limit, for the descriptor cache */
+    struct boot_container container;      /* the first */
     u32 net_size;
-    u8 *net;             /* a netcfg, encoded; NULL: loopback only */
+    u8 *net; /* a netcfg, encoded; NULL: loopback only */
 };
 
 void boot_process_done(struct boot_process *p);

@@ -1,9 +1,13 @@
 /* base: lists, trees, locks, wait queues. */
 #include <pthread.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "abi/errno.h"
 #include "base/list.h"
 #include "base/lock.h"
+#include "base/log.h"
 #include "base/rbtree.h"
 #include "base/ref.h"
 #include "base/wait.h"
@@ -134,6 +138,24 @@ TEST(park_deadline_and_interrupt)
     parker_clear_interrupt(parker_self());
     parker_wake(parker_self());
     CHECK_EQ(park_interruptible(NO_DEADLINE), 0);
+}
+
+TEST(log_has_an_end)
+{
+    static char text[900];
+    struct stat st;
+    char end[64] = "";
+    int fd = memfd_create("log", MFD_CLOEXEC);
+    memset(text, 'x', sizeof(text) - 1);
+    log_set_fd(fd);
+    for (int i = 0; i < 80000; i++)
+        log_error("%s", text);
+    log_set_fd(2);
+    CHECK_EQ(fstat(fd, &st), 0);
+    CHECK(st.st_size > 60 << 20 && st.st_size < 66 << 20);
+    CHECK_EQ(pread(fd, end, sizeof(end) - 1, st.st_size - 54), 54);
+    CHECK(strstr(end, "the log is full: nothing more is written\n"));
+    close(fd);
 }
 
 TEST(ref_counts)
