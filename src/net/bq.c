@@ -13,7 +13,6 @@
 #include "net/net.h"
 
 #define CHUNK_SMALL 4096U
-#define CHUNK_BIG   65536U
 #define CACHE_MAX   64U /* big chunks kept for reuse */
 
 struct chunk {
@@ -22,6 +21,9 @@ struct chunk {
     u32 cap;        /* immutable, as charged */
     u8 data[];
 };
+
+/* Room for a write of 64 KiB, the usual one, in one piece. */
+#define CHUNK_BIG ((u32)(65536 + sizeof(struct chunk)))
 
 static struct mutex cache_lock = MUTEX_INIT("bq_cache"); /* leaf */
 static struct list cache = LIST_INIT(cache);
