@@ -80,6 +80,21 @@ enum net_sysctl_id {
     NSYS_FORWARD4,         /* ipv4.ip_forward, ipv4.conf.all.forwarding */
     NSYS_FORWARD4_ALL,
     NSYS_FORWARD6,         /* ipv6.conf.all.forwarding */
+    NSYS_ECHO_IGNORE,      /* ipv4.icmp_echo_ignore_all, .._broadcasts */
+    NSYS_ECHO_IGNORE_GROUPS,
+    NSYS_RETRIES2,         /* ipv4.tcp_*, as all below */
+    NSYS_ORPHAN_RETRIES,
+    NSYS_SYNACK_RETRIES,
+    NSYS_SYN_BACKLOG,
+    NSYS_SYNCOOKIES,
+    NSYS_TIMESTAMPS,
+    NSYS_SACK,
+    NSYS_WINDOW_SCALING,
+    NSYS_ECN,
+    NSYS_SLOW_AFTER_IDLE,
+    NSYS_MODERATE_RCVBUF,
+    NSYS_RP_FILTER,        /* ipv4.conf.all.rp_filter, .accept_local */
+    NSYS_ACCEPT_LOCAL,
     NSYS_COUNT,
 };
 

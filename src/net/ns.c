@@ -77,6 +77,21 @@ static const struct {
     [NSYS_FORWARD4] = {"ipv4/ip_forward", 0},
     [NSYS_FORWARD4_ALL] = {"ipv4/conf/all/forwarding", 0},
     [NSYS_FORWARD6] = {"ipv6/conf/all/forwarding", 0},
+    [NSYS_ECHO_IGNORE] = {"ipv4/icmp_echo_ignore_all", 0},
+    [NSYS_ECHO_IGNORE_GROUPS] = {"ipv4/icmp_echo_ignore_broadcasts", 1},
+    [NSYS_RETRIES2] = {"ipv4/tcp_retries2", 15},
+    [NSYS_ORPHAN_RETRIES] = {"ipv4/tcp_orphan_retries", 0},
+    [NSYS_SYNACK_RETRIES] = {"ipv4/tcp_synack_retries", 5},
+    [NSYS_SYN_BACKLOG] = {"ipv4/tcp_max_syn_backlog", 1024},
+    [NSYS_SYNCOOKIES] = {"ipv4/tcp_syncookies", 1},
+    [NSYS_TIMESTAMPS] = {"ipv4/tcp_timestamps", 1},
+    [NSYS_SACK] = {"ipv4/tcp_sack", 1},
+    [NSYS_WINDOW_SCALING] = {"ipv4/tcp_window_scaling", 1},
+    [NSYS_ECN] = {"ipv4/tcp_ecn", 2},
+    [NSYS_SLOW_AFTER_IDLE] = {"ipv4/tcp_slow_start_after_idle", 1},
+    [NSYS_MODERATE_RCVBUF] = {"ipv4/tcp_moderate_rcvbuf", 1},
+    [NSYS_RP_FILTER] = {"ipv4/conf/all/rp_filter", 0},
+    [NSYS_ACCEPT_LOCAL] = {"ipv4/conf/all/accept_local", 0},
 };
 
 const char *net_sysctl_path(enum net_sysctl_id id)

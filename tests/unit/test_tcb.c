@@ -85,6 +85,7 @@ struct in {
     bool sack_ok;
     u16 urg;
     u32 at; /* where in `payload` the data begins */
+    bool ce;
 };
 static void give(struct in i)
 {
@@ -99,7 +100,8 @@ static void give(struct in i)
                        .wscale = i.wscale,
                        .mss_opt = i.mss,
                        .has_sack_ok = i.sack_ok,
-                       .urg = i.urg};
+                       .urg = i.urg,
+                       .is_ce = i.ce};
     if (i.tsval) {
         s.has_ts = true;
         s.tsval = i.tsval;
@@ -795,4 +797,75 @@ TEST(parser)
             CHECK(s.nsacks <= TCP_MAX_SACKS);
         }
     }
+}
+
+/* RFC 3168: a mark is told until the sender says that it has heard, which reduces its window once. */
+TEST(ecn)
+{
+    fresh();
+    tcb.is_ecn_asked = true;
+    tcb_connect(&tcb, ISS, MTU, now_ns);
+    CHECK_EQ(next()->flags, TCPF_SYN | TCPF_ECE | TCPF_CWR);
+    pass(10 * MS);
+    give((struct in){.seq = IRS,
+                     .ack = ISS + 1,
+                     .flags = TCPF_SYN | A | TCPF_ECE,
+                     .mss = 1460,
+                     .wscale = 7,
+                     .sack_ok = true});
+    CHECK(!next()->is_ect && tcb.has_ecn);
+    give((struct in){.seq = IRS + 1, .ack = ISS + 1, .flags = A, .len = 100, .ce = true});
+    expect(ISS + 1, IRS + 101, A | TCPF_ECE, 0);
+    give((struct in){.seq = IRS + 101, .ack = ISS + 1, .flags = A, .len = 100, .ce = true});
+    expect(ISS + 1, IRS + 201, A | TCPF_ECE, 0);
+    give((struct in){.seq = IRS + 201, .ack = ISS + 1, .flags = A | TCPF_CWR, .len = 100});
+    put(1, 0);
+    struct tcp_tx *t = next();
+    while (!t->len)
+        t = next();
+    CHECK(t->is_ect && t->flags == AP);
+    u64 cwnd = tcb.cc.cwnd;
+    give((struct in){.seq = IRS + 301, .ack = ISS + 2, .flags = A | TCPF_ECE});
+    CHECK(tcb.cc.cwnd < cwnd);
+    cwnd = tcb.cc.cwnd;
+    put(1, 0);
+    CHECK_EQ(next()->flags, AP | TCPF_CWR);
+    put(1, 0);
+    give((struct in){.seq = IRS + 301, .ack = ISS + 2, .flags = A | TCPF_ECE});
+    CHECK_EQ(tcb.cc.cwnd, cwnd); /* of the same round trip */
+    end();
+}
+
+TEST(ecn_is_not_had)
+{
+    fresh();
+    tcb.is_ecn_asked = true;
+    tcb_connect(&tcb, ISS, MTU, now_ns);
+    next();
+    pass(1000 * MS);
+    CHECK_EQ(next()->flags, TCPF_SYN); /* some drop the other */
+    give((struct in){.seq = IRS, .ack = ISS + 1, .flags = TCPF_SYN | A | TCPF_ECE, .mss = 1460, .wscale = -1});
+    CHECK(!tcb.has_ecn);
+    next();
+    put(1, 0);
+    CHECK(!next()->is_ect);
+    end();
+}
+
+TEST(window_clamp)
+{
+    fresh();
+    tcb.window_clamp = 2000;
+    tcb_connect(&tcb, ISS, MTU, now_ns);
+    CHECK_EQ(next()->win, 2000);
+    give((struct in){.seq = IRS, .ack = ISS + 1, .flags = TCPF_SYN | A, .mss = 1460, .wscale = -1});
+    CHECK_EQ(next()->win, 2000);
+    for (u32 i = 0; i < 20; i++) {
+        give((struct in){.seq = IRS + 1 + i * 1000, .ack = ISS + 1, .flags = A, .len = 1000});
+        pass(50 * MS);
+        while (out.read < out.n)
+            CHECK(next()->win <= 2000);
+        CHECK(tcb.rcv_adv >= tcb.rcv_nxt + 1000);
+    }
+    end();
 }

@@ -249,7 +249,8 @@ int icmp_input(struct net_ns *ns, const struct sock *from, u8 *p, u32 size,
         deliver_ping(ns, p, size, cb);
         return 0;
     }
-    if (p[0] != (is_v4 ? ECHO_REQ4 : ECHO_REQ6) || !ipaddr_is_local(ns, &cb->daddr))
+    if (p[0] != (is_v4 ? ECHO_REQ4 : ECHO_REQ6) || !ipaddr_is_local(ns, &cb->daddr) ||
+        (is_v4 && net_sysctl(ns, NSYS_ECHO_IGNORE)))
         return 0;
     struct dgram_cb back = *cb;
     back.saddr = cb->daddr;

@@ -165,7 +165,10 @@ static int send_out(struct inet_sock *from, struct nmsg *msg)
     const struct dgram_cb *cb = dgram_cb(msg);
     bool is_v4 = ipaddr_is_v4(&cb->daddr);
     int r = stk_udp_send(from, msg);
-    if (ipaddr_is_multicast(&cb->daddr) && inet_opt(from) & (is_v4 ? IPF_MC_LOOP : IPF6_MC_LOOP))
+    bool is_looped = ipaddr_is_multicast(&cb->daddr)
+                         ? (inet_opt(from) & (is_v4 ? IPF_MC_LOOP : IPF6_MC_LOOP)) != 0
+                         : stk_is_broadcast(from->sk.ns->stack, &cb->daddr);
+    if (r == 0 && is_looped)
         (void)deliver_all(from->sk.ns, inet_table_of(from), msg); /* members here, if any */
     else
         nmsg_free(msg);

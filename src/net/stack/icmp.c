@@ -213,6 +213,17 @@ static void raw_see(struct rxpkt *p, s32 protocol)
     icmp_arrived(p->ifc->stk->ns, protocol, p->data, p->len, &cb);
 }
 
+/* From the address by which its sender is reached. */
+static void reply_for_group(struct rxpkt *p)
+{
+    ipaddr to = p->dst;
+    struct stk_path path;
+    p->dst = ipaddr_v4(0);
+    if (stk_route(p->ifc->stk, &p->src, p->ifc->index, &p->dst, &path) == 0)
+        icmp_send_echo_reply(p);
+    p->dst = to;
+}
+
 void icmp4_input(struct rxpkt *p)
 {
     struct netstack *stk = p->ifc->stk;
@@ -226,8 +237,12 @@ void icmp4_input(struct rxpkt *p)
     switch (h[0]) {
     case LX_ICMP_ECHO:
         STK_COUNT(stk, icmp_in_echos);
-        if (p->is_dst_local && !p->is_link_multicast)
+        if (p->is_dst_local && !p->is_link_multicast && !net_sysctl(stk->ns, NSYS_ECHO_IGNORE))
             icmp_send_echo_reply(p);
+        else if (!p->is_dst_local && !net_sysctl(stk->ns, NSYS_ECHO_IGNORE) &&
+                 !net_sysctl(stk->ns, NSYS_ECHO_IGNORE_GROUPS) &&
+                 (stk_is_broadcast(stk, &p->dst) || inet_is_joined(stk->ns, &p->dst)))
+            reply_for_group(p);
         break;
     case LX_ICMP_DEST_UNREACH: {
         STK_COUNT(stk, icmp_in_unreach);

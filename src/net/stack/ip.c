@@ -246,13 +246,27 @@ static void set_ip(struct rxpkt *p, u32 total, u32 header)
     p->len = total - header;
 }
 
+/* Would an answer leave by the interface that it came by (1), or by any (2)? RFC 3704. */
+static bool is_from_elsewhere(struct rxpkt *p)
+{
+    s64 mode = net_sysctl(p->ifc->stk->ns, NSYS_RP_FILTER);
+    struct stk_path path;
+    ipaddr src = p->dst;
+    if (likely(!mode) || ipaddr_is_any(&p->src) || ipaddr_to_v4(&p->src) == 0)
+        return false;
+    int r = stk_route(p->ifc->stk, &p->src, 0, &src, &path);
+    return r < 0 || (mode == 1 && path.ifc != p->ifc);
+}
+
 /* Can the source be a host that is not us? */
 static bool is_martian(struct rxpkt *p)
 {
     struct netstack *stk = p->ifc->stk;
     bool is_v4 = ipaddr_is_v4(&p->dst);
     if (ipaddr_is_multicast(&p->src) || stk_is_broadcast(stk, &p->src) ||
-        stk_is_local(stk, &p->src))
+        (stk_is_local(stk, &p->src) && !(is_v4 && net_sysctl(stk->ns, NSYS_ACCEPT_LOCAL))))
+        return true;
+    if (is_v4 && is_from_elsewhere(p))
         return true;
     return is_v4 ? p->src.b[12] == 127 || p->dst.b[12] == 127
                  : (p->src.d[0] == 0 && p->src.w[2] == 0 && p->src.w[3] == net32(1)) ||

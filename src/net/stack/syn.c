@@ -9,12 +9,11 @@
 
 #include <stdlib.h>
 
-#define BUCKETS      512U
-#define MAX_HALF     1024U
-#define SYNACK_TRIES 5U
-#define RTO_NS       (1 * NSEC_PER_SEC)
-#define COOKIE_NS    (64 * NSEC_PER_SEC)
-#define COOKIE_TS    63U /* bits of the timestamp: scale (4), no scale, SACK */
+#define BUCKETS   512U
+#define MAX_HALF  1024U
+#define RTO_NS    (1 * NSEC_PER_SEC)
+#define COOKIE_NS (64 * NSEC_PER_SEC)
+#define COOKIE_TS 63U /* bits of the timestamp: scale (4), no scale, SACK */
 
 struct half {
     struct list node, fifo_node;
@@ -23,7 +22,7 @@ struct half {
     u32 irs, iss, ts_recent, ts_offset, mtu;
     u16 mss;
     s8 wscale;
-    bool has_ts, has_sack;
+    bool has_ts, has_sack, has_ecn;
     u8 ntries;
     s64 next_ns;
 };
@@ -99,6 +98,8 @@ static void send_synack(struct netstack *stk, const struct half *h, u32 tsval)
 {
     struct tcp_tx t = {
         .seq = h->iss, .ack = h->irs + 1, .flags = TCPF_SYN | TCPF_ACK, .win = 65535};
+    if (h->has_ecn)
+        t.flags |= TCPF_ECE;
     u32 mss = MIN(h->mtu - stk_tcp_overhead(&h->flow.dst), 65535U);
     t.optlen = tcp_put_syn_opts(t.opts, (u16)mss, h->wscale >= 0 ? TCP_WSCALE : -1, h->has_sack,
                                 h->has_ts, tsval, h->ts_recent);
@@ -148,6 +149,13 @@ static bool is_queue_full(struct tcp_sock *l)
     return (s64)l->nqueued > l->backlog;
 }
 
+/* tcp_syncookies 2: none is kept, to try cookies out. */
+static u32 max_half(struct netstack *stk, s64 cookies)
+{
+    s64 asked = net_sysctl(stk->ns, NSYS_SYN_BACKLOG);
+    return cookies == 2 ? 0 : (u32)MIN(MAX(asked, 1), (s64)MAX_HALF);
+}
+
 static void got_syn(struct rxpkt *p, const struct tcp_rx *s, struct half *in, struct tcp_sock *l,
                     s64 now)
 {
@@ -164,9 +172,11 @@ static void got_syn(struct rxpkt *p, const struct tcp_rx *s, struct half *in, st
     in->mtu = path.mtu;
     in->irs = s->seq;
     in->mss = s->mss_opt ? MAX(s->mss_opt, (u16)TCP_MIN_MSS) : 536;
-    in->wscale = s->wscale;
-    in->has_ts = s->has_ts;
-    in->has_sack = s->has_sack_ok;
+    in->wscale = net_sysctl(stk->ns, NSYS_WINDOW_SCALING) ? s->wscale : (s8)-1;
+    in->has_ts = s->has_ts && net_sysctl(stk->ns, NSYS_TIMESTAMPS);
+    in->has_sack = s->has_sack_ok && net_sysctl(stk->ns, NSYS_SACK);
+    in->has_ecn = (s->flags & (TCPF_ECE | TCPF_CWR)) == (TCPF_ECE | TCPF_CWR) &&
+                  net_sysctl(stk->ns, NSYS_ECN);
     in->ts_recent = s->tsval;
     in->ts_offset = stk_ts_offset(stk, &in->flow);
     in->iss = stk_isn(stk, &in->flow, in->sport, in->dport, now);
@@ -176,9 +186,10 @@ static void got_syn(struct rxpkt *p, const struct tcp_rx *s, struct half *in, st
         drop(t, h);
         h = NULL;
     }
+    s64 cookies = net_sysctl(stk->ns, NSYS_SYNCOOKIES);
     bool is_cookie = false;
     if (!h) {
-        h = t->count < MAX_HALF ? calloc(1, sizeof(*h)) : NULL;
+        h = t->count < max_half(stk, cookies) ? calloc(1, sizeof(*h)) : NULL;
         is_cookie = !h;
         if (h) {
             *h = *in;
@@ -193,6 +204,10 @@ static void got_syn(struct rxpkt *p, const struct tcp_rx *s, struct half *in, st
     if (h)
         *in = *h;
     mutex_unlock(&t->lock);
+    if (is_cookie && !cookies)
+        return; /* it asks again */
+    if (is_cookie)
+        in->has_ecn = false; /* a cookie has no room for it */
     if (is_cookie)
         in->iss = make_cookie(stk, in, now);
     else
@@ -228,6 +243,7 @@ static struct stk_conn *make_child(struct netstack *stk, const struct half *h,
                                .wscale = h->wscale,
                                .has_ts = h->has_ts,
                                .has_sack = h->has_sack,
+                               .has_ecn = h->has_ecn,
                                .ts_offset = h->ts_offset,
                                .ts_recent = s->has_ts ? s->tsval : h->ts_recent,
                                .win = s->win};
@@ -348,6 +364,7 @@ bool syn_tick(struct netstack *stk, s64 now)
 {
     struct syn_table *t = stk->syns;
     struct half again[32], *h, *tmp;
+    u32 tries = (u32)net_sysctl(stk->ns, NSYS_SYNACK_RETRIES);
     u32 n = 0;
     bool is_busy = false;
     mutex_lock(&t->lock);
@@ -355,12 +372,12 @@ bool syn_tick(struct netstack *stk, s64 now)
         is_busy = true;
         if (h->next_ns > now || n == ARRAY_SIZE(again))
             continue;
-        if (h->ntries == SYNACK_TRIES) {
+        if (h->ntries >= tries) {
             drop(t, h);
             continue;
         }
         h->ntries++;
-        h->next_ns = now + (RTO_NS << h->ntries);
+        h->next_ns = now + (RTO_NS << MIN(h->ntries, 6U));
         again[n++] = *h;
     }
     mutex_unlock(&t->lock);

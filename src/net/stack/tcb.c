@@ -31,6 +31,7 @@ void tcb_init(struct tcb *c, const struct tcb_io *io, struct bq *rx, struct bq *
     c->min_rtt_ns = INT64_MAX;
     c->rack_reo_mult = 1;
     c->max_retries = 15;
+    c->orphan_retries = 8;
     c->syn_retries = 6;
     c->keepidle_s = 7200;
     c->keepintvl_s = 75;
@@ -130,6 +131,7 @@ void tcb_accept(struct tcb *c, const struct tcb_accept *a, s64 now)
     c->last_ack_sent = c->rcv_nxt;
     c->has_ts = a->has_ts;
     c->has_sack = a->has_sack;
+    c->has_ecn = a->has_ecn;
     c->has_wscale = a->wscale >= 0;
     c->snd_wscale = c->has_wscale ? (u8)a->wscale : 0;
     c->rcv_wscale = c->has_wscale ? TCP_WSCALE : 0;
@@ -221,15 +223,16 @@ static void take_syn(struct tcb *c, const struct tcp_rx *s, s64 now)
     c->irs = (1ULL << 32) + s->seq;
     c->rcv_nxt = c->irs + 1;
     c->last_ack_sent = c->rcv_nxt;
-    c->rcv_adv = c->rcv_nxt + MIN(c->rcv_wnd_max, 65535ULL);
-    c->has_ts = s->has_ts;
-    c->has_sack = s->has_sack_ok;
-    c->has_wscale = s->wscale >= 0;
+    u64 win = MIN(c->rcv_wnd_max, 65535ULL); /* as the SYN said */
+    c->rcv_adv = c->rcv_nxt + (c->window_clamp ? MIN(win, (u64)c->window_clamp) : win);
+    c->has_ts = s->has_ts && !c->no_ts;
+    c->has_sack = s->has_sack_ok && !c->no_sack;
+    c->has_wscale = s->wscale >= 0 && !c->no_wscale;
     c->snd_wscale = c->has_wscale ? (u8)s->wscale : 0;
     c->rcv_wscale = c->has_wscale ? TCP_WSCALE : 0;
     if (!c->has_wscale)
         c->rcv_wnd_max = MIN(c->rcv_wnd_max, 65535ULL);
-    if (s->has_ts) {
+    if (c->has_ts) {
         c->ts_recent = s->tsval;
         c->ts_recent_ns = now;
     }
@@ -274,6 +277,7 @@ static void syn_sent(struct tcb *c, const struct tcp_rx *s, s64 now)
         return;
     }
     c->una = c->iss + 1;
+    c->has_ecn = c->is_ecn_asked && (s->flags & (TCPF_ECE | TCPF_CWR)) == TCPF_ECE;
     c->t_rto = NO_DEADLINE;
     open_peer(c, s->mss_opt, now);
     tcb_set_state(c, SOCK_ESTABLISHED);
@@ -388,6 +392,29 @@ static void take_ack(struct tcb *c, const struct tcp_rx *s, u64 ack, struct tcb_
     tcb_restart_rto(c, now);
 }
 
+/* The peer tells of a mark: the window is reduced as for a loss, once a round trip (RFC
+ * 3168 6.1.2). */
+static void got_ece(struct tcb *c, u64 ack, s64 now)
+{
+    if (ack < c->ecn_high || c->ca != CA_OPEN)
+        return;
+    cc_on_loss(c, now);
+    c->cc.cwnd = c->cc.ssthresh;
+    c->ecn_high = c->nxt + 1;
+    c->is_cwr_due = true;
+}
+
+/* A mark on what arrived, and the peer's word that it has reduced its window. */
+static void take_marks(struct tcb *c, const struct tcp_rx *s)
+{
+    if (s->flags & TCPF_CWR)
+        c->is_ece_due = false;
+    if (s->is_ce) {
+        c->is_ece_due = c->is_ce_seen = true;
+        c->is_ack_due = true;
+    }
+}
+
 /* False: the segment is to be dropped. */
 static bool got_ack(struct tcb *c, const struct tcp_rx *s, u64 seq, u64 end, s64 now)
 {
@@ -440,6 +467,8 @@ static bool got_ack(struct tcb *c, const struct tcp_rx *s, u64 seq, u64 end, s64
     c->delivered += (u32)((a.delivered + c->mss - 1) / c->mss);
     if (a.delivered || is_dup || a.has_dsack || c->ca != CA_OPEN)
         tcb_find_losses(c, &a, is_dup || a.is_new_sack, now);
+    if (s->flags & TCPF_ECE && c->has_ecn)
+        got_ece(c, ack, now);
     if (a.delivered && c->ca != CA_RECOVERY) {
         cc_on_ack(c, a.acked, a.rtt_ns, now);
         if (a.acked)
@@ -620,6 +649,8 @@ static void general(struct tcb *c, const struct tcp_rx *s, s64 now)
     }
     c->last_rx_ns = now;
     c->nkeep = 0;
+    if (c->has_ecn && s->len)
+        take_marks(c, s);
     if (!got_ack(c, s, seq, end, now))
         return;
     if (c->is_fin_acked && !fin_acked(c, now))

@@ -31,6 +31,8 @@
 #define TCPF_PSH 0x08
 #define TCPF_ACK 0x10
 #define TCPF_URG 0x20
+#define TCPF_ECE 0x40
+#define TCPF_CWR 0x80
 
 #define TCP_MAX_SACKS   4
 #define TCP_OPT_MAX     40
@@ -55,6 +57,7 @@ struct tcp_rx {
     u32 sacks[TCP_MAX_SACKS][2];
     const u8 *data;
     u32 len;
+    bool is_ce; /* a router on the way has marked it (RFC 3168) */
     u32 piece; /* size of the segments that this one was put together from, or its own */
 };
 
@@ -68,6 +71,7 @@ struct tcp_tx {
     struct iovec data[TCP_IOV];
     u32 ndata, len;
     u16 gso_size; /* 0: one segment */
+    bool is_ect;  /* routers may mark it instead of dropping it */
 };
 
 struct tcb;
@@ -118,8 +122,11 @@ struct tcb {
     /* options of the socket, set before and during the connection */
     bool is_nodelay, is_cork, is_keepalive, is_quickack_off, is_orphan, is_rcv_shut;
     bool is_sndbuf_fixed, is_rcvbuf_fixed;
+    bool no_ts, no_sack, no_wscale, no_idle_restart; /* what is neither offered nor taken */
+    bool is_ecn_asked;                               /* by a SYN of ours */
+    u32 window_clamp;                                /* of what is announced; 0: none */
     u32 keepidle_s, keepintvl_s, keepcnt, user_timeout_ms, syn_retries, fin_timeout_s;
-    u32 max_retries, mss_clamp; /* 15 */
+    u32 max_retries, orphan_retries, mss_clamp; /* 15, 8 */
     u32 hdr_overhead;           /* IP and TCP headers without options */
     u32 gso_max;                /* payload of one send; the mss when the link cuts nothing */
 
@@ -156,6 +163,10 @@ struct tcb {
 
     /* options of the connection */
     bool has_ts, has_sack, has_wscale;
+    /* ECN: agreed; the peer is to be told of a mark until it says CWR; it is to be told CWR; marks
+     * before this position were answered. */
+    bool has_ecn, is_ece_due, is_cwr_due, is_ce_seen;
+    u64 ecn_high;
     u32 ts_offset, ts_recent;
     s64 ts_recent_ns;
 
@@ -217,7 +228,7 @@ struct tcb_accept {
     u32 mtu;
     u16 mss;
     s8 wscale; /* -1: no scaling */
-    bool has_ts, has_sack;
+    bool has_ts, has_sack, has_ecn;
     u32 ts_offset, ts_recent, win;
 };
 void tcb_accept(struct tcb *c, const struct tcb_accept *a, s64 now);

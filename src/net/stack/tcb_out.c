@@ -5,11 +5,10 @@
 #include "net/stack/tcb.h"
 #include "net/stack/wirefmt.h"
 
-#define MAX_RTO_NS     (120 * NSEC_PER_SEC)
-#define CORK_NS        (200 * NSEC_PER_MSEC)
-#define RETRY_NS       (1 * NSEC_PER_MSEC) /* the link took nothing */
-#define MAX_URG        65535U
-#define ORPHAN_RETRIES 8U
+#define MAX_RTO_NS (120 * NSEC_PER_SEC)
+#define CORK_NS    (200 * NSEC_PER_MSEC)
+#define RETRY_NS   (1 * NSEC_PER_MSEC) /* the link took nothing */
+#define MAX_URG    65535U
 
 static s64 backed_off(const struct tcb *c, u32 n)
 {
@@ -73,6 +72,10 @@ static u16 pick_window(struct tcb *c)
 {
     u64 cur = c->rcv_adv > c->rcv_nxt ? c->rcv_adv - c->rcv_nxt : 0, space = tcb_rcv_space(c);
     u64 step = MIN((u64)c->rcv_mss, c->rcv_wnd_max / 2), unit = 1ULL << c->rcv_wscale;
+    if (c->window_clamp) {
+        space = MIN(space, (u64)c->window_clamp);
+        step = MIN(step, (u64)c->window_clamp / 2);
+    }
     if (space < cur + step) /* RFC 9293 3.8.6.2.2: no small steps */
         space = cur;
     u64 win = MAX(space, cur) / unit; /* rounded up, it would creep beyond what there is room for */
@@ -90,6 +93,9 @@ static void fill(struct tcb *c, struct tcp_tx *t, u64 seq, u8 flags, s64 now)
     t->urg = 0;
     t->optlen = t->ndata = t->len = 0;
     t->gso_size = 0;
+    t->is_ect = false;
+    if (c->is_ece_due && (flags & (TCPF_ACK | TCPF_RST)) == TCPF_ACK)
+        t->flags |= TCPF_ECE;
     if (c->has_ts) {
         u8 *o = t->opts;
         o[0] = o[1] = 1;
@@ -144,12 +150,17 @@ void tcb_send_syn(struct tcb *c, s64 now)
 {
     struct tcp_tx t;
     bool is_answer = c->state == SOCK_SYN_RECV;
+    c->is_ecn_asked &= !is_answer && !c->nretries; /* RFC 3168 6.1.1.1: some drop such SYNs */
     fill(c, &t, c->iss, is_answer ? TCPF_SYN | TCPF_ACK : TCPF_SYN, now);
-    t.optlen =
-        tcp_put_syn_opts(t.opts, (u16)c->adv_mss, !is_answer || c->has_wscale ? TCP_WSCALE : -1,
-                         !is_answer || c->has_sack, !is_answer || c->has_ts, tcb_ts(c, now),
-                         is_answer ? c->ts_recent : 0);
+    if (c->is_ecn_asked)
+        t.flags |= TCPF_ECE | TCPF_CWR;
+    t.optlen = tcp_put_syn_opts(
+        t.opts, (u16)c->adv_mss, (is_answer ? c->has_wscale : !c->no_wscale) ? TCP_WSCALE : -1,
+        is_answer ? c->has_sack : !c->no_sack, is_answer ? c->has_ts : !c->no_ts, tcb_ts(c, now),
+        is_answer ? c->ts_recent : 0);
     u64 win = MIN(c->rcv_wnd_max, 65535ULL); /* never scaled in a SYN */
+    if (c->window_clamp)
+        win = MIN(win, (u64)c->window_clamp);
     t.win = (u16)win;
     c->rcv_adv = is_answer ? MAX(c->rcv_adv, c->rcv_nxt + win) : 0;
     (void)emit(c, &t, now); /* sent again by the timer */
@@ -199,9 +210,15 @@ static u64 send_range(struct tcb *c, u64 start, u64 end, s64 now)
     }
     if (t.len > c->mss)
         t.gso_size = (u16)c->mss;
+    bool is_new = start >= c->nxt;
+    t.is_ect = c->has_ecn && t.len && is_new; /* what is sent again is not marked */
+    if (c->is_cwr_due && t.is_ect)
+        t.flags |= TCPF_CWR;
     int r = emit(c, &t, now);
     if (r == -LX_EAGAIN)
         return 0;
+    if (t.flags & TCPF_CWR)
+        c->is_cwr_due = false;
     if (r == -LX_EMSGSIZE)
         c->t_rack =
             now + RETRY_NS; /* the path has shrunk; tcb_set_mtu has been or will be called */
@@ -273,7 +290,8 @@ static u64 new_data(struct tcb *c, u64 room, bool is_more)
 /* After an answerless while the window is measured anew. */
 static void check_idle(struct tcb *c, s64 now)
 {
-    if (c->nxt == c->una && c->last_data_tx_ns && now - c->last_data_tx_ns > c->rto_ns)
+    if (!c->no_idle_restart && c->nxt == c->una && c->last_data_tx_ns &&
+        now - c->last_data_tx_ns > c->rto_ns)
         cc_after_idle(c);
 }
 
@@ -399,7 +417,7 @@ void tcb_rearm(struct tcb *c, s64 now)
 /* Has it gone on for too long without an answer? Ends the connection then. */
 static bool has_given_up(struct tcb *c, u32 tries, s64 now)
 {
-    u32 max = c->is_orphan ? MIN(ORPHAN_RETRIES, c->max_retries) : c->max_retries;
+    u32 max = c->is_orphan ? MIN(c->orphan_retries, c->max_retries) : c->max_retries;
     bool is_over = tries > max;
     if (!c->retries_since_ns)
         c->retries_since_ns = now;

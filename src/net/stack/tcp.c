@@ -50,7 +50,13 @@ int stk_tcp_send(struct netstack *stk, const struct ip_flow *f, struct stk_path 
                  u16 dport, const struct tcp_tx *t)
 {
     struct txbuf b;
+    struct ip_flow marked;
     txb_init(&b);
+    if (t->is_ect) {
+        marked = *f;
+        marked.tos = (u8)((f->tos & ~3U) | 2U); /* ECT(0) */
+        f = &marked;
+    }
     memcpy(b.data, t->data, t->ndata * sizeof(t->data[0]));
     b.ndata = t->ndata;
     b.data_len = t->len;
@@ -181,11 +187,20 @@ static void apply_options(struct stk_conn *conn)
     c->keepcnt = (u32)(t->keepcnt ? t->keepcnt : net_sysctl(ns, NSYS_KEEPALIVE_PROBES));
     c->syn_retries = (u32)(t->syncnt ? t->syncnt : net_sysctl(ns, NSYS_SYN_RETRIES));
     c->user_timeout_ms = (u32)t->user_timeout;
+    c->max_retries = (u32)net_sysctl(ns, NSYS_RETRIES2);
+    c->orphan_retries = (u32)net_sysctl(ns, NSYS_ORPHAN_RETRIES);
+    if (!c->orphan_retries)
+        c->orphan_retries = 8; /* as Linux reads the 0 */
+    c->no_ts = !net_sysctl(ns, NSYS_TIMESTAMPS);
+    c->no_sack = !net_sysctl(ns, NSYS_SACK);
+    c->no_wscale = !net_sysctl(ns, NSYS_WINDOW_SCALING);
+    c->no_idle_restart = !net_sysctl(ns, NSYS_SLOW_AFTER_IDLE);
+    c->window_clamp = (u32)t->window_clamp;
     c->fin_timeout_s =
         t->linger2 < 0 ? 0 : (u32)(t->linger2 ? t->linger2 : net_sysctl(ns, NSYS_FIN_TIMEOUT));
     c->is_sndbuf_fixed = sock_has(sk, SKF_SNDBUF_LOCK);
-    c->is_rcvbuf_fixed = sock_has(sk, SKF_RCVBUF_LOCK);
-    if (c->is_rcvbuf_fixed)
+    c->is_rcvbuf_fixed = sock_has(sk, SKF_RCVBUF_LOCK) || !net_sysctl(ns, NSYS_MODERATE_RCVBUF);
+    if (sock_has(sk, SKF_RCVBUF_LOCK))
         c->rcv_wnd_max = MAX((u64)(u32)sk->rcvbuf / 2, 2048ULL);
     if (c->is_sndbuf_fixed) {
         mutex_lock(&c->tx->lock);
@@ -440,6 +455,7 @@ void stk_tcp_input(struct rxpkt *p)
     }
     if (p->gso_size)
         s.piece = p->gso_size;
+    s.is_ce = (p->tos & 3) == 3;
     u16 sport = rd16(p->data), dport = rd16(p->data + 2);
     struct stk_conn *conn = find_conn(stk->ns, &p->dst, dport, &p->src, sport);
     if (likely(conn)) {
@@ -493,6 +509,7 @@ int stk_tcp_connect(struct tcp_sock *t)
         mutex_lock(&conn->tcb.lock);
         conn->tcb.ts_offset = stk_ts_offset(stk, &conn->flow);
         conn->tcb.has_ts = false;
+        conn->tcb.is_ecn_asked = net_sysctl(stk->ns, NSYS_ECN) == 1;
         tcb_connect(&conn->tcb, stk_isn(stk, &conn->flow, conn->sport, conn->dport, now),
                     conn->path.mtu, now);
         if (conn->path.fate.is_lost) /* looked at without the table's lock */
@@ -578,7 +595,8 @@ void stk_tcp_stat(struct stk_conn *conn, struct stk_tcp_stat *st)
         .rcv_mss = c->rcv_mss,
         .adv_mss = c->adv_mss,
         .pmtu = c->path_mtu,
-        .options = (u8)(c->has_ts | c->has_sack << 1 | c->has_wscale << 2),
+        .options = (u8)(c->has_ts | c->has_sack << 1 | c->has_wscale << 2 | c->has_ecn << 3 |
+                        c->is_ce_seen << 4),
         .snd_wscale = c->snd_wscale,
         .rcv_wscale = c->rcv_wscale,
         .ca_state = c->ca == CA_OPEN       ? 0
