@@ -295,7 +295,6 @@ static s64 packet_send(struct sock *sk, struct smsg *m)
     u64 size = m->uio->left;
     s32 ifindex = p->ifindex;
     u16 protocol = p->protocol;
-    u32 head = sk->type == LX_SOCK_DGRAM ? WIRE_ETH : 0;
     const struct lx_sockaddr_ll *to = m->name_len ? &m->name->ll : NULL;
     if (to) {
         if (m->name_len < sizeof(*to) || to->halen > sizeof(to->addr))
@@ -305,11 +304,14 @@ static s64 packet_send(struct sock *sk, struct smsg *m)
     }
     if (!ifindex || !netdev_exists(sk->ns, ifindex))
         return -LX_ENXIO;
+    const struct stk_iface *ifc = stk_iface(sk->ns->stack, ifindex);
+    bool is_bare = ifc && ifc->type == LX_ARPHRD_NONE; /* its packets have no header of a link */
+    u32 head = sk->type == LX_SOCK_DGRAM || is_bare ? WIRE_ETH : 0;
     if (head + size > LO_MTU + WIRE_ETH)
         return -LX_EMSGSIZE;
     if (!head && size < WIRE_ETH)
         return -LX_EINVAL;
-    if (to && head && to->halen < ETH_ALEN)
+    if (to && head && !is_bare && to->halen < ETH_ALEN)
         return -LX_EINVAL;
     u8 *buf = calloc(1, head + size);
     if (!buf)
@@ -317,7 +319,7 @@ static s64 packet_send(struct sock *sk, struct smsg *m)
     s64 r = size ? uio_copy_from(m->uio, buf + head, size) : 0;
     if (r == (s64)size) {
         if (head) {
-            if (to)
+            if (to && !is_bare)
                 memcpy(buf, to->addr, ETH_ALEN);
             put16(buf + 12, protocol);
         }

@@ -1,6 +1,8 @@
 /* /dev/net/tun: packets and frames by a descriptor, both kinds, with and without headers. */
 #include "net_stream.h"
 
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <linux/virtio_net.h>
 #include <sys/sysmacros.h>
@@ -257,4 +259,21 @@ TEST(a_stream_over_two)
     close(wire[1]);
     close(here);
     close(there);
+}
+
+/* A link without headers: what a packet socket sends is the packet. */
+TEST(packet_sockets)
+{
+    unsigned char b[2048];
+    char ip[30] = {0x45, [3] = 30, [8] = 9, [9] = 253, [12] = 10, 7, 0, 1, 10, 7, 0, 2};
+    fresh_ns();
+    int fd = make_tun("tun7", IFF_TUN | IFF_NO_PI, "10.7.0.1");
+    int p = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_IP));
+    struct sockaddr_ll to = {
+        .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP), .sll_ifindex = (int)if_nametoindex("tun7")};
+    CHECK_EQ(sendto(p, ip, sizeof(ip), 0, (struct sockaddr *)&to, sizeof(to)), sizeof(ip));
+    CHECK_EQ(next_ip(fd, b, sizeof(b), 0, 253), sizeof(ip));
+    CHECK(!memcmp(b, ip, sizeof(ip)));
+    close(p);
+    close(fd);
 }
