@@ -225,6 +225,14 @@ static int find_pod(struct making *m, struct oci_state *s, struct err *e)
     struct oci_pod pod;
     if (pod_find(m->root, m->spec, is_taken_over(m->network), &pod, e) < 0)
         return -1;
+    const char *ipc = m->spec->linux_.ns[OCI_NS_IPC].path;
+    if (!pod.id && ipc)
+        return err_set(
+            e,
+            "linux.namespaces: the ipc namespace '%s' cannot be joined: its objects are another "
+            "kernel's (a container that shares its owner's network namespace too is in its "
+            "sandbox)",
+            ipc);
     s->pod = pod.id;
     if (pod.id) {
         m->boot.container.flags |= own_namespaces(m->spec->linux_.ns);

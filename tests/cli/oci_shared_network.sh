@@ -29,6 +29,12 @@ oci delete --force y
 # Names by the path of the owner's are the owner's.
 make_bundle '["hostname"]' "$(with_network "$x" '{"type": "ipc"}, {"type": "uts", "path": "/proc/'"$x"'/ns/uts"}')"
 check "$(oci run -b "$bundle" z </dev/null 2>&1)" box "a name that is shared"
+# So are System V objects and queues; by themselves they cannot be shared.
+make_bundle '["sh", "-c", "busybox readlink /proc/self/ns/ipc"]' "$(with_network "$x" '{"type": "uts"}, {"type": "ipc", "path": "/proc/'"$x"'/ns/ipc"}')"
+check "$(oci run -b "$bundle" z </dev/null 2>&1)" "$(sed -n 2p x.ns)" "an ipc namespace that is shared"
+make_bundle '["true"]' "$(with_network "$x" '{"type": "uts"}, {"type": "ipc", "path": "/proc/'"$x"'/ns/ipc"}' | sed 's|, "path": "/proc/[0-9]*/ns/net"||')"
+oci run -b "$bundle" z </dev/null 2>err; check $? 1 "an ipc namespace alone"
+grep -q "the ipc namespace '/proc/$x/ns/ipc' cannot be joined" err || bad "the sentence: $(cat err)"
 # Found by any path of the namespace, and by the way of one that has it only from another.
 touch ns; mount --bind "/proc/$x/ns/net" ns 2>/dev/null && {
     make_bundle '["sleep", "1000"]' "$(with_network "$x" "$own" | sed "s|/proc/$x/ns/net|$PWD/ns|")"

@@ -2,6 +2,11 @@
 . "$(dirname "$0")/lib.inc"
 . "$(dirname "$0")/oci.inc"
 [ "$(id -u)" = 0 ] && [ -w /sys/fs/cgroup ] || { echo "needs root and cgroups"; exit 77; }
+if [ -e /sys/fs/cgroup/cgroup.controllers ]; then # version 2 alone: its controllers must be ours to pass on
+    for c in $(cat /sys/fs/cgroup/cgroup.controllers); do
+        echo "+$c" 2>/dev/null > /sys/fs/cgroup/cgroup.subtree_control || { echo "the controllers cannot be passed on"; exit 77; }
+    done
+fi
 unset DBUS_SYSTEM_BUS_ADDRESS DBUS_SESSION_BUS_ADDRESS
 here=$(cd "$(dirname "$0")" && pwd)
 manager() { # in this mode
@@ -12,7 +17,7 @@ manager() { # in this mode
 }
 over() { kill $manager; wait $manager 2>/dev/null; }
 with_path() { make_bundle "$1" '{"linux": {"cgroupsPath": "'"$2"'", "resources": {"pids": {"limit": 50}}}}'; }
-where() { sed "s/^[^:]*:[^:]*://" "/proc/$(field "$1" pid)/cgroup" | sort | uniq -c | sort -n | tail -n1 | sed 's/^ *[0-9]* //'; }
+where() { sed -n 's/^0:://p; s/^[0-9]*:name=systemd://p' "/proc/$(field "$1" pid)/cgroup" | grep -v '^/$' | sort -u; }
 manager ok
 group=$(sed -n 's/^up //p' log)
 with_path '["sleep", "1000"]' "a-b_c.slice:lab:c1"

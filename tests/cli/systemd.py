@@ -141,6 +141,20 @@ def unit_dirs(slice_, unit):
     return [h + GROUP + path + '/' + unit for h in hierarchy()]
 
 
+def enable(d):
+    """What is delegated has the controllers, as far as there are any, of version 2."""
+    parents = []
+    while os.path.exists(os.path.dirname(d) + '/cgroup.subtree_control'):
+        d = os.path.dirname(d)
+        parents.insert(0, d)
+    for p in parents:
+        for c in open(p + '/cgroup.controllers').read().split():
+            try:
+                open(p + '/cgroup.subtree_control', 'w').write('+' + c)
+            except OSError: # shows when a limit is set
+                pass
+
+
 units, njobs, refused = {}, 0, False
 
 
@@ -185,6 +199,7 @@ def call(conn, nr, member, args):
             return
         for d in unit_dirs(p['Slice'], name):
             os.makedirs(d)
+            enable(d)
             for pid in p['PIDs']:
                 open(d + '/cgroup.procs', 'w').write(str(pid))
         units[name] = p['Slice']
