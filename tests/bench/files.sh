@@ -36,7 +36,8 @@ if [ "$1" = prepare ]; then
     exit
 fi
 
-timed tar_doc tar cf - /usr/share/doc
+# Through a pipe: to /dev/null itself tar reads nothing.
+timed tar_doc sh -c 'tar cf - /usr/share/doc | cat'
 timed git_first git -C "$dir/tree" status
 timed git_again git -C "$dir/tree" status
 mkdir "$dir/out"
