@@ -51,6 +51,7 @@ struct netlink_ns;
 struct packet_ns;
 struct ipt_ns;
 struct ct_ns;
+struct nft_ns;
 struct netstack;
 struct hostnet;
 
@@ -114,6 +115,7 @@ struct net_ns {
     struct packet_ns *packet_ns;
     struct ipt_ns *ipt_ns;
     struct ct_ns *ct_ns;
+    struct nft_ns *nft_ns;
     _Atomic u32 nf_hooks;     /* where rule sets say something: a bit a hook; see filter/hook.h */
     _Atomic u32 nwatchers;    /* packet socks that listen, raw socks: see inet/wire.h */
     struct hostnet *host;     /* the root namespace's with --network=host: its internet sockets are the

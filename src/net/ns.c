@@ -9,6 +9,7 @@
 #include "kern/task.h"
 #include "net/filter/ct.h"
 #include "net/filter/iptables.h"
+#include "net/nft/run.h"
 #include "net/net.h"
 #include "net/parts.h"
 #include "net/sock.h"
@@ -196,6 +197,7 @@ static void ns_free(struct net_ns *ns)
     netlink_ns_free(ns->netlink_ns);
     packet_ns_free(ns->packet_ns);
     ipt_ns_free(ns->ipt_ns);
+    nft_ns_free(ns->nft_ns);
     ct_ns_free(ns->ct_ns);
     if (ns->sysctls)
         net_sysctl_hooks.detach(ns->sysctls);
@@ -214,7 +216,9 @@ static int fill(struct net_ns *ns)
     ns->packet_ns = packet_ns_new();
     ns->ipt_ns = ipt_ns_new();
     ns->ct_ns = ct_ns_new();
-    if (!ns->unix_ns || !ns->inet_ns || !ns->netlink_ns || !ns->packet_ns || !ns->ipt_ns || !ns->ct_ns)
+    ns->nft_ns = nft_ns_new(ns);
+    if (!ns->unix_ns || !ns->inet_ns || !ns->netlink_ns || !ns->packet_ns || !ns->ipt_ns || !ns->ct_ns ||
+        !ns->nft_ns)
         return -LX_ENOMEM;
     int r = net_sysctl_hooks.attach ? net_sysctl_hooks.attach(ns) : 0;
     return r < 0 ? r : netstack_new(ns, &ns->stack);

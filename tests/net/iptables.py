@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 
-from rules import attempt, ipt, name
+from rules import IPTABLES, attempt, ipt, name
 
 THERE = '10.9.0.2'
 
@@ -241,7 +241,7 @@ def istio():
     out = socket.create_server(('0.0.0.0', 15001))
     into = socket.create_server(('0.0.0.0', 15006))
     app = socket.create_server(('0.0.0.0', 8080))
-    subprocess.run(['iptables-legacy-restore', '--noflush'], input=ISTIO, text=True, check=True)
+    subprocess.run([IPTABLES + '-restore', '--noflush'], input=ISTIO, text=True, check=True)
     s = socket.create_connection((THERE, 7000), 20)
     talk('application', s, out.accept()[0])
     s = socket.create_connection(('127.0.0.1', 8080), 20)

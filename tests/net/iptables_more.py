@@ -4,7 +4,7 @@ import struct
 import subprocess
 import sys
 
-from rules import attempt, ipt, run
+from rules import IPTABLES, attempt, ipt, run
 
 
 def flush():
@@ -14,7 +14,7 @@ def flush():
 
 
 def counters(*table):
-    r = subprocess.run(['iptables-legacy', '-w', '-v', '-n', '-x', '-L', '-t', table[0]], stdout=subprocess.PIPE, text=True).stdout
+    r = subprocess.run([IPTABLES, '-w', '-v', '-n', '-x', '-L', '-t', table[0]], stdout=subprocess.PIPE, text=True).stdout
     for line in r.splitlines():
         f = line.split()
         if f and f[0].isdigit():
@@ -179,7 +179,7 @@ def refused():
               ['-t', 'nat', '-A', 'OUTPUT', '-j', 'MASQUERADE'], ['-A', 'INPUT', '-m', 'owner', '--uid-owner', '0', '-j', 'DROP'],
               ['-t', 'mangle', '-A', 'OUTPUT', '-j', 'REJECT'], ['-A', 'INPUT', '-p', 'icmp', '-j', 'REJECT', '--reject-with', 'tcp-reset'],
               ['-A', 'OUTPUT', '-m', 'mac', '--mac-source', '02:00:00:00:00:01']):
-        r = subprocess.run(['iptables-legacy', *a], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        r = subprocess.run([IPTABLES, *a], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         print(a, r.returncode, r.stdout.strip())
 
 
@@ -189,4 +189,4 @@ for f in redirect, udp, states, matches, refused:
     f()
     sys.stdout.flush()
 for t in 'raw', 'mangle', 'nat':
-    run('iptables-legacy', '-t', t, '-S')
+    run(IPTABLES, '-t', t, '-S')

@@ -3,11 +3,11 @@ import socket
 import subprocess
 import sys
 
-from rules import attempt, run, socket_error
+from rules import IP6TABLES, attempt, run, socket_error
 
 
 def ipt(*a):
-    run('ip6tables-legacy', *a)
+    run(IP6TABLES, *a)
 
 
 def connect(port, t=9):

@@ -1,5 +1,6 @@
 # What the scripts about iptables share. Run natively and in a sandbox, they print the same lines.
 import errno
+import os
 import socket
 import subprocess
 
@@ -11,8 +12,14 @@ def run(*a):
         print(*a, r.returncode, r.stdout.strip())
 
 
+# Which of the two: "legacy", whose tables are the kernel's own, or "nft", which writes rules of nf_tables.
+KIND = os.environ.get('IPTABLES', 'legacy')
+IPTABLES = 'iptables-' + KIND
+IP6TABLES = 'ip6tables-' + KIND
+
+
 def ipt(*a):
-    run('iptables-legacy', *a)
+    run(IPTABLES, *a)
 
 
 def name(e):

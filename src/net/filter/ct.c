@@ -41,6 +41,7 @@ struct ct {
     _Atomic bool is_confirmed, has_reply, is_assured;
     bool is_decided[2]; /* NAT, by enum ct_manip */
     bool is_mapped[2];
+    bool is_set[2]; /* by a target */
     _Atomic u32 mark;
 };
 
@@ -525,14 +526,23 @@ bool ct_nat(struct ct_ns *n, struct xt_packet *p, enum ct_manip m, const struct 
     if (!pick_port(n, &want, m, r))
         return false;
     c->end[CT_REPLY].tuple = turned(&want);
-    c->is_mapped[m] = true;
+    c->is_mapped[m] = c->is_set[m] = true;
     return true;
 }
 
-static void fix_csum(struct xt_packet *p, const void *old, const void *new, u32 size,
-                     bool is_pseudo)
+bool ct_nat_is_set(const struct xt_packet *p, enum ct_manip m)
 {
-    u32 at = p->protocol == PROTO_TCP ? 16 : 6;
+    return p->i.ct && p->i.ct->is_set[m];
+}
+
+u32 ct_id(const struct xt_packet *p)
+{
+    return p->i.ct ? (u32)((uintptr_t)p->i.ct >> 4) : 0;
+}
+
+static void fix_csum_at(struct xt_packet *p, u32 at, const void *old, const void *new, u32 size,
+                        bool is_pseudo)
+{
     u16 sum;
     if (p->csum == XT_CSUM_NONE || p->l4_len < at + 2 || (p->csum == XT_CSUM_PSEUDO && !is_pseudo))
         return;
@@ -547,6 +557,17 @@ static void fix_csum(struct xt_packet *p, const void *old, const void *new, u32 
     memcpy(&sum, p->l4 + at, sizeof(sum));
     if (is_whole && p->protocol == PROTO_UDP && !sum)
         memset(p->l4 + at, 0xff, 2);
+}
+
+static void fix_csum(struct xt_packet *p, const void *old, const void *new, u32 size,
+                     bool is_pseudo)
+{
+    fix_csum_at(p, p->protocol == PROTO_TCP ? 16 : 6, old, new, size, is_pseudo);
+}
+
+void xt_fix_csum(struct xt_packet *p, u32 at, const void *old, const void *new, u32 size)
+{
+    fix_csum_at(p, at, old, new, size, false);
 }
 
 static void rewrite(struct xt_packet *p, enum ct_manip m, const struct lx_in6_addr *addr, u16 port)

@@ -52,6 +52,10 @@ bool ct_nat_begin(struct xt_packet *p, enum ct_manip m);
 /* A target's decision. False: no tuple of the range is free. */
 bool ct_nat(struct ct_ns *n, struct xt_packet *p, enum ct_manip m,
             const struct ct_range *r) must_check;
+/* Has a target decided? */
+bool ct_nat_is_set(const struct xt_packet *p, enum ct_manip m);
+/* A number that tells connections apart. */
+u32 ct_id(const struct xt_packet *p);
 /* Rewrites the packet's source or destination, if its connection says so. True: it did. */
 bool ct_translate(struct xt_packet *p, enum ct_manip m);
 u32 ct_mark(const struct xt_packet *p);

@@ -4,6 +4,7 @@
 #include "kern/task.h"
 #include "net/filter/ct.h"
 #include "net/filter/iptables.h"
+#include "net/nft/run.h"
 #include "net/stack/stack.h"
 
 static bool is_tracking(const struct net_ns *ns, const struct xt_packet *p)
@@ -12,36 +13,98 @@ static bool is_tracking(const struct net_ns *ns, const struct xt_packet *p)
     return atomic_load_explicit(&ns->nf_hooks, memory_order_relaxed) & bit;
 }
 
+/* The first of both kinds' chains that decides has decided. */
 static enum xt_verdict run_nat(struct net_ns *ns, struct xt_packet *p, enum ct_manip m)
 {
     enum xt_verdict v = XT_ACCEPT;
-    if (ct_nat_begin(p, m))
-        v = ipt_run(ns->ipt_ns, XT_NAT, p);
+    s64 at = m == CT_SOURCE ? NFT_PRIO_SNAT : NFT_PRIO_DNAT;
+    if (ct_nat_begin(p, m)) {
+        v = nft_run_nat(ns->nft_ns, p, INT64_MIN, at);
+        if (v == XT_ACCEPT && !ct_nat_is_set(p, m))
+            v = ipt_run(ns->ipt_ns, XT_NAT, p);
+        if (v == XT_ACCEPT && !ct_nat_is_set(p, m))
+            v = nft_run_nat(ns->nft_ns, p, at, INT64_MAX);
+    }
     if (v == XT_ACCEPT)
         (void)ct_translate(p, m);
     return v;
 }
 
-/* The tables that p->hook asks, and what stands between them. */
+static enum xt_verdict step_ct(struct net_ns *ns, struct xt_packet *p, bool is_tracked)
+{
+    if (is_tracked)
+        ct_track(ns->ct_ns, p);
+    return XT_ACCEPT;
+}
+
+static enum xt_verdict step_nat(struct net_ns *ns, struct xt_packet *p, bool is_tracked)
+{
+    bool is_dst = p->hook == XT_PREROUTING || p->hook == XT_OUTPUT;
+    return is_tracked ? run_nat(ns, p, is_dst ? CT_DESTINATION : CT_SOURCE) : XT_ACCEPT;
+}
+
+static enum xt_verdict step_raw(struct net_ns *ns, struct xt_packet *p, bool is_tracked)
+{
+    (void)is_tracked;
+    return ipt_run(ns->ipt_ns, XT_RAW, p);
+}
+
+static enum xt_verdict step_mangle(struct net_ns *ns, struct xt_packet *p, bool is_tracked)
+{
+    (void)is_tracked;
+    return ipt_run(ns->ipt_ns, XT_MANGLE, p);
+}
+
+static enum xt_verdict step_filter(struct net_ns *ns, struct xt_packet *p, bool is_tracked)
+{
+    (void)is_tracked;
+    return ipt_run(ns->ipt_ns, XT_FILTER, p);
+}
+
+static enum xt_verdict step_confirm(struct net_ns *ns, struct xt_packet *p, bool is_tracked)
+{
+    return !is_tracked || ct_confirm(ns->ct_ns, p) ? XT_ACCEPT : XT_DROP;
+}
+
+#define FIRST (XT_BIT(XT_PREROUTING) | XT_BIT(XT_OUTPUT))
+#define LAST  (XT_BIT(XT_INPUT) | XT_BIT(XT_POSTROUTING))
+
+/*
+ * In the order of priorities. Chains of nf_tables with a step's own priority run before it, as if
+ * they had been made later, but tracking goes before them.
+ */
+static const struct {
+    s64 priority;
+    u32 hooks;
+    enum xt_verdict (*run)(struct net_ns *ns, struct xt_packet *p, bool is_tracked);
+} steps[] = {
+    {NFT_PRIO_RAW, FIRST, step_raw},         {NFT_PRIO_CT - 1, FIRST, step_ct},
+    {NFT_PRIO_MANGLE, NF_ALL, step_mangle},  {NFT_PRIO_DNAT, FIRST, step_nat},
+    {NFT_PRIO_FILTER, NF_ALL, step_filter},  {NFT_PRIO_SNAT, LAST, step_nat},
+    {INT64_MAX, LAST, step_confirm},
+};
+
 static enum xt_verdict ask(struct net_ns *ns, struct xt_packet *p)
 {
-    bool is_first = p->hook == XT_PREROUTING || p->hook == XT_OUTPUT;
     bool is_tracked = is_tracking(ns, p);
-    enum xt_verdict v = is_first ? ipt_run(ns->ipt_ns, XT_RAW, p) : XT_ACCEPT;
-    if (v == XT_ACCEPT && is_first && is_tracked)
-        ct_track(ns->ct_ns, p);
-    if (v == XT_ACCEPT)
-        v = ipt_run(ns->ipt_ns, XT_MANGLE, p);
-    if (v == XT_ACCEPT && is_first && is_tracked)
-        v = run_nat(ns, p, CT_DESTINATION);
-    if (v == XT_ACCEPT)
-        v = ipt_run(ns->ipt_ns, XT_FILTER, p);
-    if (v == XT_ACCEPT && is_tracked && (p->hook == XT_INPUT || p->hook == XT_POSTROUTING)) {
-        v = run_nat(ns, p, CT_SOURCE);
-        if (v == XT_ACCEPT && !ct_confirm(ns->ct_ns, p))
-            v = XT_DROP;
+    enum xt_verdict v = XT_ACCEPT;
+    s64 from = INT64_MIN;
+    for (u32 i = 0; i < ARRAY_SIZE(steps) && v == XT_ACCEPT; i++) {
+        v = nft_run(ns->nft_ns, p, from, steps[i].priority);
+        if (v == XT_ACCEPT && steps[i].hooks >> p->hook & 1)
+            v = steps[i].run(ns, p, is_tracked);
+        from = steps[i].priority;
     }
     return v;
+}
+
+void nf_publish(struct net_ns *ns)
+{
+    u32 all;
+    do { /* again, if the other has changed meanwhile */
+        all = ipt_hooks(ns->ipt_ns) | nft_hooks(ns->nft_ns);
+        atomic_store(&ns->nf_hooks, all);
+    } while (all != (ipt_hooks(ns->ipt_ns) | nft_hooks(ns->nft_ns)));
 }
 
 struct nf_fate nf_judge(struct net_ns *ns, enum xt_hook hook, struct xt_packet *p)

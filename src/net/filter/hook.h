@@ -7,6 +7,8 @@
  * What is forwarded passes PREROUTING, FORWARD, both interfaces named, and POSTROUTING
  * (stack/forward.c); xt_packet.i goes from hook to hook.
  *
+ * Chains of nf_tables (net/nft) run between these steps, by their priorities.
+ *
  *   PREROUTING   raw, tracking, mangle, nat (destination)
  *   INPUT        mangle, filter, nat (source), confirmation
  *   FORWARD      mangle, filter
@@ -16,7 +18,7 @@
  * Without rules all of it is one load and a branch that is not taken: nf_is_on. Tracking is on
  * while a rule asks for it, as on Linux.
  *
- * Lock order: what calls in → ipt_ns.lock → ct_ns.lock.
+ * Lock order: what calls in → ipt_ns.lock | nft_ns.lock → ct_ns.lock.
  */
 #ifndef NET_FILTER_HOOK_H
 #define NET_FILTER_HOOK_H
@@ -34,6 +36,8 @@
 #define NF_NAT_OUT      0x40U /* nat has rules at OUTPUT: a destination may become another */
 #define NF_FAMILY_SHIFT 8
 
+/* Sets net_ns.nf_hooks from what iptables and nf_tables say; after each change of theirs. */
+void nf_publish(struct net_ns *ns);
 /* net_ns.nf_hooks of the two families. Does any rule of these hooks say more than ACCEPT? */
 static inline bool nf_is_on(const struct net_ns *ns, u32 bits)
 {

@@ -43,6 +43,7 @@ struct ipt_ns {
         *tables[XT_FAMILIES][XT_TABLES]; /* owned; guarded by lock; NULL: not asked for yet */
     u8 order[XT_FAMILIES][XT_TABLES];    /* of making; guarded by lock, as below */
     u8 count[XT_FAMILIES];
+    _Atomic u32 hooks;            /* see ipt_hooks */
     bool has_natted[XT_FAMILIES]; /* there were rules in nat: what they decided holds on */
 };
 
@@ -52,6 +53,11 @@ struct ipt_ns *ipt_ns_new(void)
     if (n)
         rwlock_init(&n->lock, "iptables");
     return n;
+}
+
+u32 ipt_hooks(const struct ipt_ns *n)
+{
+    return atomic_load(&((struct ipt_ns *)(uintptr_t)n)->hooks);
 }
 
 static u64 cost(const struct xt_table *t)
@@ -105,7 +111,8 @@ static void publish(struct net_ns *ns)
             hooks |= NF_NAT_OUT;
         all |= hooks << (f * NF_FAMILY_SHIFT);
     }
-    atomic_store(&ns->nf_hooks, all);
+    atomic_store(&n->hooks, all);
+    nf_publish(ns);
 }
 
 /* Makes sure that the table of this name is there: its number, or -LX_ENOENT. */

@@ -24,6 +24,8 @@ struct ipt_ns *ipt_ns_new(void) must_check;
 void ipt_ns_free(struct ipt_ns *n);
 /* The table's name if it has been asked for, or NULL. In the order of making. */
 const char *ipt_name(struct ipt_ns *n, enum xt_family family, u32 nth);
+/* Where rules say something: as net_ns.nf_hooks. */
+u32 ipt_hooks(const struct ipt_ns *n);
 /* What a table says of a packet at the hook that it names; ACCEPT when it has none. */
 enum xt_verdict ipt_run(struct ipt_ns *n, enum xt_table_id id, struct xt_packet *p) must_check;
 /* Is it one of the options above? */

@@ -148,6 +148,11 @@ void xt_counters(const struct xt_table *t, struct lx_xt_counters *ret);
 void xt_add_counters(struct xt_table *t, const struct lx_xt_counters *add, u32 count);
 /* The table has the hook, which p names. Never XT_CONTINUE. */
 enum xt_verdict xt_run(struct xt_table *t, struct xt_packet *p);
+/* Keeps the transport's checksum, at l4 + at, right for bytes that change: of an even place. */
+void xt_fix_csum(struct xt_packet *p, u32 at, const void *old, const void *new, u32 size);
+/* What an address is to this host: a bit of those of the match addrtype, whose number is that of a
+ * route's type. */
+u32 xt_addr_type(const struct xt_packet *p, const struct lx_in6_addr *a);
 /* Is the match or target here in this revision? 0; -LX_ENOENT; -LX_EPROTONOSUPPORT: in others only.
  */
 int xt_match_revision(enum xt_family family, const char *name, u8 revision);

@@ -223,7 +223,7 @@ static bool addrtype_check0(const u8 *data, const struct xt_place *at)
     return !((m.source | m.dest) & ~TYPE_KNOWN);
 }
 
-static u32 type_of(const struct xt_packet *p, const struct lx_in6_addr *a)
+u32 xt_addr_type(const struct xt_packet *p, const struct lx_in6_addr *a)
 {
     if (ipaddr_is_any(a))
         return p->is_v6 ? TYPE_UNSPEC : TYPE_BROADCAST; /* 0.0.0.0/8 of old */
@@ -239,9 +239,9 @@ static enum xt_answer addrtype_run(const u8 *data, _Atomic u64 *state, const str
     struct lx_xt_addrtype m;
     (void)state;
     memcpy(&m, data, sizeof(m));
-    if (m.source && !!(type_of(p, &p->src) & m.source) == !!(m.flags & ADDRTYPE_INV_SRC))
+    if (m.source && !!(xt_addr_type(p, &p->src) & m.source) == !!(m.flags & ADDRTYPE_INV_SRC))
         return XT_NO;
-    if (m.dest && !!(type_of(p, &p->dst) & m.dest) == !!(m.flags & ADDRTYPE_INV_DST))
+    if (m.dest && !!(xt_addr_type(p, &p->dst) & m.dest) == !!(m.flags & ADDRTYPE_INV_DST))
         return XT_NO;
     return XT_YES;
 }
@@ -251,9 +251,9 @@ static enum xt_answer addrtype_run0(const u8 *data, _Atomic u64 *state, const st
     struct lx_xt_addrtype0 m;
     (void)state;
     memcpy(&m, data, sizeof(m));
-    if (m.source && !!(type_of(p, &p->src) & m.source) == !!m.invert_source)
+    if (m.source && !!(xt_addr_type(p, &p->src) & m.source) == !!m.invert_source)
         return XT_NO;
-    if (m.dest && !!(type_of(p, &p->dst) & m.dest) == !!m.invert_dest)
+    if (m.dest && !!(xt_addr_type(p, &p->dst) & m.dest) == !!m.invert_dest)
         return XT_NO;
     return XT_YES;
 }

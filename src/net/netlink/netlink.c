@@ -5,12 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "abi/nftables.h"
 #include "abi/tty.h"
 #include "net/filter.h"
 #include "net/inet/inet.h"
+#include "net/nft/batch.h"
 #include "net/parts.h"
 
 #define MAX_REQUEST 131072U
+#define MAX_BATCH   (8U << 20)
+#define LONG_SIZE   65536U
 #define MAX_GROUPS  64
 #define MAX_QUEUED  1024U /* messages of others that wait at one socket */
 
@@ -39,7 +43,8 @@ void netlink_ns_free(struct netlink_ns *ns)
 static bool has_protocol(s32 protocol)
 {
     return protocol == LX_NETLINK_ROUTE || protocol == LX_NETLINK_SOCK_DIAG ||
-           protocol == LX_NETLINK_GENERIC || protocol == LX_NETLINK_KOBJECT_UEVENT;
+           protocol == LX_NETLINK_GENERIC || protocol == LX_NETLINK_NETFILTER ||
+           protocol == LX_NETLINK_KOBJECT_UEVENT;
 }
 
 int netlink_create(struct net_ns *ns, s32 type, s32 protocol, struct sock **ret_sk)
@@ -108,7 +113,9 @@ static int check_addr(const union saddr *addr, u32 len)
 static bool may_listen(const struct nl_sock *n)
 {
     /* Any user may listen on route, generic and uevent groups. */
-    return n->sk.protocol != LX_NETLINK_SOCK_DIAG || net_capable(n->sk.ns, LX_CAP_NET_ADMIN);
+    bool is_open =
+        n->sk.protocol != LX_NETLINK_SOCK_DIAG && n->sk.protocol != LX_NETLINK_NETFILTER;
+    return is_open || net_capable(n->sk.ns, LX_CAP_NET_ADMIN);
 }
 
 static int nl_bind(struct sock *sk, const union saddr *addr, u32 len)
@@ -270,8 +277,7 @@ void nl_broadcast(struct net_ns *net, s32 protocol, u32 group, const struct nl_s
 
 /* ---- requests ------------------------------------------------------------------------------ */
 
-/* Queues what b holds as one datagram. */
-static void flush(struct nl_sock *n, struct nlbuf *b)
+void nl_flush(struct nl_sock *n, struct nlbuf *b)
 {
     if (!b->size)
         return;
@@ -293,13 +299,14 @@ static void flush(struct nl_sock *n, struct nlbuf *b)
     waitq_wake(&n->sk.wq, WAIT_READABLE);
 }
 
-#define NLMSGERR_ATTR_MSG 1
+#define NLMSGERR_ATTR_MSG  1
+#define NLMSGERR_ATTR_OFFS 2
 
 /* NLMSG_ERROR: err 0 is an acknowledgement. The request's payload goes along with an error. */
 static bool put_answer(struct nl_sock *n, struct nlbuf *b, const struct lx_nlmsghdr *req, int err)
 {
     bool is_capped = err == 0 || n->opt >> LX_NETLINK_CAP_ACK & 1;
-    bool has_text = err && b->extack && n->opt >> LX_NETLINK_EXT_ACK & 1;
+    bool has_text = err && (b->extack || b->extack_at) && n->opt >> LX_NETLINK_EXT_ACK & 1;
     u32 copy = is_capped ? (u32)sizeof(*req) : req->len;
     if (copy > NL_BUF_SIZE / 2) {
         copy = sizeof(*req);
@@ -312,16 +319,18 @@ static bool put_answer(struct nl_sock *n, struct nlbuf *b, const struct lx_nlmsg
         return false;
     memcpy(p, &err, sizeof(s32));
     memcpy(p + sizeof(s32), req, copy);
-    if (has_text)
+    if (has_text && b->extack)
         nl_attr_str(b, NLMSGERR_ATTR_MSG, b->extack);
+    if (has_text && b->extack_at)
+        nl_attr_u32(b, NLMSGERR_ATTR_OFFS, b->extack_at);
     return nl_end(b);
 }
 
-static void answer(struct nl_sock *n, struct nlbuf *b, const struct lx_nlmsghdr *req, int err)
+void nl_answer(struct nl_sock *n, struct nlbuf *b, const struct lx_nlmsghdr *req, int err)
 {
     if (put_answer(n, b, req, err))
         return;
-    flush(n, b);
+    nl_flush(n, b);
     (void)put_answer(n, b, req, err); /* fits an empty buffer */
 }
 
@@ -344,7 +353,7 @@ static void dump_step(struct nl_sock *n, struct nlbuf *b)
             host_answer_done(&d->host);
         }
     }
-    flush(n, b);
+    nl_flush(n, b);
 }
 
 static int start_dump(struct nl_sock *n, struct nlbuf *b, const struct lx_nlmsghdr *req,
@@ -353,7 +362,7 @@ static int start_dump(struct nl_sock *n, struct nlbuf *b, const struct lx_nlmsgh
     MUTEX_GUARD(&n->dump_lock);
     if (n->is_dumping)
         return -LX_EBUSY;
-    flush(n, b);
+    nl_flush(n, b);
     n->dump = *d;
     n->dump.cursor = 0;
     n->dump.is_over = false;
@@ -375,6 +384,8 @@ static nl_request_fn handler_of(s32 protocol)
         return nl_diag_request;
     case LX_NETLINK_GENERIC:
         return nl_generic_request;
+    case LX_NETLINK_NETFILTER:
+        return nl_netfilter_request;
     default:
         return NULL;
     }
@@ -396,6 +407,7 @@ static void handle(struct nl_sock *n, struct nlbuf *b, const struct lx_nlmsghdr 
     b->seq = req->seq;
     b->flags = 0;
     b->extack = NULL;
+    b->extack_at = 0;
     asker_pid = n->portid;
     asker_seq = req->seq;
     int r = fn && req->type >= LX_NLMSG_MIN_TYPE ? fn(n, req, b, &d) : 0;
@@ -410,17 +422,36 @@ static void handle(struct nl_sock *n, struct nlbuf *b, const struct lx_nlmsghdr 
     b->seq = req->seq;
     b->flags = 0;
     if (r == 0 && req->flags & LX_NLM_F_ACK)
-        flush(n, b); /* the acknowledgement is a datagram of its own */
+        nl_flush(n, b); /* the acknowledgement is a datagram of its own */
     if (r < 0 || req->flags & LX_NLM_F_ACK)
-        answer(n, b, req, r);
+        nl_answer(n, b, req, r);
+}
+
+/* Messages of netfilter may be longer than a page. */
+static u32 buf_size(const struct nl_sock *n)
+{
+    return n->sk.protocol == LX_NETLINK_NETFILTER ? LONG_SIZE : NL_BUF_SIZE;
+}
+
+static bool is_batch(const u8 *buf, u32 size)
+{
+    struct lx_nlmsghdr h;
+    if (size < sizeof(h))
+        return false;
+    memcpy(&h, buf, sizeof(h));
+    return h.type == LX_NFNL_MSG_BATCH_BEGIN;
 }
 
 static void handle_all(struct nl_sock *n, u8 *buf, u32 size)
 {
-    struct nlbuf b = {.cap = NL_BUF_SIZE, .data = malloc(NL_BUF_SIZE)};
-    if (!b.data) {
+    struct nlbuf b = {.cap = buf_size(n)};
+    if (!(b.data = malloc(b.cap))) {
         sock_report(&n->sk, LX_ENOBUFS);
         return;
+    }
+    if (n->sk.protocol == LX_NETLINK_NETFILTER && is_batch(buf, size)) {
+        nft_batch(n, &b, buf, size);
+        size = 0;
     }
     while (size >= sizeof(struct lx_nlmsghdr)) {
         struct lx_nlmsghdr *h = (struct lx_nlmsghdr *)(void *)buf; /* 4-aligned within the copy */
@@ -428,7 +459,7 @@ static void handle_all(struct nl_sock *n, u8 *buf, u32 size)
             break;
         if (h->flags & LX_NLM_F_REQUEST)
             handle(n, &b, h);
-        flush(n, &b);
+        nl_flush(n, &b);
         u32 step = MIN(NL_ALIGN(h->len), size);
         buf += step;
         size -= step;
@@ -465,7 +496,7 @@ static s64 nl_send(struct sock *sk, struct smsg *m)
     int r = take_port(n, 0);
     if (r < 0)
         return r;
-    if (size > (u64)MAX(sk->sndbuf - 32, 0) || size > MAX_REQUEST)
+    if (size > (u64)MAX(sk->sndbuf - 32, 0) || size > (sk->protocol == LX_NETLINK_NETFILTER ? MAX_BATCH : MAX_REQUEST))
         return -LX_EMSGSIZE;
     u8 *buf = malloc(size);
     if (!buf)
@@ -491,8 +522,8 @@ static void continue_dump(struct nl_sock *n)
     if (!n->is_dumping || !mq_is_empty(&n->rxq))
         return;
     MUTEX_GUARD(&n->dump_lock);
-    struct nlbuf b = {.cap = NL_BUF_SIZE};
-    if (!n->is_dumping || !mq_is_empty(&n->rxq) || !(b.data = malloc(NL_BUF_SIZE)))
+    struct nlbuf b = {.cap = buf_size(n)};
+    if (!n->is_dumping || !mq_is_empty(&n->rxq) || !(b.data = malloc(b.cap)))
         return;
     dump_step(n, &b);
     free(b.data);

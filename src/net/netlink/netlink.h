@@ -1,5 +1,6 @@
 /*
  * netlink: requests to the kernel as messages: NETLINK_ROUTE, SOCK_DIAG and GENERIC answer,
+ * NETFILTER likewise (netfilter.c),
  * KOBJECT_UEVENT is silent, and the rest do not exist (EPROTONOSUPPORT).
  *
  * A request is handled by the sender's thread; what it answers is queued at the sender's own sock.
@@ -35,6 +36,7 @@ struct nlbuf {
     u16 flags;    /* NLM_F_MULTI in a dump */
     bool is_full;
     const char *extack; /* of a failure: static text for NLMSGERR_ATTR_MSG, or NULL */
+    u32 extack_at;      /* and where the attribute to blame is, or 0 */
 };
 /* Opens a message with a fixed header; NULL: full. nl_end closes it, nl_cancel takes it back. */
 void *nl_begin(struct nlbuf *b, u16 type, u16 flags, u32 hdr_size) must_check;
@@ -59,7 +61,7 @@ struct nl_sock;
 /* A dump in progress. step fills b from *cursor and returns true when there is no more. */
 struct nl_dump {
     bool (*step)(struct nl_sock *n, struct nl_dump *d, struct nlbuf *b);
-    u64 cursor;
+    u64 cursor, what, arg[4]; /* what, arg: the step's own, from its start on */
     s32 err;      /* what NLMSG_DONE says; 0 or negative */
     bool is_over; /* step has said so; NLMSG_DONE is left */
     u32 pid, seq;
@@ -95,6 +97,10 @@ void nl_broadcast(struct net_ns *ns, s32 protocol, u32 group, const struct nl_so
 
 /* Is anybody in the group? */
 bool nl_has_listener(struct net_ns *ns, s32 protocol, u32 group);
+/* Queues what b holds at n as one datagram. */
+void nl_flush(struct nl_sock *n, struct nlbuf *b);
+/* NLMSG_ERROR: err 0 is an acknowledgement. */
+void nl_answer(struct nl_sock *n, struct nlbuf *b, const struct lx_nlmsghdr *req, int err);
 /* The request that the thread is answering: its sender's port and number; 0: none. */
 void nl_asker(u32 *ret_pid, u32 *ret_seq);
 
@@ -108,6 +114,8 @@ int nl_route_request(struct nl_sock *n, const struct lx_nlmsghdr *req, struct nl
                      struct nl_dump *ret_dump) must_check;
 int nl_diag_request(struct nl_sock *n, const struct lx_nlmsghdr *req, struct nlbuf *b,
                     struct nl_dump *ret_dump) must_check;
+int nl_netfilter_request(struct nl_sock *n, const struct lx_nlmsghdr *req, struct nlbuf *b,
+                         struct nl_dump *ret_dump) must_check;
 int nl_generic_request(struct nl_sock *n, const struct lx_nlmsghdr *req, struct nlbuf *b,
                        struct nl_dump *ret_dump) must_check;
 
