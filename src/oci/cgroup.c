@@ -330,12 +330,18 @@ static void delegate_scope(const struct cg_dir *d)
     delegate(scope, d->controllers);
 }
 
+bool oci_cgroup_is_ours(const struct oci_cgroup *cg)
+{
+    return cg && cg->is_ours;
+}
+
 int oci_cgroup_make(struct oci_cgroup *cg, const struct oci_spec *spec, pid_t pid, struct err *e)
 {
     bool may_lack = !wants_limits(&spec->linux_.resources);
     u32 made = 0;
     if (cg->is_systemd && cg_systemd_start(cg, pid, e) < 0)
         return -1;
+    cg->is_ours = cg->is_systemd;
     for (u32 i = 0; i < cg->ndirs;) {
         struct cg_dir *d = &cg->dirs[i];
         bool is_new;
@@ -362,6 +368,7 @@ int oci_cgroup_make(struct oci_cgroup *cg, const struct oci_spec *spec, pid_t pi
         }
         i++;
     }
+    cg->is_ours = true;
     int r = pid > 0 && cg->is_systemd ? oci_cgroup_join(cg, pid, e) : 0;
     for (u32 i = 0; r == 0 && cg->is_systemd && i < cg->ndirs; i++)
         if (cg->dirs[i].is_v2)

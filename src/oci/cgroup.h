@@ -30,6 +30,9 @@ int oci_cgroup_plan(const struct oci_spec *spec, const char *id, bool is_systemd
  * made, and are not needed, are taken out of cg. */
 int oci_cgroup_make(struct oci_cgroup *cg, const struct oci_spec *spec, pid_t pid,
                     struct err *e) must_check;
+/* Whether oci_cgroup_make got so far that they are the container's, and not another one's who was
+ * there first. NULL: no. */
+bool oci_cgroup_is_ours(const struct oci_cgroup *cg);
 /* Moves a process with all its threads in. */
 int oci_cgroup_join(const struct oci_cgroup *cg, pid_t pid, struct err *e) must_check;
 /* cgroup.procs of each that was made (cg may be a copy from before), to be written by somebody

@@ -32,6 +32,7 @@ struct cg_dir { /* one hierarchy */
 #define CG_MAX_DIRS 20
 struct oci_cgroup {
     bool is_systemd;
+    bool is_ours;       /* made by oci_cgroup_make: nobody else is in them */
     char *unit, *slice; /* of systemd, or NULL; the slice only until it is made */
     u32 ndirs;
     struct cg_dir dirs[CG_MAX_DIRS];

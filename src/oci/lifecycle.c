@@ -578,7 +578,8 @@ int oci_create(const struct oci_globals *g, const struct oci_create *c, struct o
         r = bring_up(c, &m, &s, e);
     if (r < 0) {
         take_down(&m);
-        (void)!remove_cgroup(&s, NULL);
+        if (oci_cgroup_is_ours(m.cgroup)) /* else it may be another container's, which goes on */
+            (void)!remove_cgroup(&s, NULL);
         if (m.has_hooked)
             run_poststop(m.spec, &s);
         (void)!state_remove(m.root, c->id, NULL); /* the first error counts */

@@ -130,4 +130,11 @@ check "$(/usr/bin/python3 reap.py "$cvisor --root $root" "$bundle")" "9
 42
 -9
 42" "what the subreaper sees"
+# Of another root of states with the same name, and so the same control group: the first one goes on.
+make_bundle '["sleep", "1000"]'
+oci run -d -b "$bundle" twice </dev/null >/dev/null 2>&1
+"$cvisor" --root "$PWD/state2" create -b "$bundle" twice </dev/null >/dev/null 2>&1
+"$cvisor" --root "$PWD/state2" list -q | grep -q twice && "$cvisor" --root "$PWD/state2" delete --force twice
+check "$(field twice status)" running "a container whose control group another one wanted"
+oci delete --force twice
 end_containers
