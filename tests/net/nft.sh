@@ -19,7 +19,7 @@ same() { # what, command in the two places
     timeout 200 "$cvisor" $quiet do --cwd "$PWD" -- unshare -n "$@" > inside.txt 2>&1 || bad "$what, inside: $(tail -n 3 inside.txt)"
     diff native.txt inside.txt > diff.txt || bad "$what: $(cat diff.txt)"
 }
-same listing bash "$here/nft_list.sh"
+same listing bash "$here/nft_list.inc"
 [ "$(wc -l < native.txt)" -gt 300 ] || bad "too few lines: $(cat native.txt)"
 unshare -n iptables-legacy -L >/dev/null 2>&1 && script nft_lo.py 60
 finish
