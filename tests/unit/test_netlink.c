@@ -273,8 +273,9 @@ static void any_generic(struct req *q)
     u16 id = (u16)(16 + rnd(3));
     if (rnd(2))
         attr(q, 1, &id, sizeof(id));
+    static const char name[8] = "nlctrl";
     if (rnd(2))
-        attr(q, 2, "nlctrl", 1 + rnd(8));
+        attr(q, 2, name, 1 + rnd(sizeof(name)));
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */
