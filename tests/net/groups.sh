@@ -1,6 +1,6 @@
 #!/bin/sh
-# Groups: what a router of the link is told of joins and leaves, how it is answered, by IGMP and MLD of either version;
-# and that a group's datagrams arrive. A native run is the oracle for the words.
+# Groups: what a router of the link is told of joins and leaves, by IGMP and MLD; and that a group's datagrams arrive.
+# A native run is the oracle for the words.
 . "$(dirname "$0")/lib.inc"
 here=$(dirname "$0")
 trap "" PIPE # who is told may be gone: that is said
@@ -59,24 +59,10 @@ run() {
     heard "mld2 4 ff05::1:3 ff02::16 True"
     there /usr/bin/python3 sender.py || bad "$how: cannot send"
     tell recv "four six"
-    echo igmp3 >&5
-    heard "igmp3 2 239.1.2.3 224.0.0.22 True"
-    echo mld2 >&5
-    heard "mld2 2 ff05::1:3 ff02::16 True"
     tell leave4
     heard "igmp3 3 239.1.2.3 224.0.0.22 True"
     tell leave6
     heard "mld2 3 ff05::1:3 ff02::16 True"
-    tell join4
-    tell join6
-    echo igmp2 >&5 # from here on it is an old router
-    echo mld1 >&5
-    heard "igmp2 0x16 239.1.2.3 239.1.2.3 True"
-    heard "mld1 131 ff05::1:3 ff05::1:3 True"
-    tell leave4
-    heard "igmp2 0x17 239.1.2.3 224.0.0.2 True"
-    tell leave6
-    heard "mld1 132 ff05::1:3 ff02::2 True"
     exec 3>&- 4<&- 5>&-
 }
 run native ip netns exec $a
