@@ -1,5 +1,5 @@
 /* UNIX sockets: connections, names, errors, readiness. True on Linux. */
-#include "net_common.h"
+#include "net_link.h"
 
 static struct sockaddr_un un_path(const char *p)
 {
@@ -409,7 +409,11 @@ TEST(dgram_queue_limit)
 {
     struct sockaddr_un a;
     socklen_t alen = un_abstract(&a, "cv-dgq");
+    int home = own_ns();
+    fresh_ns(); /* where net.unix.max_dgram_qlen is 10, whatever this machine's is */
     int s = socket(AF_UNIX, SOCK_DGRAM, 0), t = socket(AF_UNIX, SOCK_DGRAM, 0), n = 0;
+    enter_ns(home);
+    close(home);
     char b[4];
     CHECK(bind(s, (struct sockaddr *)&a, alen) == 0);
     CHECK(connect(t, (struct sockaddr *)&a, alen) == 0);
