@@ -155,6 +155,7 @@ bool signal_get(struct task *t, struct ksignal *ret);
 
 /* ---- sigframe.c ---------------------------------------------------------------------------- */
 
+/* Failures: SIGSEGV is queued, or, with -LX_ESRCH, the stub is gone. */
 int sigframe_setup(struct task *t, const struct ksignal *ks) must_check;
 s64 sigframe_return(struct task *t); /* rt_sigreturn */
 /* sigaltstack(2): as seen with the stack pointer at sp. min_size: below it -LX_ENOMEM. */

@@ -233,7 +233,10 @@ static int setup_frame(struct task *t, const struct ksignal *ks)
 int sigframe_setup(struct task *t, const struct ksignal *ks)
 {
     struct tgroup *g = t->tg;
-    if (setup_frame(t, ks) < 0) {
+    int r = setup_frame(t, ks);
+    if (r < 0 && (r == -LX_ESRCH || aspace_is_dead(t->mm->as)))
+        return -LX_ESRCH; /* nobody to run the handler: the death will be heard of */
+    if (r < 0) {
         /* No stack to run the handler on. A handler for SIGSEGV itself cannot run either. */
         struct lx_siginfo info;
         siginfo_kernel(&info, LX_SIGSEGV);

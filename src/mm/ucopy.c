@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "host/futex.h"
 #include "mm/mm_internal.h"
 
 static _Thread_local struct mm *current_mm;
@@ -58,17 +59,50 @@ size_t mm_copy_from(struct mm *mm, struct uctx *ctx, u64 addr, void *buf, size_t
     return done;
 }
 
+/*
+ * When a group of the host has no memory left, its kernel kills somebody and lets a fault of a
+ * program wait until that one's memory is back; a copy from outside it gives up on the way. So a
+ * page that the program has and may write, and that the host did not take, is tried again for as
+ * long as that may last.
+ */
+#define MEMORY_TRIES  500U
+#define MEMORY_TRY_NS 1000000
+
+static bool may_write(struct mm *mm, u64 addr, bool *ret_is_anon)
+{
+    MUTEX_GUARD(&mm->lock);
+    const struct vma *v = mm_find(mm, addr);
+    *ret_is_anon = v && !v->obj;
+    return v && v->start <= addr && (v->flags & LX_PROT_WRITE);
+}
+
+static bool await_memory(struct mm *mm, u64 addr, u32 *ntries)
+{
+    static volatile u32 nobody_wakes;
+    bool is_anon;
+    char c;
+    if (*ntries >= MEMORY_TRIES || aspace_is_dead(mm->as) || !may_write(mm, addr, &is_anon))
+        return false;
+    if (!is_anon && aspace_read(mm->as, NULL, addr, &c, 1) == 0)
+        return false; /* past a file's end */
+    ++*ntries;
+    (void)host_futex_wait(&nobody_wakes, 0, MEMORY_TRY_NS);
+    return true;
+}
+
 size_t mm_copy_to(struct mm *mm, struct uctx *ctx, u64 addr, const void *buf, size_t size)
 {
+    u32 ntries = 0;
     size = clip(addr, size);
     if (!mm || size == 0)
         return 0;
     size_t done = aspace_write(mm->as, ctx, addr, buf, size);
     while (unlikely(done < size)) {
-        if (!mm_grow_stack(mm, addr + done))
+        bool is_grown = mm_grow_stack(mm, addr + done);
+        if (!is_grown && !await_memory(mm, addr + done, &ntries))
             break;
         size_t more = aspace_write(mm->as, ctx, addr + done, (const char *)buf + done, size - done);
-        if (more == 0)
+        if (more == 0 && is_grown)
             break;
         done += more;
     }

@@ -130,6 +130,11 @@ void aspace_kill(struct aspace *as)
         kill(as->pid, SIGKILL); /* at worst our own zombie: the pid is ours until aspace_free */
 }
 
+bool aspace_is_dead(const struct aspace *as)
+{
+    return atomic_load(&as->is_dead);
+}
+
 int aspace_host_pid(const struct aspace *as)
 {
     aspace_settle((struct aspace *)(uintptr_t)as);

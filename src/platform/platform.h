@@ -116,6 +116,8 @@ void aspace_get(struct aspace *as);
 void aspace_put(struct aspace *as);
 /* Kills the host process now (SIGKILL); its uctx_run calls return UEV_DEAD. */
 void aspace_kill(struct aspace *as);
+/* The host process has ended. */
+bool aspace_is_dead(const struct aspace *as);
 
 /* Host process id of the stub, in the Sentry's pid namespace; for statistics. */
 int aspace_host_pid(const struct aspace *as);
