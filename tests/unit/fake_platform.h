@@ -147,6 +147,11 @@ int aspace_fork(struct aspace *parent, struct uctx *caller, struct aspace **ret_
     return 0;
 }
 
+bool aspace_is_dead(const struct aspace *as)
+{
+    return false;
+}
+
 void aspace_get(struct aspace *as)
 {
 }
